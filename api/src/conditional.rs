@@ -1,0 +1,83 @@
+//! Entity tags: an answer that the client has already is not sent again (RFC 9110, section 13).
+
+use std::fmt::Write as _;
+
+use actix_web::{
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    http::header::{self, ContentType, EntityTag, Header as _, IfNoneMatch},
+};
+use sha2::{Digest, Sha256};
+
+/// May be kept, and must be asked for again before it is used: that is what the tag is for.
+const REVALIDATE: &str = "private, no-cache";
+
+/// A strong tag of this content.
+pub(crate) fn tag_of(content: &[u8]) -> EntityTag {
+    EntityTag::new_strong(hex(&Sha256::digest(content)))
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // writing to a string cannot fail
+        text
+    })
+}
+
+/// Begins the answer that carries this tag: 304 where the client has it, else 200 with `fresh` set.
+pub(crate) struct Conditional {
+    /// The answer so far.
+    pub(crate) response: HttpResponseBuilder,
+    /// Whether a body has to follow.
+    pub(crate) fresh: bool,
+}
+
+impl Conditional {
+    /// Compares the tag with what the client has.
+    pub(crate) fn new(request: &HttpRequest, tag: EntityTag) -> Self {
+        let fresh = !client_has(request, &tag);
+        let mut response = if fresh { HttpResponse::Ok() } else { HttpResponse::NotModified() };
+        response.insert_header(header::ETag(tag)).insert_header((header::CACHE_CONTROL, REVALIDATE));
+        Self { response, fresh }
+    }
+}
+
+/// Answers with a JSON document, tagged by its content.
+pub(crate) fn json(request: &HttpRequest, document: impl Into<bytes::Bytes>) -> HttpResponse {
+    let document = document.into();
+    let Conditional { mut response, fresh } = Conditional::new(request, tag_of(&document));
+    if fresh { response.content_type(ContentType::json()).body(document) } else { response.finish() }
+}
+
+fn client_has(request: &HttpRequest, tag: &EntityTag) -> bool {
+    if !request.headers().contains_key(header::IF_NONE_MATCH) {
+        return false;
+    }
+    match IfNoneMatch::parse(request) {
+        Ok(IfNoneMatch::Any) => true,
+        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|theirs| theirs.weak_eq(tag)),
+        Err(_) => false, // a condition that cannot be read is not met: the full answer is always right
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{http::StatusCode, test::TestRequest};
+
+    use super::*;
+
+    fn status(if_none_match: &str) -> StatusCode {
+        let request = TestRequest::default().insert_header((header::IF_NONE_MATCH, if_none_match)).to_http_request();
+        json(&request, "{}").status()
+    }
+
+    #[test]
+    fn what_the_client_has_is_not_sent_again() {
+        let tag = tag_of(b"{}").to_string();
+        assert_eq!(status(&tag), StatusCode::NOT_MODIFIED);
+        assert_eq!(status(&format!("\"other\", W/{tag}")), StatusCode::NOT_MODIFIED);
+        assert_eq!(status("*"), StatusCode::NOT_MODIFIED);
+        assert_eq!(status("\"other\""), StatusCode::OK);
+        assert_eq!(status("nonsense"), StatusCode::OK);
+    }
+}

@@ -1,0 +1,116 @@
+//! What the binary is told, by flag or by variable. `.env.example` lists every variable.
+
+use std::{ffi::OsString, net::SocketAddr};
+
+use caraway_shared::config::Common;
+use clap::{Args, Parser, Subcommand};
+
+/// Accepts tasks over HTTP and tells what became of them.
+#[derive(Parser)]
+#[command(name = "api", version)]
+struct Cli {
+    #[command(subcommand)]
+    job: Job,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Job {
+    /// Serve HTTP; also what happens when no command is given
+    Serve(Box<Serve>),
+    /// Bring the database's schema up to date, and end
+    Migrate(Box<Common>),
+}
+
+/// Flags of `serve`.
+#[derive(Clone, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The address of HTTP; port 0 takes a free one
+    #[arg(long, env = "CARAWAY_BIND", default_value = "127.0.0.1:8080")]
+    pub(crate) bind: SocketAddr,
+    /// Serve everybody who can reach an address that is not loopback: there are no keys
+    #[arg(long, env = "CARAWAY_INSECURE_OPEN")]
+    pub(crate) insecure_open: bool,
+    /// Threads that serve HTTP
+    #[arg(long, env = "CARAWAY_HTTP_THREADS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) http_threads: u16,
+}
+
+impl Job {
+    /// Reads the command line; what is wrong with it is told here, and ends the process.
+    pub(crate) fn parse() -> Self {
+        Cli::parse_from(with_command(std::env::args_os().collect())).job
+    }
+
+    /// How this job logs.
+    pub(crate) const fn common(&self) -> &Common {
+        match self {
+            Self::Serve(serve) => &serve.common,
+            Self::Migrate(common) => common,
+        }
+    }
+}
+
+/// `api --bind …` means `api serve --bind …`.
+fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
+    let about_itself = ["-h", "--help", "-V", "--version"];
+    let bare = args.get(1).is_none_or(|first| {
+        let first = first.to_string_lossy();
+        first.starts_with('-') && !about_itself.contains(&first.as_ref())
+    });
+    if bare {
+        args.insert(1.min(args.len()), "serve".into());
+    }
+    args
+}
+
+impl Serve {
+    /// Refuses to serve strangers unless told to.
+    pub(crate) fn check_exposure(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.bind.ip().is_loopback() || self.insecure_open,
+            "{} can be reached from other machines, and nothing asks them for a key; bind to 127.0.0.1, or give \
+             --insecure-open (CARAWAY_INSECURE_OPEN=true) if your network keeps others out",
+            self.bind
+        );
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    const SERVERS: [&str; 6] = ["--postgres-url", "postgres://x", "--amqp-url", "amqp://x", "--redis-url", "redis://x"];
+
+    fn job(flags: &[&str]) -> Job {
+        Cli::try_parse_from(with_command(["api"].iter().chain(flags).map(Into::into).collect())).unwrap().job
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_what_happens_without_a_command() {
+        assert!(matches!(job(&SERVERS), Job::Serve(_)));
+        assert!(matches!(job(&[&["serve"], &SERVERS[..]].concat()), Job::Serve(_)));
+        assert!(matches!(job(&[&["migrate"], &SERVERS[..]].concat()), Job::Migrate(_)));
+    }
+
+    #[test]
+    fn a_stranger_may_not_reach_it_unless_told_so() {
+        let serve = |flags: &[&str]| match job(&[&SERVERS[..], flags].concat()) {
+            Job::Serve(serve) => serve.check_exposure().is_ok(),
+            Job::Migrate(_) => false,
+        };
+        assert!(serve(&["--bind", "127.0.0.1:0"]) && serve(&["--bind", "[::1]:0"]));
+        assert!(!serve(&["--bind", "0.0.0.0:0"]) && !serve(&["--bind", "[::]:8080"]));
+        assert!(serve(&["--bind", "0.0.0.0:0", "--insecure-open"]));
+    }
+}

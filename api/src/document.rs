@@ -1,0 +1,30 @@
+//! (8) ASK: a task's document, from the cache where the task is terminal, else from its row.
+//!
+//! Invariant: only a terminal document is ever kept, so the copy and the row cannot disagree.
+
+use bytes::Bytes;
+use caraway_shared::{
+    store::tasks::TaskView,
+    task::{OwnerId, TaskId},
+};
+
+use crate::{extract::task_not_found, problem::Problem, state::ApiState};
+
+/// The document as bytes, ready to be sent.
+pub(crate) async fn load(state: &ApiState, owner: OwnerId, id: TaskId) -> Result<Bytes, Problem> {
+    if let Some(kept) = state.cache.task(owner, id).await {
+        return Ok(kept);
+    }
+    let task = state.store.show_task(owner, id).await?.ok_or_else(task_not_found)?;
+    let document = Bytes::from(serde_json::to_vec(&task).map_err(Problem::internal)?);
+    if task.state.is_terminal() {
+        state.cache.keep_task(owner, id, &document).await;
+    }
+    Ok(document)
+}
+
+/// The document, to be looked into. Bodies in it keep their bytes.
+pub(crate) async fn view(state: &ApiState, owner: OwnerId, id: TaskId) -> Result<TaskView, Problem> {
+    let document = load(state, owner, id).await?;
+    serde_json::from_slice(&document).map_err(Problem::internal)
+}

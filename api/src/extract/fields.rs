@@ -1,0 +1,119 @@
+//! Reading a JSON object field by field, so that an answer can point at everything that is wrong with it at once, and
+//! so that values nobody needs to understand keep their original bytes.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::problem::{Code, Fault, Problem};
+
+/// An object's fields, taken one by one; what is left at the end is unknown.
+pub(crate) struct Fields<'a> {
+    pointer: String,
+    left: BTreeMap<String, &'a RawValue>,
+    faults: Vec<Fault>,
+}
+
+impl<'a> Fields<'a> {
+    /// Of a whole body, which must be an object.
+    pub(crate) fn of(body: &'a [u8]) -> Result<Self, Problem> {
+        match serde_json::from_slice(body) {
+            Ok(left) => Ok(Self { pointer: String::new(), left, faults: Vec::new() }),
+            Err(_) => Err(Problem::new(Code::InvalidRequest, "the body must be a JSON object")),
+        }
+    }
+
+    /// A field that may be left out, or be null, which means the same. `must` completes "this field …".
+    pub(crate) fn optional<T>(
+        &mut self,
+        name: &str,
+        must: &str,
+        read: impl FnOnce(&'a RawValue) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.left.remove(name).filter(|value| value.get() != "null")?;
+        let read = read(value);
+        if read.is_none() {
+            self.fault(name, Code::InvalidRequest, must);
+        }
+        read
+    }
+
+    /// A field that must be there.
+    pub(crate) fn required<T>(
+        &mut self,
+        name: &str,
+        must: &str,
+        read: impl FnOnce(&'a RawValue) -> Option<T>,
+    ) -> Option<T> {
+        if !self.left.contains_key(name) {
+            self.fault(name, Code::InvalidRequest, "is missing");
+        }
+        self.optional(name, must, read)
+    }
+
+    /// A field that is an object of its own; its faults become ours.
+    pub(crate) fn object<T>(&mut self, name: &str, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let left = self.optional(name, "must be an object", |value| serde_json::from_str(value.get()).ok())?;
+        let mut inner = Self { pointer: self.at(name), left, faults: Vec::new() };
+        let read = read(&mut inner);
+        inner.refuse_the_rest();
+        self.faults.append(&mut inner.faults);
+        Some(read)
+    }
+
+    /// Ends the reading: `value` where nothing was wrong, else everything that was.
+    pub(crate) fn finish<T>(mut self, value: Option<T>) -> Result<T, Problem> {
+        self.refuse_the_rest();
+        value.filter(|_| self.faults.is_empty()).ok_or_else(|| Problem::faults(self.faults))
+    }
+
+    fn refuse_the_rest(&mut self) {
+        for name in std::mem::take(&mut self.left).into_keys() {
+            self.fault(&name, Code::UnknownField, "does not exist");
+        }
+    }
+
+    fn fault(&mut self, name: &str, code: Code, detail: &str) {
+        self.faults.push(Fault { pointer: self.at(name), code, detail: detail.into() });
+    }
+
+    fn at(&self, name: &str) -> String {
+        format!("{}/{}", self.pointer, name.replace('~', "~0").replace('/', "~1"))
+    }
+}
+
+/// A value of this type, or nothing.
+pub(crate) fn typed<T: DeserializeOwned>(value: &RawValue) -> Option<T> {
+    serde_json::from_str(value.get()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(body: &[u8]) -> serde_json::Value {
+        let mut fields = Fields::of(body).unwrap();
+        let name: Option<String> = fields.required("name", "must be a string", typed);
+        let _: Option<u8> = fields.optional("size", "must be small", typed);
+        fields.object("inner", |inner| inner.optional::<bool>("flag", "must be true or false", typed));
+        let document = fields.finish(name).unwrap_err().document(None);
+        serde_json::from_slice::<serde_json::Value>(&document).unwrap()["errors"].clone()
+    }
+
+    #[test]
+    fn everything_wrong_is_pointed_at() {
+        let errors = problem(br#"{"size": 1e9, "a/b": 1, "inner": {"flag": 1, "x": null}}"#);
+        let pointers: Vec<_> =
+            errors.as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect();
+        assert_eq!(pointers, ["/name", "/size", "/inner/flag", "/inner/x", "/a~1b"]);
+    }
+
+    #[test]
+    fn null_is_as_good_as_nothing() {
+        let mut fields = Fields::of(br#"{"size": null}"#).unwrap();
+        assert_eq!(fields.optional::<u8>("size", "", typed), None);
+        assert!(fields.finish(Some(())).is_ok());
+        assert_eq!(problem(br#"{"name": null}"#), serde_json::Value::Null, "required, but null");
+    }
+}

@@ -1,0 +1,85 @@
+//! JSON bodies: the media type, the size, and what every parser must read alike.
+
+use std::{future::Future, pin::Pin, time::Duration};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header};
+use bytes::Bytes;
+use caraway_shared::task::{JsonFault, check_json, limits};
+
+use super::body::{BodyLimit, read_body};
+use crate::problem::{Code, Problem};
+
+const LIMIT: BodyLimit = BodyLimit { bytes_max: limits::BODY_BYTES_MAX, deadline: Duration::from_secs(10) };
+
+/// A body that is well-formed JSON without NUL and without a key twice, as the client wrote it; or none at all.
+pub(crate) struct JsonBody(Bytes);
+
+impl JsonBody {
+    /// The body, where one is needed.
+    pub(crate) fn required(&self) -> Result<&[u8], Problem> {
+        self.optional().ok_or_else(|| Problem::new(Code::EmptyBody, "send a JSON object as the body"))
+    }
+
+    /// The body, where one may be left out.
+    pub(crate) fn optional(&self) -> Option<&[u8]> {
+        Some(self.0.as_ref()).filter(|body| !body.is_empty())
+    }
+}
+
+impl FromRequest for JsonBody {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            check_media_type(&request)?;
+            let body = read_body(&request, &mut payload, LIMIT, |_| ()).await?;
+            if !body.is_empty() {
+                check_json(&body).map_err(|fault| faulty(&fault))?;
+            }
+            Ok(Self(body))
+        })
+    }
+}
+
+/// `application/json` or `+json`, in UTF-8. A client that names no type is taken to mean it.
+fn check_media_type(request: &HttpRequest) -> Result<(), Problem> {
+    let Some(declared) = request.headers().get(header::CONTENT_TYPE) else { return Ok(()) };
+    let declared = declared.to_str().unwrap_or_default();
+    if is_json(declared) {
+        Ok(())
+    } else {
+        Err(Problem::new(Code::UnsupportedMediaType, "this address takes Content-Type: application/json in UTF-8"))
+    }
+}
+
+fn is_json(media_type: &str) -> bool {
+    let Ok(media_type) = media_type.parse::<actix_web::mime::Mime>() else { return false };
+    let json = media_type.subtype() == "json" || media_type.suffix().is_some_and(|suffix| suffix == "json");
+    let utf8 = media_type.get_param("charset").is_none_or(|charset| charset == "utf-8");
+    media_type.type_() == "application" && json && utf8
+}
+
+fn faulty(fault: &JsonFault) -> Problem {
+    let detail = fault.to_string();
+    match fault {
+        JsonFault::Malformed(_) => Problem::new(Code::MalformedJson, detail),
+        JsonFault::Nul => Problem::new(Code::NulCharacter, detail),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_types() {
+        for good in ["application/json", "Application/JSON; charset=UTF-8", "application/vnd.x+json"] {
+            assert!(is_json(good), "{good}");
+        }
+        for bad in ["", "text/plain", "text/json", "application/jsonx", "application/json; charset=latin1", "json"] {
+            assert!(!is_json(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! From what came over HTTP to values that are known to be good. Whatever is wrong becomes a problem here; inside,
+//! invalid values do not exist.
+
+mod body;
+mod fields;
+mod json;
+mod owner;
+mod path;
+mod traceparent;
+
+pub(crate) use body::{BodyLimit, read_body};
+pub(crate) use fields::{Fields, typed};
+pub(crate) use json::JsonBody;
+pub(crate) use owner::Owner;
+pub(crate) use path::{ItemPath, TaskPath, item_not_found, task_not_found};
+pub(crate) use traceparent::traceparent;

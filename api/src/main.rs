@@ -1,0 +1,37 @@
+//! `api`: Caraway's HTTP front door. It accepts tasks, answers with their ids and tells their state; it runs none.
+//!
+//! Invariants: a task was committed to PostgreSQL before its 202 is written; every error is a problem document of the
+//! one catalogue in `problem/code.rs`; no SQL, no AMQP and no Redis here, these live in `caraway_shared`.
+
+mod accept;
+mod conditional;
+mod config;
+mod document;
+mod extract;
+mod health;
+mod known;
+mod middleware;
+mod problem;
+mod routes;
+mod shutdown;
+mod startup;
+mod state;
+
+use caraway_shared::{
+    config::prepare,
+    telemetry::{Metrics, init_logs},
+};
+
+use self::{config::Job, startup::Application};
+
+/// Two threads carry the database, the broker and the batches; HTTP has threads of its own.
+#[tokio::main(worker_threads = 2)]
+async fn main() -> anyhow::Result<()> {
+    let _crash_points = fail::FailScenario::setup(); // does nothing unless the feature is compiled in
+    let job = Job::parse();
+    init_logs(job.common().log_format, &job.common().loglevel)?;
+    match job {
+        Job::Serve(serve) => Application::build(*serve, Metrics::install()?)?.run_until_stopped().await,
+        Job::Migrate(common) => Ok(prepare(&common.store("caraway-api migrate")?, true).await?),
+    }
+}

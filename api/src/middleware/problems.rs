@@ -1,0 +1,84 @@
+//! Every error leaves as a problem document: our own, and whatever a library answers with.
+//!
+//! Two kinds of answer are written by actix-http before a request exists for us, and keep their empty bodies: 400 for a
+//! head that is no HTTP, 408 and 431 for one that is too slow or too large.
+
+use actix_web::{
+    Error, HttpMessage, HttpResponse,
+    body::{BoxBody, EitherBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        StatusCode,
+        header::{self, HeaderValue},
+    },
+    middleware::Next,
+};
+
+use super::RequestId;
+use crate::problem::{Code, Problem};
+
+/// Writes errors as problem documents, and what only the log may know to the log.
+pub(crate) async fn problems<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
+    let response = next.call(request).await?;
+    if response.status().as_u16() < 400 {
+        return Ok(response.map_into_left_body());
+    }
+    let id = response.request().extensions().get::<RequestId>().cloned();
+    let id = id.as_ref().map_or("", RequestId::as_str);
+    let error = response.response().error();
+    let document = match error.and_then(|error| error.as_error::<Problem>()) {
+        Some(problem) => {
+            log(problem, response.status(), id);
+            problem.document(Some(id))
+        }
+        None => foreign(&response, error, id).document(Some(id)),
+    };
+    Ok(rewritten(response, document))
+}
+
+/// An error that no handler of ours made: routing, or a library.
+fn foreign<B>(response: &ServiceResponse<B>, error: Option<&Error>, id: &str) -> Problem {
+    let status = response.status();
+    let code = Code::of_status(status);
+    if status.is_server_error() {
+        tracing::error!(request.id = id, error = error.map(ToString::to_string), "a request failed in a library");
+    }
+    let detail = match code {
+        Code::NotFound => "no resource has this address".into(),
+        Code::MethodNotAllowed => {
+            let allowed = response.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok());
+            format!("this address takes {}", allowed.unwrap_or("other methods"))
+        }
+        _ => code.title().to_lowercase(),
+    };
+    Problem::new(code, detail)
+}
+
+fn log(problem: &Problem, status: StatusCode, id: &str) {
+    let cause = problem.cause().unwrap_or_default();
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::error!(request.id = id, %problem, cause, "a request failed");
+    } else if status.is_server_error() {
+        tracing::warn!(request.id = id, %problem, cause, "a request was put off");
+    } else {
+        tracing::debug!(request.id = id, %problem, cause, "a request was refused");
+    }
+}
+
+/// The same head with the document as its body.
+fn rewritten<B>(response: ServiceResponse<B>, document: Vec<u8>) -> ServiceResponse<EitherBody<B, BoxBody>> {
+    let status = response.status();
+    let (request, old) = response.into_parts();
+    let mut new = HttpResponse::build(status);
+    for name in [header::RETRY_AFTER, header::ALLOW] {
+        if let Some(value) = old.headers().get(&name) {
+            new.insert_header((name, value.clone()));
+        }
+    }
+    new.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(Problem::MEDIA_TYPE)));
+    new.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
+    ServiceResponse::new(request, new.body(document)).map_into_right_body()
+}

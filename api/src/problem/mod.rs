@@ -1,0 +1,221 @@
+//! Problem documents (RFC 9457): the one shape in which this API says no.
+//!
+//! Invariants: a 5xx never carries an inner error's text, which goes to the log; 503 always carries `Retry-After`; the
+//! request id (`instance`) and the body are written in `middleware/problems.rs`, so that no handler can forget them.
+
+mod code;
+
+use std::fmt;
+
+use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
+use caraway_shared::store::{StoreError, WriteError};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+pub(crate) use self::code::Code;
+
+/// Seconds after which a client may well try again.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+/// Something is wrong with one part of the request body.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub(crate) struct Fault {
+    /// Which part: a JSON pointer (RFC 6901).
+    pub(crate) pointer: String,
+    /// What kind of fault.
+    pub(crate) code: Code,
+    /// For people.
+    pub(crate) detail: String,
+}
+
+/// Why a request was not done. Boxed, because it travels in the error half of every handler's result.
+#[derive(Debug)]
+pub(crate) struct Problem(Box<Content>);
+
+#[derive(Debug)]
+struct Content {
+    code: Code,
+    detail: String,
+    faults: Vec<Fault>,
+    members: Map<String, Value>,
+    cause: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: Code,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<&'a str>,
+    retryable: bool,
+    #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+    errors: &'a [Fault],
+    #[serde(flatten)]
+    members: &'a Map<String, Value>,
+}
+
+impl Problem {
+    /// The media type of a problem document.
+    pub(crate) const MEDIA_TYPE: &'static str = "application/problem+json";
+
+    /// A problem of this kind; `detail` tells a person what to do about it.
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        let content = Content { code, detail: detail.into(), faults: Vec::new(), members: Map::new(), cause: None };
+        Self(Box::new(content))
+    }
+
+    /// A bug or a broken server of ours. The cause is for the log only.
+    pub(crate) fn internal(cause: impl fmt::Display) -> Self {
+        Self::new(Code::Internal, "this is a fault of ours; the request id finds it in the log").caused_by(cause)
+    }
+
+    /// What is wrong with the body, part by part. The document takes the code of its parts where they agree.
+    pub(crate) fn faults(faults: Vec<Fault>) -> Self {
+        let first = faults.first().map_or(Code::InvalidRequest, |fault| fault.code);
+        let code = if faults.iter().all(|fault| fault.code == first) { first } else { Code::InvalidRequest };
+        let parts = faults.iter().map(|fault| format!("{}: {}", fault.pointer, fault.detail));
+        let mut problem = Self::new(code, parts.collect::<Vec<_>>().join("; "));
+        problem.0.faults = faults;
+        problem
+    }
+
+    /// Adds a member of its own to the document.
+    #[must_use]
+    pub(crate) fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+        self.0.members.insert(member.into(), value.into());
+        self
+    }
+
+    /// Adds what only the log may tell.
+    #[must_use]
+    pub(crate) fn caused_by(mut self, cause: impl fmt::Display) -> Self {
+        self.0.cause = Some(cause.to_string());
+        self
+    }
+
+    /// The inner error's text, for the log.
+    pub(crate) fn cause(&self) -> Option<&str> {
+        self.0.cause.as_deref()
+    }
+
+    /// The document, for this request.
+    pub(crate) fn document(&self, instance: Option<&str>) -> Vec<u8> {
+        let code = self.0.code;
+        let document = Document {
+            r#type: format!("/problems/{}", code.as_str()),
+            title: code.title(),
+            status: code.status().as_u16(),
+            detail: &self.0.detail,
+            code,
+            instance,
+            retryable: code.is_retryable(),
+            errors: &self.0.faults,
+            members: &self.0.members,
+        };
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.code.as_str(), self.0.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.0.code.status()
+    }
+
+    /// The head only.
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        if self.0.code.is_retryable() {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+        }
+        response.finish()
+    }
+}
+
+fn database_unavailable(cause: impl fmt::Display) -> Problem {
+    Problem::new(Code::DatabaseUnavailable, "the database does not answer; nothing was changed, try again later")
+        .caused_by(cause)
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => database_unavailable(error),
+            StoreError::Statement(_) | StoreError::Data(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Unavailable(_) => database_unavailable(error),
+            WriteError::Unknown(_) => Self::outcome_unknown().caused_by(error),
+            WriteError::Refused(_) => Self::internal(error),
+        }
+    }
+}
+
+impl Problem {
+    /// A commit is under way and nobody knows how it ends: neither a yes nor a no may be told.
+    pub(crate) fn outcome_unknown() -> Self {
+        Self::new(
+            Code::OutcomeUnknown,
+            "the database did not confirm in time: the task may or may not have been accepted, and a repeated request \
+             may make a second one",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(problem: &Problem) -> Value {
+        serde_json::from_slice(&problem.document(Some("r-1"))).unwrap()
+    }
+
+    #[test]
+    fn the_document_is_the_contract() {
+        let problem = Problem::new(Code::TaskNotFinished, "still running").with("state", "running");
+        assert_eq!(
+            json(&problem),
+            serde_json::json!({
+                "type": "/problems/task_not_finished", "title": "The task is not finished", "status": 409,
+                "detail": "still running", "code": "task_not_finished", "instance": "r-1", "retryable": true,
+                "state": "running",
+            })
+        );
+    }
+
+    #[test]
+    fn faults_that_agree_give_their_code_to_the_document() {
+        let fault = |code| Fault { pointer: "/x".into(), code, detail: "no".into() };
+        let code = |faults| json(&Problem::faults(faults))["code"].clone();
+        assert_eq!(code(vec![fault(Code::UnknownField), fault(Code::UnknownField)]), "unknown_field");
+        assert_eq!(code(vec![fault(Code::UnknownField), fault(Code::InvalidRequest)]), "invalid_request");
+    }
+
+    #[test]
+    fn inner_errors_stay_inside() {
+        let problem = Problem::from(StoreError::Data("secret column".into()));
+        assert_eq!(problem.status_code(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!json(&problem).to_string().contains("secret"));
+        assert!(problem.cause().unwrap().contains("secret column"));
+    }
+
+    #[test]
+    fn unavailable_says_when_to_try_again() {
+        let response = Problem::from(WriteError::Unavailable("gone".into())).error_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key(header::RETRY_AFTER));
+    }
+}

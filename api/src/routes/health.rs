@@ -1,0 +1,74 @@
+//! `GET /livez`: the process runs. `GET /readyz`: it can accept tasks, which needs PostgreSQL and nothing else.
+//! RabbitMQ or Redis away is `degraded`, and still ready: tasks are accepted and told of all the same.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use caraway_shared::store::Store;
+use serde::Serialize;
+
+use crate::{
+    problem::{Code, Problem},
+    state::ApiState,
+};
+
+/// A server that takes longer counts as away.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+#[derive(Serialize)]
+struct Readiness {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checks: Option<BTreeMap<&'static str, &'static str>>,
+}
+
+/// Always 200.
+pub(crate) async fn livez() -> HttpResponse {
+    HttpResponse::Ok().json(Readiness { status: "alive", checks: None })
+}
+
+/// 200 when tasks can be accepted, else 503; `?verbose` lists the servers behind.
+pub(crate) async fn readyz(request: HttpRequest, state: Data<ApiState>) -> Result<HttpResponse, Problem> {
+    let (postgres, redis) = tokio::join!(answers(&state.store), state.cache.ping());
+    let rabbitmq = state.link.is_up();
+    let checks = BTreeMap::from([("postgres", word(postgres)), ("rabbitmq", word(rabbitmq)), ("redis", word(redis))]);
+    let checks = Some(checks).filter(|_| is_verbose(request.query_string()));
+    let obstacle = if state.health.is_stopping() {
+        "the process is stopping"
+    } else if !postgres {
+        "postgres does not answer"
+    } else if !state.health.is_prepared() {
+        "the database is not prepared yet"
+    } else {
+        let status = if rabbitmq && redis { "ready" } else { "degraded" };
+        return Ok(HttpResponse::Ok().json(Readiness { status, checks }));
+    };
+    let problem = Problem::new(Code::NotReady, obstacle);
+    Err(match checks {
+        Some(checks) => problem.with("checks", serde_json::to_value(checks).unwrap_or_default()),
+        None => problem,
+    })
+}
+
+async fn answers(store: &Store) -> bool {
+    tokio::time::timeout(PATIENCE, store.ping()).await.is_ok_and(|ping| ping.is_ok())
+}
+
+const fn word(up: bool) -> &'static str {
+    if up { "up" } else { "down" }
+}
+
+fn is_verbose(query: &str) -> bool {
+    query.split('&').any(|part| part.split('=').next() == Some("verbose"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verbose_in_every_spelling() {
+        assert!(is_verbose("verbose") && is_verbose("a=b&verbose=1"));
+        assert!(!is_verbose("") && !is_verbose("verbosely"));
+    }
+}

@@ -1,0 +1,41 @@
+//! `/items`: one file per endpoint.
+
+pub(crate) mod content;
+mod media_type;
+pub(crate) mod show;
+pub(crate) mod upload;
+
+pub(crate) use self::media_type::is_processable;
+
+use caraway_shared::store::Item;
+use jiff::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::conditional::hex;
+
+/// An item as the API shows it.
+#[derive(Serialize)]
+struct ItemView {
+    id: Uuid,
+    content_type: String,
+    bytes: i64,
+    sha256: String,
+    /// The task that made it; absent where a client uploaded it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_id: Option<Uuid>,
+    created_at: Timestamp,
+}
+
+impl From<Item> for ItemView {
+    fn from(item: Item) -> Self {
+        Self {
+            id: item.id,
+            content_type: item.content_type,
+            bytes: item.bytes,
+            sha256: hex(&item.sha256),
+            task_id: item.task_id,
+            created_at: item.created_at,
+        }
+    }
+}

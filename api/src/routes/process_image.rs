@@ -1,0 +1,163 @@
+//! `POST /process-image/{image_id}`: submits `process_image` for a stored image, and answers as the cheatsheet does.
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web::Data};
+use bytes::Bytes;
+use caraway_shared::{
+    store::TaskType,
+    task::{Backoff, OwnerId, Priority, TaskId, TaskName, TaskSpec, limits},
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::{
+    extract::{Fields, ItemPath, JsonBody, Owner, item_not_found, traceparent, typed},
+    problem::{Code, Problem},
+    routes::items::is_processable,
+    state::ApiState,
+};
+
+const TASK: &str = "process_image";
+const SIDE_PIXELS_MAX: u16 = 8192;
+
+/// The whole answer, as the cheatsheet has it.
+#[derive(Serialize)]
+struct Started {
+    message: &'static str,
+    task_id: TaskId,
+}
+
+/// What the task is told. What the client left out is left out, so that defaults are the handler's alone.
+#[derive(Serialize)]
+struct Arguments {
+    image_id: Uuid,
+    #[serde(flatten)]
+    options: Options,
+}
+
+#[derive(Default, Serialize)]
+#[serde(default)]
+struct Options {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quality: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grayscale: Option<bool>,
+}
+
+/// 202 with the task's id, and its address in `Location`.
+pub(crate) async fn process_image(
+    request: HttpRequest,
+    state: Data<ApiState>,
+    Owner(owner): Owner,
+    ItemPath(image_id): ItemPath,
+    body: JsonBody,
+) -> Result<HttpResponse, Problem> {
+    let options = body.optional().map(options).transpose()?.unwrap_or_default();
+    check_image(&state, owner, image_id).await?;
+    let known = task_type(&state).await?;
+    let input = input(&Arguments { image_id, options })?;
+    let task = state.acceptor.accept(spec(&known, owner, input, traceparent(request.headers()))).await?;
+    Ok(HttpResponse::Accepted()
+        .insert_header((header::LOCATION, format!("/v1/tasks/{}", task.id)))
+        .json(Started { message: "Image processing started", task_id: task.id }))
+}
+
+async fn check_image(state: &ApiState, owner: OwnerId, id: Uuid) -> Result<(), Problem> {
+    let item = state.store.item(owner, id).await?.ok_or_else(item_not_found)?;
+    if is_processable(&item.content_type) {
+        return Ok(());
+    }
+    let detail = format!("the item is {}; images are JPEG, PNG, WebP, GIF, BMP and TIFF", item.content_type);
+    Err(Problem::new(Code::ItemNotImage, detail))
+}
+
+/// The client cannot help it when no worker was ever started: not its fault, and worth another try.
+async fn task_type(state: &ApiState) -> Result<std::sync::Arc<TaskType>, Problem> {
+    let name: TaskName = TASK.parse().map_err(Problem::internal)?;
+    state.known.find_task_type(&name).await?.ok_or_else(|| {
+        Problem::new(Code::NoWorkerYet, format!("no worker has announced {TASK} yet; start one and try again"))
+    })
+}
+
+fn input(arguments: &Arguments) -> Result<Bytes, Problem> {
+    let kwargs = serde_json::to_string(arguments).map_err(Problem::internal)?;
+    Ok(format!(r#"{{"args":[],"kwargs":{kwargs}}}"#).into())
+}
+
+fn spec(known: &TaskType, owner: OwnerId, input: Bytes, traceparent: Option<String>) -> TaskSpec {
+    TaskSpec {
+        id: TaskId::now(),
+        owner,
+        name: known.name.clone(),
+        version: known.version,
+        queue: known.queue.clone(),
+        priority: Priority::default(),
+        input,
+        max_attempts: limits::ATTEMPTS_DEFAULT,
+        backoff: Backoff::default(),
+        timeout: known.timeout,
+        delay: None,
+        traceparent,
+    }
+}
+
+fn options(body: &[u8]) -> Result<Options, Problem> {
+    let mut fields = Fields::of(body)?;
+    let side = |value: &RawValue| typed(value).filter(|pixels| (1..=SIDE_PIXELS_MAX).contains(pixels));
+    let options = Options {
+        width: fields.optional("width", "must be a whole number from 1 to 8192", side),
+        height: fields.optional("height", "must be a whole number from 1 to 8192", side),
+        fit: fields
+            .optional("fit", "must be contain, cover or fill", |value| one_of(value, &["contain", "cover", "fill"])),
+        format: fields.optional("format", "must be jpeg, png or webp", |value| one_of(value, &["jpeg", "png", "webp"])),
+        quality: fields.optional("quality", "must be a whole number from 1 to 100", |value| {
+            typed(value).filter(|quality| (1..=100).contains(quality))
+        }),
+        grayscale: fields.optional("grayscale", "must be true or false", typed),
+    };
+    fields.finish(Some(options))
+}
+
+fn one_of(value: &RawValue, words: &[&str]) -> Option<String> {
+    typed::<String>(value).filter(|word| words.contains(&word.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_said_is_handed_on() {
+        let options = options(br#"{"width": 64, "fit": "cover"}"#).unwrap();
+        let arguments = Arguments { image_id: Uuid::nil(), options };
+        assert_eq!(
+            input(&arguments).unwrap(),
+            r#"{"args":[],"kwargs":{"image_id":"00000000-0000-0000-0000-000000000000","width":64,"fit":"cover"}}"#
+        );
+    }
+
+    #[test]
+    fn every_option_has_its_bounds() {
+        let bad = [
+            r#"{"width": 0}"#,
+            r#"{"height": 8193}"#,
+            r#"{"width": 1.5}"#,
+            r#"{"fit": "stretch"}"#,
+            r#"{"format": "gif"}"#,
+            r#"{"quality": 101}"#,
+            r#"{"grayscale": 1}"#,
+            r#"{"colour": "red"}"#,
+            "[]",
+        ];
+        assert!(bad.iter().all(|body| options(body.as_bytes()).is_err()));
+        assert!(options(br#"{"quality": 100, "height": 8192, "width": 1, "grayscale": true}"#).is_ok());
+    }
+}

@@ -1,0 +1,9 @@
+//! `/v1/tasks`: one file per endpoint.
+
+mod arguments;
+pub(crate) mod attempts;
+pub(crate) mod cancel;
+pub(crate) mod result;
+pub(crate) mod show;
+mod submission;
+pub(crate) mod submit;

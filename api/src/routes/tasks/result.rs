@@ -1,0 +1,48 @@
+//! `GET /v1/tasks/{id}/result`: what the handler returned, and nothing around it.
+//!
+//! A task that ended without a result is a 409 with a code of its own for each way to end, so that a client which waits
+//! here can tell "not yet" (`task_not_finished`, retryable) from "never".
+
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use caraway_shared::{store::tasks::TaskView, task::State};
+use serde_json::{Value, value::RawValue};
+
+use crate::{
+    conditional, document,
+    extract::{Owner, TaskPath},
+    problem::{Code, Problem},
+    state::ApiState,
+};
+
+/// The result as the handler wrote it, or why there is none.
+pub(crate) async fn result(
+    request: HttpRequest,
+    state: Data<ApiState>,
+    Owner(owner): Owner,
+    TaskPath(id): TaskPath,
+) -> Result<HttpResponse, Problem> {
+    let task = document::view(&state, owner, id).await?;
+    match task.state {
+        State::Succeeded => {
+            let result = task.result.as_deref().map_or("null", RawValue::get).to_owned();
+            Ok(conditional::json(&request, result))
+        }
+        _ => Err(without_result(&task)),
+    }
+}
+
+fn without_result(task: &TaskView) -> Problem {
+    let (code, detail) = match task.state {
+        State::Failed => (Code::TaskFailed, "the task has failed and has no result"),
+        State::Cancelled => (Code::TaskCancelled, "the task was cancelled and has no result"),
+        State::Expired => (Code::TaskExpired, "the task was not started in time and has no result"),
+        State::Scheduled | State::Waiting | State::Queued | State::Running | State::Succeeded => {
+            (Code::TaskNotFinished, "the task has no result yet; ask again later")
+        }
+    };
+    let problem = Problem::new(code, detail).with("state", task.state.as_str());
+    match task.error.as_ref().filter(|_| task.state == State::Failed) {
+        Some(error) => problem.with("error", serde_json::from_str::<Value>(error.get()).unwrap_or_default()),
+        None => problem,
+    }
+}

@@ -1,0 +1,165 @@
+//! Building the server and running it until it is told to stop.
+//!
+//! Order of a start: bind (a taken port is told at once), serve `/livez`, prepare the database for as long as that
+//! takes, become ready. Order of a stop: not ready, stop accepting connections, finish what runs, then the relay, the
+//! publisher and the broker's connection.
+
+use std::{net::SocketAddr, time::Duration};
+
+use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web::Data};
+use anyhow::Context as _;
+use caraway_shared::{
+    broker::{Link, Publisher, relay},
+    cache::Cache,
+    config::prepare,
+    telemetry::Metrics,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    accept::Acceptor, config::Serve, health::Health, known::Known, middleware, routes, shutdown::Signals,
+    state::ApiState,
+};
+
+/// A request's head must be complete by then; its body has deadlines of its own in `extract`.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an idle connection stays open.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long what is left of a refused body is read and thrown away, so that its sender gets to see the answer.
+const LINGER: Duration = Duration::from_secs(5);
+/// Connections per HTTP thread, and those that wait to be accepted.
+const CONNECTIONS_MAX: usize = 25_000;
+const BACKLOG: u32 = 2048;
+/// How long running requests may take to finish after the stop.
+const SHUTDOWN_SECONDS: u64 = 30;
+/// How long the relay and the publisher may take after that; what they leave is owed in its row.
+const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A server that is bound, and not yet running.
+pub(crate) struct Application {
+    config: Serve,
+    address: SocketAddr,
+    server: Server,
+    state: ApiState,
+    publisher: Publisher,
+    /// Stops the HTTP server.
+    closing: CancellationToken,
+    /// Stops everything behind it.
+    shutdown: CancellationToken,
+}
+
+impl Application {
+    /// Binds, and prepares every handle; connects to nothing that could fail.
+    pub(crate) fn build(config: Serve, metrics: Metrics) -> anyhow::Result<Self> {
+        config.check_exposure()?;
+        let (closing, shutdown) = (CancellationToken::new(), CancellationToken::new());
+        let common = &config.common;
+        let store = common.store("caraway-api").context("the PostgreSQL URL")?;
+        let cache = Cache::new(&common.redis_url).context("the Redis URL")?;
+        let link = Link::start(&common.broker(), "api", shutdown.clone());
+        let publisher = Publisher::start(link.clone(), store.clone(), shutdown.clone());
+        let state = ApiState {
+            acceptor: Acceptor::start(store.clone(), publisher.clone()),
+            known: Known::new(store.clone()),
+            health: Health::default(),
+            uploads: ApiState::upload_permits(),
+            store,
+            cache,
+            link,
+            metrics,
+        };
+        let (server, address) = listen(&config, state.clone(), closing.clone())?;
+        Ok(Self { config, address, server, state, publisher, closing, shutdown })
+    }
+
+    /// The port that was bound.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Serves until a signal, or until the database turns out to be unfit. A second signal ends it at once.
+    pub(crate) async fn run_until_stopped(self) -> anyhow::Result<()> {
+        let mut signals = Signals::listen()?;
+        tracing::info!(http.address = %self.address, http.port = self.port(), "listening");
+        let health = self.state.health.clone();
+        let background = TaskTracker::new();
+        let mut serving = tokio::spawn(self.server);
+        let work = work(self.state, self.publisher, !self.config.common.no_migrate, &background, &self.shutdown);
+        let ended = tokio::select! {
+            unfit = work => unfit,
+            served = &mut serving => flat(served),
+            () = signals.next() => Ok(()),
+        };
+        tracing::info!("stopping");
+        health.set_stopping();
+        self.closing.cancel();
+        if !serving.is_finished() {
+            tokio::select! {
+                _ = serving => (),
+                () = signals.next() => tracing::warn!("told to stop twice; what still runs is left"),
+            }
+        }
+        self.shutdown.cancel();
+        background.close();
+        if tokio::time::timeout(BACKGROUND_TIMEOUT, background.wait()).await.is_err() {
+            tracing::warn!("the relay did not stop in time; what it held stays owed");
+        }
+        tracing::info!("stopped");
+        ended
+    }
+}
+
+/// Prepares the database, then starts what runs beside HTTP. Returns only if the database is unfit.
+async fn work(
+    state: ApiState,
+    publisher: Publisher,
+    migrate: bool,
+    background: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    prepare(&state.store, migrate).await.context("the database cannot be used")?;
+    background.spawn(relay::run(state.store.clone(), publisher, shutdown.clone()));
+    background.spawn(state.known.clone().keep_fresh(shutdown.clone()));
+    state.health.set_prepared();
+    tracing::info!("ready");
+    std::future::pending().await
+}
+
+fn flat(served: Result<std::io::Result<()>, tokio::task::JoinError>) -> anyhow::Result<()> {
+    served.context("the HTTP server was torn down")?.context("the HTTP server failed")
+}
+
+/// Every bound of the HTTP server is stated here, so that no default is a surprise.
+fn listen(config: &Serve, state: ApiState, closing: CancellationToken) -> anyhow::Result<(Server, SocketAddr)> {
+    let data = Data::new(state);
+    let app = move || {
+        App::new()
+            .app_data(data.clone())
+            .configure(routes::all)
+            // the last one is the outermost
+            .wrap(from_fn(middleware::gate))
+            .wrap(from_fn(middleware::problems))
+            .wrap(from_fn(middleware::unread))
+            .wrap(from_fn(middleware::observe))
+    };
+    let server = HttpServer::new(app)
+        .workers(config.http_threads.into())
+        .max_connections(CONNECTIONS_MAX)
+        .backlog(BACKLOG)
+        .keep_alive(KEEP_ALIVE)
+        .tcp_nodelay(true)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .client_disconnect_timeout(LINGER)
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .shutdown_signal(closing.cancelled_owned())
+        .bind(config.bind)
+        .with_context(|| {
+            format!(
+                "cannot listen on {}: another program may have this port (`ss -ltnp` tells which), or the address is \
+                 not this machine's; choose another with --bind or CARAWAY_BIND",
+                config.bind
+            )
+        })?;
+    let address = server.addrs().first().copied().context("nothing was bound")?;
+    Ok((server.run(), address))
+}

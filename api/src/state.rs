@@ -1,0 +1,39 @@
+//! What a request handler may use: handles only, cheap to clone.
+
+use std::sync::Arc;
+
+use caraway_shared::{broker::Link, cache::Cache, store::Store, telemetry::Metrics};
+use tokio::sync::Semaphore;
+
+use crate::{accept::Acceptor, health::Health, known::Known};
+
+/// Uploads whose content is in memory; each may hold 16 MiB.
+const UPLOADS_MAX: usize = 8;
+
+/// The handles.
+#[derive(Clone)]
+pub(crate) struct ApiState {
+    /// PostgreSQL.
+    pub(crate) store: Store,
+    /// Redis.
+    pub(crate) cache: Cache,
+    /// RabbitMQ; here only to tell whether it is up.
+    pub(crate) link: Link,
+    /// The way in for tasks.
+    pub(crate) acceptor: Acceptor,
+    /// Names of task types and queues.
+    pub(crate) known: Known,
+    /// Where this process stands.
+    pub(crate) health: Health,
+    /// This process's metrics.
+    pub(crate) metrics: Metrics,
+    /// Bounds what uploads hold in memory.
+    pub(crate) uploads: Arc<Semaphore>,
+}
+
+impl ApiState {
+    /// A permit for every upload that may be in memory at once.
+    pub(crate) fn upload_permits() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(UPLOADS_MAX))
+    }
+}

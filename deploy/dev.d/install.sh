@@ -1,0 +1,90 @@
+# What the machine has to have, from the distribution's own packages.
+# shellcheck shell=bash
+
+# install_missing [build]
+install_missing() {
+    local packages
+    mapfile -t packages < <(missing_packages "$@")
+    ((${#packages[@]} == 0)) || with_lock install install_packages "${packages[@]}"
+}
+
+missing_packages() {
+    [[ -x $RABBITMQ_BIN/rabbitmq-server ]] || echo rabbitmq-server
+    postgres_bin >/dev/null || echo postgresql
+    command -v redis-server >/dev/null || echo redis-server
+    command -v curl >/dev/null || echo curl
+    command -v jq >/dev/null || echo jq
+    if [[ ${1:-} == build ]] && ! command -v cc >/dev/null; then
+        echo gcc
+        echo libc6-dev
+    fi
+}
+
+install_packages() {
+    local start=${EPOCHREALTIME/[^0-9]/}
+    command -v apt-get >/dev/null ||
+        die "please install: $* (there is no apt-get here that could do it)"
+    began "installing $* (a minute or so)"
+    # Once with the terminal, for sudo may ask for the password.
+    as_root true || die "please install as root: $*"
+    (
+        trap 'exit 130' INT TERM HUP
+        trap release_servers EXIT
+        hold_servers_back
+        apt_install "$@"
+    ) >>"$LOG/install.log" 2>&1 ||
+        fail_with_log "the installation failed" "$LOG/install.log" "try by hand: apt-get update; apt-get install $*"
+    disable_units "$@"
+    [[ -z $(missing_packages) ]] ||
+        die "installed, and still not found: $(missing_packages | paste -sd ' '); see $LOG/install.log"
+    done_in "installed" "$start"
+}
+
+as_root() {
+    if ((EUID)); then sudo -- "$@"; else "$@"; fi
+}
+
+apt_install() {
+    local apt=(as_root env DEBIAN_FRONTEND=noninteractive apt-get -y -o DPkg::Lock::Timeout=300)
+    # Lists that are missing or too old make this fail; only then they are fetched.
+    "${apt[@]}" install --no-install-recommends -- "$@" && return
+    "${apt[@]}" update
+    "${apt[@]}" install --no-install-recommends -- "$@"
+}
+
+readonly POLICY=/usr/sbin/policy-rc.d CLUSTER_POLICY=/etc/postgresql-common/createcluster.d/caraway-dev.conf
+
+# A package starts its server when it is installed, and PostgreSQL's makes a cluster.
+# We want the programs only.
+hold_servers_back() {
+    if [[ -e $POLICY && ! -e $POLICY.caraway-dev ]]; then
+        as_root mv -- "$POLICY" "$POLICY.caraway-dev"
+    fi
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$POLICY"
+    as_root chmod 755 "$POLICY"
+    as_root mkdir -p "${CLUSTER_POLICY%/*}"
+    echo 'create_main_cluster = false' | as_root tee "$CLUSTER_POLICY"
+}
+
+release_servers() {
+    as_root rm -f -- "$POLICY" "$CLUSTER_POLICY"
+    if [[ -e $POLICY.caraway-dev ]]; then
+        as_root mv -- "$POLICY.caraway-dev" "$POLICY"
+    fi
+}
+
+# What we have just installed must not come up at the next boot either.
+disable_units() {
+    local package
+    command -v systemctl >/dev/null || return 0
+    for package; do
+        case $package in
+            rabbitmq-server) disable_unit rabbitmq-server.service epmd.socket epmd.service ;;
+            redis-server) disable_unit redis-server.service ;;
+        esac
+    done
+}
+
+disable_unit() {
+    as_root systemctl disable --quiet -- "$@" >>"$LOG/install.log" 2>&1 || true
+}

@@ -1,0 +1,75 @@
+# The whole test suite, against a stack of its own, which a running one does not notice.
+# shellcheck shell=bash
+
+# run_tests [FILTER…]
+run_tests() {
+    check_scripts
+    need_cargo
+    need_nextest
+    mkdir -p "$STATE"
+    lock_tests || die "another test run uses $STATE/test"
+
+    trap stop_test_stacks EXIT
+    trap 'exit 130' INT TERM HUP
+    # Not at the end: the logs of a run that failed are wanted.
+    stop_test_stacks --wipe
+    test_stack "$STATE/test" servers
+    run_suite "$@"
+}
+
+lock_tests() {
+    exec {TEST_LOCK}>"$STATE/test.lock"
+    flock -n "$TEST_LOCK"
+}
+
+check_scripts() {
+    local script
+    for script in "$ROOT"/deploy/dev "$ROOT"/deploy/dev.d/*.sh "$ROOT"/.ci/run; do
+        bash -n "$script"
+    done
+}
+
+need_nextest() {
+    ! cargo nextest --version >/dev/null 2>&1 || return 0
+    began "installing cargo-nextest, the test runner, from source (some minutes)"
+    cargo install --locked cargo-nextest
+}
+
+# test_stack DIRECTORY COMMAND…
+test_stack() {
+    local directory=$1
+    shift
+    CARAWAY_DEV_DIR=$directory "$ROOT/deploy/dev" "$@"
+}
+
+run_suite() (
+    local start=${EPOCHREALTIME/[^0-9]/} features=(--features caraway-shared/failpoints)
+    # What a test leaves behind must not look like a test run.
+    exec {TEST_LOCK}>&-
+    # shellcheck source=/dev/null
+    source "$STATE/test/env"
+    # A test that calls this script without naming a stack must not reach a person's own.
+    export CARAWAY_DEV_DIR=$STATE/test
+    cd "$ROOT"
+    began "building the tests"
+    cargo nextest run --workspace --locked "${features[@]}" --no-run
+    done_in "tests built" "$start"
+    # The test runner does not know the examples in the documentation.
+    (($#)) || cargo test --workspace --locked "${features[@]}" --doc
+    cargo nextest run --workspace --locked "${features[@]}" --no-tests=fail "$@"
+)
+
+# stop_test_stacks [--wipe]: ours, and those that a test made and could not take down.
+stop_test_stacks() {
+    local stack
+    for stack in "$STATE"/test-stacks/*/ "$STATE/test"; do
+        [[ ! -d $stack/run ]] || test_stack "$stack" down "$@" || true
+    done
+}
+
+wipe_test_stacks() {
+    [[ -e $STATE/test.lock ]] && lock_tests || return 0
+    stop_test_stacks --wipe
+    rmdir -- "$STATE/test-stacks" 2>/dev/null || true
+    rm -f -- "$STATE/test.lock"
+}

@@ -1,0 +1,320 @@
+//! Publish: pointers become persistent, mandatory messages; their rows are marked once the broker has confirmed them.
+//!
+//! Invariants: nothing is marked before its confirm; an acked but returned message is unroutable and not marked;
+//! whatever is dropped here stays owed in its row, and a relay takes it. One task owns the channel, so that frames and
+//! confirms keep one order; confirms are awaited in a window, never one by one.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use lapin::{
+    BasicProperties, Channel, Confirmation,
+    options::{BasicPublishOptions, ConfirmSelectOptions},
+    types::ShortString,
+};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    BrokerError, Link,
+    link::RPC_TIMEOUT,
+    topology::{declare, name},
+};
+use crate::{
+    store::{Store, tasks::Owed},
+    task::{Bundle, Class, Pointer, QueueName},
+    telemetry::names,
+};
+
+/// Messages whose confirm may be outstanding.
+const WINDOW: usize = 256;
+/// A confirm that takes longer ends the channel; what it carried stays owed.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+/// Offers that may wait; more are dropped, and a relay takes them.
+const OFFERS_MAX: usize = 4096;
+/// Pointers taken from the offers at a time.
+const TAKE_MAX: usize = 256;
+/// Marks are written this late, so that what was already claimed by then needs none.
+const MARK_EVERY: Duration = Duration::from_millis(300);
+/// Rows in one statement of marks.
+const MARKS_MAX: usize = 1000;
+/// Messages whose marks may wait for a slow database; what is beyond stays owed and is published once more.
+const UNMARKED_MAX: usize = 10_000;
+/// The relay may take an accepted row after a second; the publisher beside the accept leaves it a little earlier.
+const FRESH: Duration = Duration::from_millis(800);
+/// A relay holds what it took for ten seconds.
+const RELAYED: Duration = Duration::from_secs(8);
+/// How long the settings of queues are used before they are read again.
+const SETTINGS_EVERY: Duration = Duration::from_secs(5);
+/// Between two sessions with a broker that refuses.
+const PAUSE: Duration = Duration::from_millis(500);
+
+struct Offer {
+    owed: Vec<Owed>,
+    /// Past it somebody else publishes this.
+    until: Instant,
+}
+
+/// The door to the publishing task. Cheap to clone.
+#[derive(Clone)]
+pub struct Publisher {
+    offers: mpsc::Sender<Offer>,
+    link: Link,
+}
+
+impl Publisher {
+    /// Starts publishing over `link` on the current runtime.
+    pub fn start(link: Link, store: Store, shutdown: CancellationToken) -> Self {
+        let (offers, waiting) = mpsc::channel(OFFERS_MAX);
+        let bundles = Bundles::default();
+        tokio::spawn(bundles.clone().keep_fresh(store.clone(), shutdown.clone()));
+        tokio::spawn(run(link.clone(), store, waiting, bundles, shutdown));
+        Self { offers, link }
+    }
+
+    /// Offers what was just committed. Never waits: when too much waits already, a relay takes it in a second.
+    pub fn offer(&self, owed: Vec<Owed>) {
+        let _ = self.offers.try_send(Offer { owed, until: Instant::now() + FRESH });
+    }
+
+    /// Publishes what a relay took; waits for a place. False when shutting down.
+    pub(super) async fn relay(&self, owed: Vec<Owed>) -> bool {
+        self.offers.send(Offer { owed, until: Instant::now() + RELAYED }).await.is_ok()
+    }
+
+    /// Whether a publish has a chance now.
+    pub fn is_up(&self) -> bool {
+        self.link.is_up()
+    }
+}
+
+/// How many pointers of each queue go into one message.
+#[derive(Clone, Default)]
+struct Bundles(Arc<RwLock<HashMap<QueueName, usize>>>);
+
+impl Bundles {
+    fn max(&self, queue: &QueueName) -> usize {
+        let settings = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        settings.get(queue).copied().unwrap_or(1).clamp(1, Bundle::MAX)
+    }
+
+    async fn keep_fresh(self, store: Store, shutdown: CancellationToken) {
+        let mut tick = tokio::time::interval(SETTINGS_EVERY);
+        while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+            match store.queues().await {
+                Ok(queues) => {
+                    let settings = queues.into_iter().map(|queue| (queue.name, queue.bundle_max)).collect();
+                    *self.0.write().unwrap_or_else(PoisonError::into_inner) = settings;
+                }
+                Err(error) => tracing::debug!(%error, "cannot read the queues' settings"),
+            }
+        }
+    }
+}
+
+async fn run(
+    link: Link,
+    store: Store,
+    mut offers: mpsc::Receiver<Offer>,
+    bundles: Bundles,
+    shutdown: CancellationToken,
+) {
+    loop {
+        let opened = shutdown.run_until_cancelled(Session::open(&link, &store, &bundles)).await;
+        let ended = match opened {
+            None | Some(Err(BrokerError::Stopped)) => return,
+            Some(Err(error)) => error,
+            Some(Ok(mut session)) => match session.serve(&mut offers, &shutdown).await {
+                Ok(()) => return,
+                Err(error) => error,
+            },
+        };
+        tracing::warn!(error = %ended, "publishing is interrupted; what is owed stays owed");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// What a message carried, and what became of it.
+struct Confirmed {
+    message: u64,
+    key: (QueueName, Class),
+    pointers: Vec<Pointer>,
+    answer: Result<Confirmation, BrokerError>,
+}
+
+/// One channel's life.
+struct Session<'a> {
+    link: &'a Link,
+    store: &'a Store,
+    bundles: &'a Bundles,
+    channel: Channel,
+    declared: HashSet<(QueueName, Class)>,
+    unconfirmed: FuturesUnordered<BoxFuture<'static, Confirmed>>,
+    messages: u64,
+    /// Confirmed, not yet marked.
+    marks: HashMap<u64, Vec<Pointer>>,
+    /// Marks being written; the next ones wait for it.
+    marking: Option<JoinHandle<()>>,
+}
+
+impl<'a> Session<'a> {
+    async fn open(link: &'a Link, store: &'a Store, bundles: &'a Bundles) -> Result<Self, BrokerError> {
+        let channel = link.channel().await?;
+        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+        timeout(RPC_TIMEOUT, confirms).await.map_err(|_| BrokerError::Timeout)??;
+        let unconfirmed = FuturesUnordered::new();
+        Ok(Self {
+            link,
+            store,
+            bundles,
+            channel,
+            declared: HashSet::new(),
+            unconfirmed,
+            messages: 0,
+            marks: HashMap::new(),
+            marking: None,
+        })
+    }
+
+    /// Publishes until the channel breaks (an error) or shutdown (no error, after the last confirms).
+    async fn serve(
+        &mut self,
+        offers: &mut mpsc::Receiver<Offer>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), BrokerError> {
+        let mut taken = Vec::new();
+        let mut mark = tokio::time::interval(MARK_EVERY);
+        loop {
+            tokio::select! {
+                Some(confirmed) = self.unconfirmed.next() => self.confirmed(confirmed).await?,
+                count = offers.recv_many(&mut taken, TAKE_MAX), if self.unconfirmed.len() < WINDOW => {
+                    if count == 0 {
+                        return self.finish().await;
+                    }
+                    self.publish_all(taken.drain(..)).await?;
+                }
+                _ = mark.tick() => self.write_marks(),
+                () = shutdown.cancelled() => return self.finish().await,
+            }
+        }
+    }
+
+    /// One message per queue and class, as full as its queue allows.
+    async fn publish_all(&mut self, offers: impl Iterator<Item = Offer>) -> Result<(), BrokerError> {
+        let now = Instant::now();
+        let mut groups: HashMap<(QueueName, Class), Vec<Pointer>> = HashMap::new();
+        let mut alone = Vec::new();
+        for owed in offers.filter(|offer| offer.until > now).flat_map(|offer| offer.owed) {
+            let key = (owed.queue, owed.class);
+            if owed.alone {
+                alone.push((key, owed.pointer));
+            } else {
+                groups.entry(key).or_default().push(owed.pointer);
+            }
+        }
+        for (key, pointers) in groups {
+            for bundle in pointers.chunks(self.bundles.max(&key.0)) {
+                self.publish(&key, bundle).await?;
+            }
+        }
+        for (key, pointer) in alone {
+            self.publish(&key, &[pointer]).await?;
+        }
+        Ok(())
+    }
+
+    async fn publish(&mut self, key: &(QueueName, Class), pointers: &[Pointer]) -> Result<(), BrokerError> {
+        if !self.declared.contains(key) {
+            declare(&self.channel, &key.0, key.1, self.link.queue_type()).await?;
+            self.declared.insert(key.clone());
+        }
+        self.messages += 1;
+        let message = self.messages;
+        let properties =
+            BasicProperties::default().with_delivery_mode(2).with_message_id(ShortString::from(message.to_string()));
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let body = Bundle(pointers.to_vec()).encode();
+        let queue = name(&key.0, key.1, self.link.queue_type());
+        // a blocked connection makes this wait for ever
+        let publishing = self.channel.basic_publish("".into(), queue, options, &body, properties);
+        let confirm = timeout(CONFIRM_TIMEOUT, publishing).await.map_err(|_| BrokerError::Timeout)??;
+        let (key, pointers) = (key.clone(), pointers.to_vec());
+        let confirmed = timeout(CONFIRM_TIMEOUT, confirm).map(move |answer| {
+            let answer = answer.map_err(|_| BrokerError::Timeout).and_then(|answer| answer.map_err(Into::into));
+            Confirmed { message, key, pointers, answer }
+        });
+        self.unconfirmed.push(confirmed.boxed());
+        Ok(())
+    }
+
+    async fn confirmed(&mut self, confirmed: Confirmed) -> Result<(), BrokerError> {
+        let Confirmed { message, key, pointers, answer } = confirmed;
+        match answer? {
+            Confirmation::Ack(returned) => {
+                metrics::counter!(names::PUBLISHED).increment(1);
+                if self.marks.len() < UNMARKED_MAX {
+                    self.marks.insert(message, pointers);
+                }
+                if let Some(returned) = returned {
+                    self.returned(message_number(&returned.delivery.properties), &key).await?;
+                }
+            }
+            // refused (a full queue), or a channel without confirms: the rows stay owed
+            Confirmation::Nack(_) | Confirmation::NotRequested => {
+                tracing::warn!(queue = %key.0, "the broker refused a message");
+            }
+        }
+        Ok(())
+    }
+
+    /// lapin attaches a returned message to whichever confirm completes next, so it is matched by its own id. Marks
+    /// are written late enough for the return of an earlier message to find its mark.
+    async fn returned(&mut self, message: Option<u64>, key: &(QueueName, Class)) -> Result<(), BrokerError> {
+        metrics::counter!(names::UNROUTABLE).increment(1);
+        tracing::warn!(queue = %key.0, "a message was returned: its queue is missing and is declared anew");
+        match message {
+            Some(message) => drop(self.marks.remove(&message)),
+            None => self.marks.clear(),
+        }
+        for (queue, class) in std::mem::take(&mut self.declared) {
+            declare(&self.channel, &queue, class, self.link.queue_type()).await?;
+            self.declared.insert((queue, class));
+        }
+        Ok(())
+    }
+
+    fn write_marks(&mut self) {
+        if self.marks.is_empty() || self.marking.as_ref().is_some_and(|marking| !marking.is_finished()) {
+            return;
+        }
+        let pointers: Vec<Pointer> = self.marks.drain().flat_map(|(_, pointers)| pointers).collect();
+        let store = self.store.clone();
+        self.marking = Some(tokio::spawn(async move {
+            for some in pointers.chunks(MARKS_MAX) {
+                if let Err(error) = store.mark_published(some).await {
+                    tracing::debug!(%error, "marks are lost; the relay publishes once more");
+                }
+            }
+        }));
+    }
+
+    async fn finish(&mut self) -> Result<(), BrokerError> {
+        while let Some(confirmed) = self.unconfirmed.next().await {
+            self.confirmed(confirmed).await?;
+        }
+        self.write_marks();
+        Ok(())
+    }
+}
+
+fn message_number(properties: &BasicProperties) -> Option<u64> {
+    properties.message_id().as_ref().and_then(|id| id.as_str().parse().ok())
+}

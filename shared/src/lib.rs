@@ -1,0 +1,18 @@
+//! Caraway's vocabulary, used by `api` and `worker`.
+//!
+//! | module | holds | talks to |
+//! |---|---|---|
+//! | [`task`] | what a task is: states, message, retry, outcome | nobody: pure |
+//! | [`store`] | every SQL statement | PostgreSQL, the only truth |
+//! | [`broker`] | every AMQP frame | RabbitMQ, which carries pointers and may lose them |
+//! | [`cache`] | every Redis command | Redis, which holds copies and may forget them |
+//! | [`telemetry`] | logs and metrics | |
+//!
+//! Invariants: no HTTP here and no handler; SQL only in `store`, lapin only in `broker`, Redis only in `cache`.
+
+pub mod broker;
+pub mod cache;
+pub mod config;
+pub mod store;
+pub mod task;
+pub mod telemetry;

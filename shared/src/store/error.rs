@@ -1,0 +1,89 @@
+//! What can go wrong with the database, sorted by what the caller may do about it.
+
+use tokio_postgres::error::{Error as PgError, SqlState};
+
+/// A read, or a write that is safe to repeat, did not work.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached or refuses work now; try again later.
+    #[error("the database is unavailable: {}", chain(.0.as_ref()))]
+    Unavailable(Box<dyn std::error::Error + Send + Sync>),
+    /// The statement itself failed: a bug of ours.
+    #[error("a statement failed: {}", chain(.0))]
+    Statement(PgError),
+    /// What came back is not what the schema promises: a bug of ours, or somebody changed rows by hand.
+    #[error("unexpected data: {0}")]
+    Data(String),
+}
+
+/// A batched write did not work, for this request.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Nothing was written.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(String),
+    /// The connection ended while the commit was under way: written or not, nobody knows yet.
+    #[error("the outcome of the commit is unknown: {0}")]
+    Unknown(String),
+    /// The database refused this request's data, and only this request's.
+    #[error("refused: {0}")]
+    Refused(String),
+}
+
+/// tokio-postgres does not print an error's causes; people need them.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// What an error says about the statement it came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Verdict {
+    /// The server rolled it back for a passing reason (deadlock, serialization).
+    RolledBack,
+    /// The server cannot work now, and this statement did not happen.
+    NotNow,
+    /// The connection ended: it may have happened.
+    Unknown,
+    /// The statement or its data is wrong.
+    Refused,
+}
+
+pub(super) fn verdict(error: &PgError) -> Verdict {
+    let Some(code) = error.code() else {
+        return if error.is_closed() || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>) {
+            Verdict::Unknown
+        } else {
+            Verdict::Refused
+        };
+    };
+    let class = code.code().get(..2).unwrap_or_default();
+    match (class, code) {
+        (_, &SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE) => Verdict::RolledBack,
+        // 57P01–57P05: the server is going down, crashed, or not up yet; the answer of a commit may be lost with it
+        ("08", _) | (_, &SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN) => Verdict::Unknown,
+        // resources, operator intervention, object state (lock timeout), read-only, system and I/O errors
+        ("53" | "57" | "55" | "58", _) | (_, &SqlState::READ_ONLY_SQL_TRANSACTION) => Verdict::NotNow,
+        _ => Verdict::Refused,
+    }
+}
+
+impl From<PgError> for StoreError {
+    fn from(error: PgError) -> Self {
+        match verdict(&error) {
+            Verdict::Refused => Self::Statement(error),
+            Verdict::RolledBack | Verdict::NotNow | Verdict::Unknown => Self::Unavailable(Box::new(error)),
+        }
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for StoreError {
+    fn from(error: deadpool_postgres::PoolError) -> Self {
+        Self::Unavailable(Box::new(error))
+    }
+}

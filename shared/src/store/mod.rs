@@ -1,0 +1,25 @@
+//! All of Caraway's SQL. PostgreSQL is the only truth: whatever the other two servers say is a hint or a copy.
+//!
+//! Invariants: every change of a task is one guarded UPDATE on `(id, state, epoch)` under READ COMMITTED; every
+//! reconciler repeats its whole condition in its own WHERE; no transaction outlives a function of this module; times are
+//! the database's, never a process's.
+
+mod audit;
+mod batch;
+mod error;
+mod items;
+mod migrate;
+mod pool;
+mod quarantine;
+mod queues;
+mod sessions;
+mod task_types;
+pub mod tasks;
+
+pub use batch::{Batched, Writer};
+pub use error::{StoreError, WriteError};
+pub use items::{Item, NewItem};
+pub use pool::{Store, StoreConfig};
+pub use queues::{QueueRow, QueueView};
+pub use sessions::{BeatAnswer, LoadedQueue, NewSession, SeenSession, WorkerView};
+pub use task_types::TaskType;

@@ -1,0 +1,99 @@
+//! Connections to PostgreSQL, every bound stated: a few small pools that differ only in their session
+//! settings, so that no kind of work can take all connections from another.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use tokio_postgres::{Config, NoTls};
+
+use super::StoreError;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Unanswered data on a connection for this long ends it (RFC 5482): a frozen server or a black hole.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(15);
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+
+/// Every connection's settings: nothing waits for ever.
+const BOUNDS: &str = "-c statement_timeout=20s -c lock_timeout=5s -c idle_in_transaction_session_timeout=20s";
+/// The batched writers' statements join a few hundred given ids to the task table by its primary key. Without this a
+/// prepared `UPDATE … FROM unnest` was seen to turn to a plan a hundred times slower.
+const PINNED_PLAN: &str =
+    "-c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off";
+/// For marks, beats and progress: losing the last ones in a crash costs a duplicate message at most.
+const LAZY: &str = "-c synchronous_commit=off";
+
+/// Where the database is, and how many connections a process may open.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// `postgres://user:password@host:port/database`.
+    pub url: String,
+    /// Shown in `pg_stat_activity`.
+    pub application: &'static str,
+    /// Connections for reads and single writes; the batched and lazy writers have a few of their own.
+    pub connections: usize,
+}
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    reads: Pool,
+    writers: Pool,
+    lazy: Pool,
+    beats: Pool,
+}
+
+impl Store {
+    /// Prepares the pools; connects to nothing yet.
+    pub fn new(config: &StoreConfig) -> Result<Self, StoreError> {
+        Ok(Self {
+            reads: pool(config, "", config.connections)?,
+            writers: pool(config, PINNED_PLAN, 6)?,
+            lazy: pool(config, LAZY, 2)?,
+            beats: pool(config, LAZY, 1)?,
+        })
+    }
+
+    /// A connection for a read or a single write.
+    pub(super) async fn connection(&self) -> Result<Object, StoreError> {
+        Ok(self.reads.get().await?)
+    }
+
+    /// A connection for a statement over arrays of ids.
+    pub(super) async fn writer(&self) -> Result<Object, StoreError> {
+        Ok(self.writers.get().await?)
+    }
+
+    /// A connection whose commits may be lost in a crash of the database.
+    pub(super) async fn lazy(&self) -> Result<Object, StoreError> {
+        Ok(self.lazy.get().await?)
+    }
+
+    /// The beat's own connection: however busy the process is, it must not look dead.
+    pub(super) async fn beats(&self) -> Result<Object, StoreError> {
+        Ok(self.beats.get().await?)
+    }
+
+    /// Whether the database answers, for `/readyz`.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.connection().await?.simple_query("SELECT 1").await?;
+        Ok(())
+    }
+}
+
+fn pool(config: &StoreConfig, settings: &str, size: usize) -> Result<Pool, StoreError> {
+    let mut pg: Config = config.url.parse()?;
+    let options = [pg.get_options().unwrap_or_default(), BOUNDS, settings].join(" ");
+    pg.options(options)
+        .application_name(config.application)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_user_timeout(TCP_USER_TIMEOUT)
+        .keepalives_idle(KEEPALIVE_IDLE);
+    let manager = Manager::from_config(pg, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    Pool::builder(manager)
+        .max_size(size)
+        .runtime(Runtime::Tokio1)
+        .timeouts(Timeouts { wait: Some(WAIT_TIMEOUT), create: Some(CONNECT_TIMEOUT), recycle: Some(WAIT_TIMEOUT) })
+        .build()
+        .map_err(|error| StoreError::Unavailable(Box::new(error)))
+}

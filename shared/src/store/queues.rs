@@ -1,0 +1,94 @@
+//! Queues: those that exist, and what lies in them.
+
+use serde::Serialize;
+
+use super::{Store, StoreError};
+use crate::task::QueueName;
+
+/// Counts are taken from the two partial indexes that hold queued rows: what is owed and what is with the broker.
+const VIEW: &str = "
+    WITH queued AS (
+        SELECT queue, queued_at FROM task WHERE publish_after IS NOT NULL AND state = 'queued'
+        UNION ALL
+        SELECT queue, queued_at FROM task WHERE published_at IS NOT NULL AND state = 'queued'
+    ), depth AS (
+        SELECT queue, count(*) AS depth, extract(epoch FROM now() - min(queued_at))::float8 AS oldest FROM queued GROUP BY queue
+    ), running AS (
+        SELECT queue, count(*) AS running FROM task WHERE session_id IS NOT NULL GROUP BY queue
+    ), served AS (
+        SELECT q->>'name' AS queue, count(*) AS workers, sum((q->>'slots')::int) AS slots
+        FROM session s, jsonb_array_elements(s.queues) q WHERE NOT s.dead GROUP BY 1
+    )
+    SELECT q.name, q.paused, coalesce(d.depth, 0) AS depth, d.oldest, coalesce(r.running, 0) AS running,
+        coalesce(s.workers, 0) AS workers, coalesce(s.slots, 0) AS slots
+    FROM queue q LEFT JOIN depth d ON d.queue = q.name LEFT JOIN running r ON r.queue = q.name
+        LEFT JOIN served s ON s.queue = q.name
+    ORDER BY q.name";
+
+/// A queue's settings.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct QueueRow {
+    /// Its name.
+    pub name: QueueName,
+    /// Pointers in one message, at most: 1 where tasks are long or burn CPU, up to 64 where they are short.
+    pub bundle_max: usize,
+}
+
+/// A queue as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct QueueView {
+    /// Its name.
+    pub name: String,
+    /// Whether its tasks are held back.
+    pub paused: bool,
+    /// Tasks that wait.
+    pub depth: i64,
+    /// How long the oldest of them has waited, seconds.
+    pub oldest_age: Option<f64>,
+    /// Tasks that run.
+    pub running: i64,
+    /// Workers that serve it.
+    pub workers: i64,
+    /// Their slots for it.
+    pub slots: i64,
+}
+
+impl Store {
+    /// Every queue's settings.
+    pub async fn queues(&self) -> Result<Vec<QueueRow>, StoreError> {
+        let db = self.connection().await?;
+        let query = db.prepare_cached("SELECT name, bundle_max FROM queue ORDER BY name").await?;
+        let rows = db.query(&query, &[]).await?;
+        rows.iter()
+            .map(|row| {
+                let name: &str = row.try_get(0)?;
+                let bundle_max: i16 = row.try_get(1)?;
+                Ok(QueueRow {
+                    name: name.parse().map_err(|_| StoreError::Data(format!("queue name {name:?}")))?,
+                    bundle_max: usize::try_from(bundle_max).unwrap_or(1),
+                })
+            })
+            .collect()
+    }
+
+    /// Every queue with what lies in it.
+    pub async fn show_queues(&self) -> Result<Vec<QueueView>, StoreError> {
+        let db = self.connection().await?;
+        let view = db.prepare_cached(VIEW).await?;
+        db.query(&view, &[])
+            .await?
+            .iter()
+            .map(|row| {
+                Ok(QueueView {
+                    name: row.try_get("name")?,
+                    paused: row.try_get("paused")?,
+                    depth: row.try_get("depth")?,
+                    oldest_age: row.try_get("oldest")?,
+                    running: row.try_get("running")?,
+                    workers: row.try_get("workers")?,
+                    slots: row.try_get("slots")?,
+                })
+            })
+            .collect()
+    }
+}

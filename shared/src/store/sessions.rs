@@ -1,0 +1,185 @@
+//! Worker sessions: one row per start of a worker process, judged dead by an unchanged beat, never by a clock.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Store, StoreError};
+use crate::task::{Epoch, SessionId, TaskId};
+
+/// What a worker says of itself when it starts.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// `host:pid`, for people.
+    pub name: String,
+    /// The host's name.
+    pub host: String,
+    /// The id in the slot file that this process holds locked, if it has one.
+    pub slot: Option<String>,
+    /// What it serves.
+    pub queues: Vec<LoadedQueue>,
+}
+
+/// A queue as one worker serves it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LoadedQueue {
+    /// Which queue.
+    pub name: String,
+    /// Tasks at once.
+    pub slots: u32,
+    /// Tasks now.
+    pub busy: u32,
+}
+
+/// What a beat brings back.
+#[derive(Clone, Debug)]
+pub enum BeatAnswer {
+    /// We are alive.
+    Alive {
+        /// Tasks of ours whose cancellation was requested.
+        cancelled: HashSet<(TaskId, Epoch)>,
+        /// Stop taking work.
+        drain: bool,
+    },
+    /// Somebody declared us dead: what we hold is no longer ours.
+    Dead,
+}
+
+/// A session as a watcher sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SeenSession {
+    /// Which.
+    pub id: SessionId,
+    /// Its beat.
+    pub beat: i64,
+}
+
+/// A worker as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct WorkerView {
+    /// The session.
+    pub id: i64,
+    /// `host:pid`.
+    pub name: String,
+    /// The host.
+    pub host: String,
+    /// `native`.
+    pub kind: String,
+    /// What it serves.
+    pub queues: Vec<LoadedQueue>,
+    /// Told to stop taking work.
+    pub draining: bool,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// Its last beat.
+    pub seen_at: Timestamp,
+}
+
+impl Store {
+    /// Opens a session. One that held the same slot is dead: its file lock is ours now.
+    pub async fn open_session(&self, new: &NewSession) -> Result<SessionId, StoreError> {
+        let mut db = self.connection().await?;
+        let transaction = db.transaction().await?;
+        if let Some(slot) = &new.slot {
+            let replaced = transaction
+                .execute(
+                    "UPDATE session SET dead = true, ended_at = now() WHERE NOT dead AND host = $1 AND slot = $2",
+                    &[&new.host, slot],
+                )
+                .await?;
+            if replaced > 0 {
+                tracing::info!(session.replaced = replaced, "the slot's last session is dead");
+            }
+        }
+        let row = transaction
+            .query_one(
+                "INSERT INTO session (name, host, slot, queues) VALUES ($1, $2, $3, $4) RETURNING id",
+                &[&new.name, &new.host, &new.slot, &queues_json(&new.queues)],
+            )
+            .await?;
+        transaction.commit().await?;
+        Ok(SessionId(row.try_get(0)?))
+    }
+
+    /// One beat; brings back cancel and drain orders.
+    pub async fn beat(&self, id: SessionId, queues: &[LoadedQueue]) -> Result<BeatAnswer, StoreError> {
+        let db = self.beats().await?;
+        let beat = db
+            .prepare_cached(
+                "UPDATE session SET beat = beat + 1, seen_at = now(), queues = $2 WHERE id = $1 AND NOT dead
+                 RETURNING drain",
+            )
+            .await?;
+        let Some(row) = db.query_opt(&beat, &[&id.0, &queues_json(queues)]).await? else {
+            return Ok(BeatAnswer::Dead);
+        };
+        let drain = row.try_get(0)?;
+        let orders = db
+            .prepare_cached(
+                "SELECT id, epoch FROM task WHERE session_id = $1 AND state = 'running'
+                 AND cancel_requested_at IS NOT NULL",
+            )
+            .await?;
+        let cancelled = db.query(&orders, &[&id.0]).await?;
+        let read = |row: &tokio_postgres::Row| Ok((TaskId(row.try_get(0)?), Epoch(row.try_get(1)?)));
+        Ok(BeatAnswer::Alive { cancelled: cancelled.iter().map(read).collect::<Result<_, StoreError>>()?, drain })
+    }
+
+    /// Every session not known to be dead.
+    pub async fn living_sessions(&self) -> Result<Vec<SeenSession>, StoreError> {
+        let db = self.connection().await?;
+        let query = db.prepare_cached("SELECT id, beat FROM session WHERE NOT dead").await?;
+        let rows = db.query(&query, &[]).await?;
+        rows.iter().map(|row| Ok(SeenSession { id: SessionId(row.try_get(0)?), beat: row.try_get(1)? })).collect()
+    }
+
+    /// Declares a session dead if its beat is still the one that was watched; whether it was.
+    pub async fn declare_dead(&self, seen: SeenSession) -> Result<bool, StoreError> {
+        let db = self.connection().await?;
+        let declare = db
+            .prepare_cached(
+                "UPDATE session SET dead = true, ended_at = now() WHERE id = $1 AND beat = $2 AND NOT dead",
+            )
+            .await?;
+        Ok(db.execute(&declare, &[&seen.id.0, &seen.beat]).await? > 0)
+    }
+
+    /// Ends one's own session; what it still holds is rescued at once.
+    pub async fn close_session(&self, id: SessionId) -> Result<(), StoreError> {
+        let db = self.connection().await?;
+        db.execute("UPDATE session SET dead = true, ended_at = now() WHERE id = $1 AND NOT dead", &[&id.0]).await?;
+        Ok(())
+    }
+
+    /// Workers alive.
+    pub async fn show_workers(&self) -> Result<Vec<WorkerView>, StoreError> {
+        let db = self.connection().await?;
+        let query = db
+            .prepare_cached(
+                "SELECT id, name, host, kind, queues, drain, started_at, seen_at FROM session WHERE NOT dead ORDER BY id",
+            )
+            .await?;
+        db.query(&query, &[])
+            .await?
+            .iter()
+            .map(|row| {
+                Ok(WorkerView {
+                    id: row.try_get(0)?,
+                    name: row.try_get(1)?,
+                    host: row.try_get(2)?,
+                    kind: row.try_get(3)?,
+                    queues: serde_json::from_value(row.try_get(4)?).map_err(|error| StoreError::Data(error.to_string()))?,
+                    draining: row.try_get(5)?,
+                    started_at: row.try_get(6)?,
+                    seen_at: row.try_get(7)?,
+                })
+            })
+            .collect()
+    }
+}
+
+fn queues_json(queues: &[LoadedQueue]) -> Value {
+    serde_json::to_value(queues).unwrap_or_default()
+}

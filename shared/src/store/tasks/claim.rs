@@ -1,0 +1,195 @@
+//! Claim: the second of a task's three writes. Whoever wins it owns the task under a new epoch, and from then on
+//! recovery belongs to the worker's session, never to the broker.
+//!
+//! Invariant: a pointer that claims nothing is answered with the reason, because what becomes of the delivery depends
+//! on it (the decision table in ARCHITECTURE.md).
+
+use std::{collections::HashMap, sync::atomic::Ordering, time::Duration};
+
+use bytes::Bytes;
+use deadpool_postgres::Object;
+use jiff::Timestamp;
+use tokio_postgres::{Error as PgError, Row};
+use uuid::Uuid;
+
+use crate::{
+    store::Batched,
+    task::{Backoff, Budget, Epoch, OwnerId, Pointer, State, TaskId},
+};
+
+/// A task that was lost this often is a suspect: it runs as the only suspect of its process, so that a crash can be
+/// blamed on it and not on its neighbours.
+pub(super) const SUSPECT_LOSSES: i16 = 2;
+
+/// The database gives up on a running task this long after its hard limit; the worker itself does so at the limit.
+pub(super) const DEADLINE_GRACE: Duration = Duration::from_secs(10);
+
+const CLAIM: &str = "
+    UPDATE task t SET state = 'running', epoch = t.epoch + 1, attempt = t.attempt + 1, session_id = $4, worker = $5,
+        started_at = clock_timestamp(), publish_after = NULL, published_at = NULL, waiting_reason = NULL,
+        due_at = clock_timestamp() + (t.timeout_ms + $7) * interval '1 millisecond'
+    FROM unnest($1::uuid[], $2::int4[], $3::bool[]) AS p(id, epoch, suspect)
+    WHERE t.id = p.id AND t.state = 'queued' AND t.epoch = p.epoch AND t.name = ANY($6)
+        AND (t.losses < $8 OR p.suspect) AND (t.expires_at IS NULL OR t.expires_at > now())
+        AND EXISTS (SELECT FROM session s WHERE s.id = $4 AND NOT s.dead)
+    RETURNING t.id, t.epoch, t.owner_id, t.name, t.attempt, t.max_attempts, t.retry::text, t.timeout_ms, t.input,
+        t.queued_at, t.started_at, t.traceparent, t.losses, t.state::text, t.session_id";
+
+const LOOK: &str = "
+    SELECT t.id, t.epoch, t.owner_id, t.name, t.attempt, t.max_attempts, t.retry::text, t.timeout_ms, t.input,
+        t.queued_at, t.started_at, t.traceparent, t.losses, t.state::text, t.session_id
+    FROM task t WHERE t.id = ANY($1)";
+
+/// A task as its worker gets it.
+#[derive(Debug)]
+pub struct Claim {
+    /// Which task.
+    pub id: TaskId,
+    /// The epoch this claim made.
+    pub epoch: Epoch,
+    /// Whose it is.
+    pub owner: OwnerId,
+    /// Which handler.
+    pub name: String,
+    /// Attempts, this one included, and what remains.
+    pub budget: Budget,
+    /// The hard time limit of this attempt.
+    pub timeout: Option<Duration>,
+    /// `{"args": […], "kwargs": {…}}`.
+    pub input: Bytes,
+    /// When it entered the queue.
+    pub queued_at: Option<Timestamp>,
+    /// When it was claimed.
+    pub started_at: Option<Timestamp>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// A pointer to claim.
+#[derive(Clone, Copy, Debug)]
+pub struct ClaimRow {
+    /// What the message said.
+    pub pointer: Pointer,
+    /// Whether a suspect may be claimed: the process runs no other.
+    pub suspect: bool,
+}
+
+/// What became of a pointer.
+#[derive(Debug)]
+pub enum Claimed {
+    /// Claimed: run it.
+    Run(Box<Claim>),
+    /// Terminal, running, or at another epoch: the message is worth nothing any more.
+    Stale,
+    /// A suspect, and the claim did not allow for one.
+    Suspect,
+    /// This worker has no such handler.
+    NoHandler,
+    /// Claimable by somebody else, or later: our session was declared dead, or it has expired and awaits its end.
+    NotNow,
+    /// No such task: forged, or of a restored database.
+    Missing,
+}
+
+/// The claim writer's statement.
+pub struct Claims {
+    /// The session that claims; changes when it was declared dead and a new one opened.
+    pub session: std::sync::Arc<std::sync::atomic::AtomicI64>,
+    /// The worker's name, for people.
+    pub worker: String,
+    /// The handlers it has.
+    pub names: Vec<String>,
+}
+
+impl Batched for Claims {
+    type Row = ClaimRow;
+    type Answer = Claimed;
+    const NAME: &'static str = "claim";
+    /// Safe to repeat: a second try finds what the first one claimed by session and epoch.
+    const PERSISTENT: bool = true;
+
+    fn key(row: &ClaimRow) -> Uuid {
+        row.pointer.id.0
+    }
+
+    async fn write(&self, db: &Object, rows: &[&ClaimRow], again: bool) -> Result<Vec<Claimed>, PgError> {
+        let session = self.session.load(Ordering::Acquire);
+        let claim = db.prepare_cached(CLAIM).await?;
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.pointer.id.0).collect();
+        let epochs: Vec<i32> = rows.iter().map(|row| row.pointer.epoch.0).collect();
+        let suspects: Vec<bool> = rows.iter().map(|row| row.suspect).collect();
+        let grace = i64::try_from(DEADLINE_GRACE.as_millis()).unwrap_or(0);
+        let claimed = db
+            .query(
+                &claim,
+                &[&ids, &epochs, &suspects, &session, &self.worker, &self.names, &grace, &SUSPECT_LOSSES],
+            )
+            .await?;
+        let mut won: HashMap<Uuid, Claim> = read_all(&claimed)?;
+        let missed: Vec<Uuid> = ids.iter().copied().filter(|id| !won.contains_key(id)).collect();
+        let seen = if missed.is_empty() { HashMap::new() } else { self.look(db, missed).await? };
+        rows.iter()
+            .map(|row| match won.remove(&row.pointer.id.0) {
+                Some(claim) => Ok(Claimed::Run(Box::new(claim))),
+                None => self.why_not(row, seen.get(&row.pointer.id.0), session, again),
+            })
+            .collect()
+    }
+}
+
+impl Claims {
+    async fn look(&self, db: &Object, missed: Vec<Uuid>) -> Result<HashMap<Uuid, Row>, PgError> {
+        let look = db.prepare_cached(LOOK).await?;
+        let rows = db.query(&look, &[&missed]).await?;
+        rows.into_iter().map(|row| Ok((row.try_get(0)?, row))).collect()
+    }
+
+    fn why_not(&self, row: &ClaimRow, seen: Option<&Row>, session: i64, again: bool) -> Result<Claimed, PgError> {
+        let Some(seen) = seen else { return Ok(Claimed::Missing) };
+        let epoch: i32 = seen.try_get("epoch")?;
+        let state: &str = seen.try_get("state")?;
+        let holder: Option<i64> = seen.try_get("session_id")?;
+        let wanted = row.pointer.epoch.0;
+        if again && state == State::Running.as_str() && holder == Some(session) && epoch == wanted.wrapping_add(1) {
+            return Ok(Claimed::Run(Box::new(read(seen)?))); // the try whose answer was lost did claim it
+        }
+        if state != State::Queued.as_str() || epoch != wanted {
+            return Ok(Claimed::Stale);
+        }
+        let name: &str = seen.try_get("name")?;
+        let losses: i16 = seen.try_get("losses")?;
+        Ok(if !self.names.iter().any(|known| known == name) {
+            Claimed::NoHandler
+        } else if losses >= SUSPECT_LOSSES && !row.suspect {
+            Claimed::Suspect
+        } else {
+            Claimed::NotNow
+        })
+    }
+}
+
+fn read_all(rows: &[Row]) -> Result<HashMap<Uuid, Claim>, PgError> {
+    rows.iter().map(|row| read(row).map(|claim| (claim.id.0, claim))).collect()
+}
+
+fn read(row: &Row) -> Result<Claim, PgError> {
+    let timeout_ms: Option<i64> = row.try_get("timeout_ms")?;
+    let retry: Option<&str> = row.try_get("retry")?;
+    let input: Vec<u8> = row.try_get("input")?;
+    Ok(Claim {
+        id: TaskId(row.try_get("id")?),
+        epoch: Epoch(row.try_get("epoch")?),
+        owner: OwnerId(row.try_get("owner_id")?),
+        name: row.try_get("name")?,
+        budget: Budget {
+            attempt: row.try_get("attempt")?,
+            max_attempts: row.try_get("max_attempts")?,
+            backoff: retry.and_then(|text| serde_json::from_str::<Backoff>(text).ok()).unwrap_or_default(),
+        },
+        timeout: timeout_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
+        input: input.into(),
+        queued_at: row.try_get("queued_at")?,
+        started_at: row.try_get("started_at")?,
+        traceparent: row.try_get("traceparent")?,
+    })
+}

@@ -1,0 +1,118 @@
+//! What is owed to the broker: the row is the outbox. `publish_after` says when a relay may publish; NULL means that
+//! nothing is owed.
+//!
+//! Invariants: a row that is `queued` is owed, or marked as published; a mark is written only for what is still queued
+//! at the epoch that was confirmed; a relay moves what it takes ahead, so that N relays share a backlog instead of
+//! multiplying it.
+
+use deadpool_postgres::Object;
+use tokio_postgres::{Error as PgError, Row};
+use uuid::Uuid;
+
+use crate::{
+    store::{Batched, Store, StoreError},
+    task::{Class, Epoch, Pointer, Priority, QueueName, TaskId},
+};
+
+use super::claim::SUSPECT_LOSSES;
+
+const TAKE: &str = "
+    UPDATE task t SET publish_after = now() + interval '10 seconds'
+    FROM (SELECT id FROM task WHERE publish_after <= now() ORDER BY publish_after LIMIT $1 FOR UPDATE SKIP LOCKED) o
+    WHERE t.id = o.id AND t.state = 'queued'
+    RETURNING t.id, t.epoch, t.queue, t.priority, t.losses";
+
+const MARK: &str = "
+    UPDATE task t SET publish_after = NULL, published_at = now()
+    FROM unnest($1::uuid[], $2::int4[]) AS p(id, epoch)
+    WHERE t.id = p.id AND t.state = 'queued' AND t.epoch = p.epoch";
+
+const HAND_BACK: &str = "
+    UPDATE task t SET publish_after = now() + p.after * interval '1 second', published_at = NULL,
+        waiting_reason = p.reason
+    FROM unnest($1::uuid[], $2::int4[], $3::float8[], $4::text[]) AS p(id, epoch, after, reason)
+    WHERE t.id = p.id AND t.state = 'queued' AND t.epoch = p.epoch";
+
+/// A pointer on its way to the broker.
+#[derive(Clone, Debug)]
+pub struct Owed {
+    /// The message.
+    pub pointer: Pointer,
+    /// Its queue.
+    pub queue: QueueName,
+    /// Which of the queue's three broker queues.
+    pub class: Class,
+    /// Published alone: a suspect, so that its crash is its own.
+    pub alone: bool,
+}
+
+/// Reads `id, epoch, queue, priority, losses`.
+pub(super) fn read_owed(row: &Row) -> Result<Owed, StoreError> {
+    let bad = |what: &dyn std::fmt::Display| StoreError::Data(what.to_string());
+    let queue: &str = row.try_get("queue")?;
+    let priority: i16 = row.try_get("priority")?;
+    let losses: i16 = row.try_get("losses")?;
+    Ok(Owed {
+        pointer: Pointer { id: TaskId(row.try_get("id")?), epoch: Epoch(row.try_get("epoch")?) },
+        queue: queue.parse().map_err(|error| bad(&error))?,
+        class: Priority::new(priority.into()).map_err(|error| bad(&error))?.class(),
+        alone: losses >= SUSPECT_LOSSES,
+    })
+}
+
+impl Store {
+    /// Takes up to `limit` rows that have been owed for long enough. They are this process's for ten seconds.
+    pub async fn take_owed(&self, limit: i64) -> Result<Vec<Owed>, StoreError> {
+        let db = self.writer().await?;
+        let take = db.prepare_cached(TAKE).await?;
+        db.query(&take, &[&limit]).await?.iter().map(read_owed).collect()
+    }
+
+    /// Writes down that the broker has confirmed these. Losing a mark costs a duplicate message, so the commit is lazy.
+    pub async fn mark_published(&self, pointers: &[Pointer]) -> Result<(), StoreError> {
+        let mut pointers = pointers.to_vec();
+        pointers.sort_unstable();
+        let ids: Vec<Uuid> = pointers.iter().map(|pointer| pointer.id.0).collect();
+        let epochs: Vec<i32> = pointers.iter().map(|pointer| pointer.epoch.0).collect();
+        let db = self.lazy().await?;
+        let mark = db.prepare_cached(MARK).await?;
+        db.execute(&mark, &[&ids, &epochs]).await?;
+        Ok(())
+    }
+}
+
+/// A pointer that its worker gives back: owed again, from `after_seconds` on.
+#[derive(Clone, Debug)]
+pub struct HandBack {
+    /// Which.
+    pub pointer: Pointer,
+    /// Seconds until a relay may publish it.
+    pub after_seconds: f64,
+    /// Shown to people while it waits.
+    pub reason: Option<&'static str>,
+}
+
+/// The hand-back writer's statement.
+pub struct HandBacks;
+
+impl Batched for HandBacks {
+    type Row = HandBack;
+    type Answer = ();
+    const NAME: &'static str = "hand_back";
+    /// Repeating it owes a row once more: harmless.
+    const PERSISTENT: bool = true;
+
+    fn key(row: &HandBack) -> Uuid {
+        row.pointer.id.0
+    }
+
+    async fn write(&self, db: &Object, rows: &[&HandBack], _again: bool) -> Result<Vec<()>, PgError> {
+        let statement = db.prepare_cached(HAND_BACK).await?;
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.pointer.id.0).collect();
+        let epochs: Vec<i32> = rows.iter().map(|row| row.pointer.epoch.0).collect();
+        let waits: Vec<f64> = rows.iter().map(|row| row.after_seconds).collect();
+        let reasons: Vec<Option<&str>> = rows.iter().map(|row| row.reason).collect();
+        db.execute(&statement, &[&ids, &epochs, &waits, &reasons]).await?;
+        Ok(vec![(); rows.len()])
+    }
+}

@@ -1,0 +1,28 @@
+//! Progress: the last thing a handler said of itself, written lazily and only while it runs under its epoch.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    store::{Store, StoreError},
+    task::{Epoch, TaskId},
+};
+
+const WRITE: &str = "
+    UPDATE task t SET progress = p.progress
+    FROM unnest($1::uuid[], $2::int4[], $3::jsonb[]) AS p(id, epoch, progress)
+    WHERE t.id = p.id AND t.epoch = p.epoch AND t.state = 'running'";
+
+impl Store {
+    /// Writes what these tasks said last.
+    pub async fn write_progress(&self, mut said: Vec<(TaskId, Epoch, Value)>) -> Result<(), StoreError> {
+        said.sort_by_key(|(id, ..)| *id);
+        let ids: Vec<Uuid> = said.iter().map(|(id, ..)| id.0).collect();
+        let epochs: Vec<i32> = said.iter().map(|(_, epoch, _)| epoch.0).collect();
+        let values: Vec<&Value> = said.iter().map(|(.., value)| value).collect();
+        let db = self.lazy().await?;
+        let write = db.prepare_cached(WRITE).await?;
+        db.execute(&write, &[&ids, &epochs, &values]).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! What becomes due: scheduled tasks start, late ones expire, running ones past their hard limit are given up. One
+//! column, `due_at`, holds the next moment at which somebody must look, whatever the state.
+
+use std::time::Duration;
+
+use super::{Owed, owed::read_owed};
+use crate::store::{Store, StoreError};
+
+const PROMOTE: &str = "
+    UPDATE task t SET state = 'queued', queued_at = now(), publish_after = now() + interval '1 second',
+        published_at = NULL, due_at = t.expires_at
+    FROM (SELECT id FROM task WHERE due_at <= now() AND state = 'scheduled' ORDER BY due_at LIMIT $1
+        FOR UPDATE SKIP LOCKED) d
+    WHERE t.id = d.id AND t.state = 'scheduled' AND (t.expires_at IS NULL OR t.expires_at > now())
+    RETURNING t.id, t.epoch, t.queue, t.priority, t.losses";
+
+const EXPIRE: &str = "
+    UPDATE task t SET state = 'expired', finished_at = clock_timestamp(), due_at = NULL, publish_after = NULL,
+        published_at = NULL
+    FROM (SELECT id FROM task WHERE due_at <= now() AND state IN ('scheduled', 'queued') AND expires_at <= now()
+        ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) d
+    WHERE t.id = d.id AND t.state IN ('scheduled', 'queued') AND t.expires_at <= now()";
+
+/// The worker ends an attempt at its limit; this is for workers that do not, a grace later. The wait before the next
+/// attempt is the plain ten seconds, for the back-off is the worker's business and it is the worker that failed.
+const OVERDUE: &str = "
+    WITH late AS (
+        SELECT id, epoch, attempt, owner_id, worker, started_at, attempt >= max_attempts AS spent,
+            cancel_requested_at IS NOT NULL AS unwanted
+        FROM task WHERE due_at <= now() AND state = 'running' ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+    ), done AS (
+        UPDATE task t SET
+            state = CASE WHEN l.unwanted THEN 'cancelled' WHEN l.spent THEN 'failed' ELSE 'scheduled' END::task_state,
+            due_at = CASE WHEN NOT l.unwanted AND NOT l.spent THEN now() + interval '10 seconds' END,
+            finished_at = CASE WHEN l.unwanted OR l.spent THEN clock_timestamp() END,
+            error = $2, session_id = NULL
+        FROM late l WHERE t.id = l.id AND t.state = 'running' AND t.epoch = l.epoch
+        RETURNING t.id, t.epoch, t.state
+    ), kept AS (
+        INSERT INTO attempt (task_id, epoch, owner_id, attempt, outcome, error, worker, started_at)
+        SELECT l.id, l.epoch, l.owner_id, l.attempt, 'timed_out', $2, l.worker, l.started_at
+        FROM late l JOIN done d ON d.id = l.id WHERE d.state = 'scheduled'
+    )
+    SELECT count(*) FROM done";
+
+impl Store {
+    /// Moves up to `limit` due tasks to `queued`; the caller publishes them, and a relay does if it cannot.
+    pub async fn promote_due(&self, limit: i64) -> Result<Vec<Owed>, StoreError> {
+        let db = self.writer().await?;
+        let promote = db.prepare_cached(PROMOTE).await?;
+        db.query(&promote, &[&limit]).await?.iter().map(read_owed).collect()
+    }
+
+    /// Ends up to `limit` tasks that were not started in time; how many it were.
+    pub async fn expire_due(&self, limit: i64) -> Result<u64, StoreError> {
+        let db = self.writer().await?;
+        let expire = db.prepare_cached(EXPIRE).await?;
+        Ok(db.execute(&expire, &[&limit]).await?)
+    }
+
+    /// Gives up to `limit` attempts up that their worker should have ended; how many it were.
+    pub async fn give_up_overdue(&self, limit: i64) -> Result<u64, StoreError> {
+        let db = self.writer().await?;
+        let overdue = db.prepare_cached(OVERDUE).await?;
+        let error: &[u8] = br#"{"code":"timed_out","message":"the hard time limit was reached, and the worker did not stop"}"#;
+        let count: i64 = db.query_one(&overdue, &[&limit, &error]).await?.try_get(0)?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// How long until something becomes due; `None` when nothing will.
+    pub async fn next_due(&self) -> Result<Option<Duration>, StoreError> {
+        let db = self.connection().await?;
+        let next = db
+            .prepare_cached(
+                "SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 FROM task WHERE due_at IS NOT NULL",
+            )
+            .await?;
+        let seconds: Option<f64> = db.query_one(&next, &[]).await?.try_get(0)?;
+        Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)))
+    }
+}

@@ -1,0 +1,198 @@
+//! Record: the last of a task's three writes. The slot is free only when it has returned.
+//!
+//! Invariant: only the holder of the task's current epoch can record; a late attempt changes nothing and is told so.
+
+use std::collections::HashMap;
+
+use deadpool_postgres::Object;
+use tokio_postgres::Error as PgError;
+use uuid::Uuid;
+
+use crate::{
+    store::Batched,
+    task::{AttemptOutcome, Epoch, Outcome, State, TaskError, TaskId},
+};
+
+const FINISH: &str = "
+    UPDATE task t SET state = o.state::task_state, result = o.result, error = o.error,
+        result_type = CASE WHEN o.result IS NOT NULL THEN 'application/json' END,
+        session_id = NULL, due_at = NULL, finished_at = clock_timestamp()
+    FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::bytea[]) AS o(id, epoch, state, result, error)
+    WHERE t.id = o.id AND t.state = 'running' AND t.epoch = o.epoch
+    RETURNING t.id, t.state::text";
+
+/// Another attempt: at once (`after` is NULL) or later. A task whose cancellation was requested ends instead.
+const AGAIN: &str = "
+    WITH o AS MATERIALIZED (
+        SELECT * FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::float8[], $6::int4[])
+            AS o(id, epoch, outcome, error, after, spends)
+    ), done AS (
+        UPDATE task t SET
+            state = CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled'
+                WHEN o.after IS NULL THEN 'queued' ELSE 'scheduled' END::task_state,
+            attempt = CASE WHEN t.cancel_requested_at IS NOT NULL THEN t.attempt ELSE t.attempt + o.spends - 1 END,
+            error = o.error,
+            due_at = CASE WHEN t.cancel_requested_at IS NULL THEN
+                coalesce(now() + o.after * interval '1 second', t.expires_at) END,
+            publish_after = CASE WHEN t.cancel_requested_at IS NULL AND o.after IS NULL THEN now() END,
+            queued_at = CASE WHEN o.after IS NULL THEN now() ELSE t.queued_at END,
+            finished_at = CASE WHEN t.cancel_requested_at IS NOT NULL THEN clock_timestamp() END,
+            session_id = NULL
+        FROM o WHERE t.id = o.id AND t.state = 'running' AND t.epoch = o.epoch
+        RETURNING t.id, t.epoch, t.owner_id, t.attempt + 1 - o.spends AS attempt, t.state, t.worker, t.started_at,
+            o.outcome, o.error
+    ), kept AS (
+        INSERT INTO attempt (task_id, epoch, owner_id, attempt, outcome, error, worker, started_at)
+        SELECT id, epoch, owner_id, attempt, outcome::attempt_outcome, error, worker, started_at
+        FROM done WHERE state <> 'cancelled'
+    )
+    SELECT id, state::text FROM done";
+
+const LOOK: &str = "SELECT id, epoch, state::text FROM task WHERE id = ANY($1)";
+
+/// An outcome to record.
+#[derive(Debug)]
+pub struct RecordRow {
+    /// Which task.
+    pub id: TaskId,
+    /// The epoch under which it ran.
+    pub epoch: Epoch,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// What became of an outcome.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Recorded {
+    /// Recorded; the task is now in this state.
+    Done(State),
+    /// Refused: the task belongs to a later epoch, or has ended without us.
+    Refused,
+}
+
+/// The record writer's statement.
+pub struct Record;
+
+impl Batched for Record {
+    type Row = RecordRow;
+    type Answer = Recorded;
+    const NAME: &'static str = "record";
+    /// Safe to repeat: the guard on state and epoch lets it change a row once.
+    const PERSISTENT: bool = true;
+
+    fn key(row: &RecordRow) -> Uuid {
+        row.id.0
+    }
+
+    fn bytes(row: &RecordRow) -> usize {
+        match &row.outcome {
+            Outcome::Succeed(result) => result.len(),
+            Outcome::Fail(error) | Outcome::Retry { error: Some(error), .. } => error.message.len(),
+            Outcome::Cancel | Outcome::Release | Outcome::Retry { error: None, .. } => 0,
+        }
+    }
+
+    async fn write(&self, db: &Object, rows: &[&RecordRow], again: bool) -> Result<Vec<Recorded>, PgError> {
+        // two statements, two commits: no row is in both, and most batches have only the first kind
+        let (last, more): (Vec<&RecordRow>, Vec<&RecordRow>) =
+            rows.iter().partition(|row| !matches!(row.outcome, Outcome::Retry { .. } | Outcome::Release));
+        let mut done = HashMap::with_capacity(rows.len());
+        if !last.is_empty() {
+            finish(db, &last, &mut done).await?;
+        }
+        if !more.is_empty() {
+            run_again(db, &more, &mut done).await?;
+        }
+        if again && done.len() < rows.len() {
+            recorded_before(db, rows, &mut done).await?;
+        }
+        let answer = |row: &&RecordRow| done.get(&row.id.0).map_or(Recorded::Refused, |state| Recorded::Done(*state));
+        Ok(rows.iter().map(answer).collect())
+    }
+}
+
+type Done = HashMap<Uuid, State>;
+
+async fn finish(db: &Object, rows: &[&RecordRow], done: &mut Done) -> Result<(), PgError> {
+    let statement = db.prepare_cached(FINISH).await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id.0).collect();
+    let epochs: Vec<i32> = rows.iter().map(|row| row.epoch.0).collect();
+    let ends: Vec<End> = rows.iter().map(|row| end(&row.outcome)).collect();
+    let states: Vec<&str> = ends.iter().map(|end| end.0.as_str()).collect();
+    let results: Vec<Option<&[u8]>> = ends.iter().map(|end| end.1).collect();
+    let errors: Vec<Option<&[u8]>> = ends.iter().map(|end| end.2.as_deref()).collect();
+    collect(&db.query(&statement, &[&ids, &epochs, &states, &results, &errors]).await?, done)
+}
+
+/// The state, the result and the error that a last outcome leaves.
+type End<'a> = (State, Option<&'a [u8]>, Option<Vec<u8>>);
+
+fn end(outcome: &Outcome) -> End<'_> {
+    match outcome {
+        Outcome::Succeed(result) => (State::Succeeded, Some(result), None),
+        Outcome::Fail(error) => (State::Failed, None, Some(error_json(error))),
+        Outcome::Cancel | Outcome::Retry { .. } | Outcome::Release => (State::Cancelled, None, None),
+    }
+}
+
+async fn run_again(db: &Object, rows: &[&RecordRow], done: &mut Done) -> Result<(), PgError> {
+    let statement = db.prepare_cached(AGAIN).await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id.0).collect();
+    let epochs: Vec<i32> = rows.iter().map(|row| row.epoch.0).collect();
+    let tries: Vec<Try> = rows.iter().map(|row| another(&row.outcome)).collect();
+    let outcomes: Vec<&str> = tries.iter().map(|one| one.0.as_str()).collect();
+    let errors: Vec<Option<&[u8]>> = tries.iter().map(|one| one.1.as_deref()).collect();
+    let waits: Vec<Option<f64>> = tries.iter().map(|one| one.2).collect();
+    let spends: Vec<i32> = tries.iter().map(|one| i32::from(spends(one.0))).collect();
+    collect(&db.query(&statement, &[&ids, &epochs, &outcomes, &errors, &waits, &spends]).await?, done)
+}
+
+/// How the attempt ended, its error, and how long to wait (seconds).
+type Try = (AttemptOutcome, Option<Vec<u8>>, Option<f64>);
+
+fn another(outcome: &Outcome) -> Try {
+    match outcome {
+        Outcome::Retry { attempt, error, after } => {
+            (*attempt, error.as_ref().map(error_json), Some(after.as_secs_f64()))
+        }
+        Outcome::Release | Outcome::Succeed(_) | Outcome::Fail(_) | Outcome::Cancel => {
+            (AttemptOutcome::Interrupted, None, None)
+        }
+    }
+}
+
+/// Whether the attempt counts against the budget.
+fn spends(outcome: AttemptOutcome) -> bool {
+    !matches!(outcome, AttemptOutcome::Interrupted | AttemptOutcome::Snoozed)
+}
+
+/// After a commit whose answer was lost: what is no longer running at our epoch was recorded by that commit, or ended
+/// by somebody else; either way there is nothing left to do.
+async fn recorded_before(db: &Object, rows: &[&RecordRow], done: &mut Done) -> Result<(), PgError> {
+    let look = db.prepare_cached(LOOK).await?;
+    let epochs: HashMap<Uuid, i32> = rows.iter().map(|row| (row.id.0, row.epoch.0)).collect();
+    let ids: Vec<Uuid> = epochs.keys().copied().collect();
+    for row in db.query(&look, &[&ids]).await? {
+        let id: Uuid = row.try_get(0)?;
+        let epoch: i32 = row.try_get(1)?;
+        if epochs.get(&id) == Some(&epoch)
+            && let Ok(state) = row.try_get::<_, &str>(2)?.parse()
+        {
+            done.entry(id).or_insert(state);
+        }
+    }
+    Ok(())
+}
+
+fn collect(rows: &[tokio_postgres::Row], done: &mut Done) -> Result<(), PgError> {
+    for row in rows {
+        if let Ok(state) = row.try_get::<_, &str>(1)?.parse() {
+            done.insert(row.try_get(0)?, state);
+        }
+    }
+    Ok(())
+}
+
+fn error_json(error: &TaskError) -> Vec<u8> {
+    serde_json::to_vec(error).unwrap_or_default()
+}

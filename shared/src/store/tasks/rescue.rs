@@ -1,0 +1,74 @@
+//! Rescue: what a dead session held goes back to the queue, or ends where its budget or our patience is spent.
+//!
+//! Invariant: the statement repeats its whole condition, so a worker that records in the same moment wins or loses the
+//! row, and never both.
+
+use super::claim::SUSPECT_LOSSES;
+use crate::store::{Store, StoreError};
+
+/// One round over what all dead sessions hold. A suspect that is lost again is poison: it ends, so that it cannot take
+/// one worker after another with it.
+const RESCUE: &str = "
+    WITH held AS (
+        SELECT t.id, t.epoch, t.attempt, t.owner_id, t.worker, t.started_at,
+            CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled'
+                WHEN t.losses >= $2 THEN 'poison'
+                WHEN t.attempt >= t.max_attempts THEN 'worker_lost'
+                ELSE 'again' END AS verdict
+        FROM task t JOIN session s ON s.id = t.session_id
+        WHERE s.dead AND t.state = 'running'
+        ORDER BY t.id LIMIT $1 FOR NO KEY UPDATE OF t SKIP LOCKED
+    ), done AS (
+        UPDATE task t SET
+            state = CASE h.verdict WHEN 'again' THEN 'queued' WHEN 'cancelled' THEN 'cancelled'
+                ELSE 'failed' END::task_state,
+            losses = t.losses + 1, session_id = NULL, due_at = CASE WHEN h.verdict = 'again' THEN t.expires_at END,
+            queued_at = CASE WHEN h.verdict = 'again' THEN now() ELSE t.queued_at END,
+            publish_after = CASE WHEN h.verdict = 'again' THEN now() END,
+            finished_at = CASE WHEN h.verdict <> 'again' THEN clock_timestamp() END,
+            error = CASE h.verdict WHEN 'again' THEN t.error WHEN 'cancelled' THEN NULL
+                WHEN 'poison' THEN $3 ELSE $4 END
+        FROM held h WHERE t.id = h.id AND t.state = 'running' AND t.epoch = h.epoch
+        RETURNING t.id, t.losses
+    ), kept AS (
+        INSERT INTO attempt (task_id, epoch, owner_id, attempt, outcome, error, worker, started_at)
+        SELECT h.id, h.epoch, h.owner_id, h.attempt, 'lost', $4, h.worker, h.started_at
+        FROM held h JOIN done d ON d.id = h.id WHERE h.verdict = 'again'
+    )
+    SELECT count(*) FILTER (WHERE h.verdict = 'again'), count(*) FILTER (WHERE h.verdict = 'poison'),
+        count(*) FILTER (WHERE h.verdict = 'worker_lost'), count(*) FILTER (WHERE h.verdict = 'cancelled')
+    FROM held h JOIN done d ON d.id = h.id";
+
+const POISON: &[u8] = br#"{"code":"poison","message":"its worker died every time it ran"}"#;
+const LOST: &[u8] = br#"{"code":"worker_lost","message":"the worker died while it ran"}"#;
+
+/// What one round of rescue did.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Rescued {
+    /// Back in the queue.
+    pub again: u64,
+    /// Ended as poison.
+    pub poison: u64,
+    /// Ended because no attempt was left.
+    pub spent: u64,
+    /// Ended because their cancellation was requested.
+    pub cancelled: u64,
+}
+
+impl Rescued {
+    /// How many rows it touched.
+    pub const fn total(self) -> u64 {
+        self.again + self.poison + self.spent + self.cancelled
+    }
+}
+
+impl Store {
+    /// Rescues up to `limit` tasks of dead sessions.
+    pub async fn rescue(&self, limit: i64) -> Result<Rescued, StoreError> {
+        let db = self.writer().await?;
+        let rescue = db.prepare_cached(RESCUE).await?;
+        let row = db.query_one(&rescue, &[&limit, &SUSPECT_LOSSES, &POISON, &LOST]).await?;
+        let count = |index: usize| row.try_get::<_, i64>(index).map(i64::unsigned_abs);
+        Ok(Rescued { again: count(0)?, poison: count(1)?, spent: count(2)?, cancelled: count(3)? })
+    }
+}

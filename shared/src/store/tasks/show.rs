@@ -1,0 +1,224 @@
+//! Reading a task: its document, its attempts, its result.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::{
+    store::{Store, StoreError},
+    task::{OwnerId, State, TaskId},
+};
+
+const SHOW: &str = "
+    SELECT id, name, version, queue, priority, state::text, epoch, attempt, max_attempts, waiting_reason, created_at,
+        CASE WHEN state = 'scheduled' THEN due_at END AS run_at, queued_at, started_at, finished_at, expires_at,
+        cancel_requested_at, timeout_ms, worker, progress::text, error, result, root_id, parent_id, batch_id, retry_of,
+        traceparent
+    FROM task WHERE id = $1 AND owner_id = $2";
+
+const ATTEMPTS: &str = "
+    SELECT a.epoch, a.attempt, a.outcome::text, a.error, a.worker, a.started_at, a.ended_at
+    FROM attempt a WHERE a.task_id = $1 AND a.owner_id = $2 ORDER BY a.epoch";
+
+/// A task as the API shows it. The fields, their names and their order are the contract.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskView {
+    /// UUID version 7.
+    pub id: TaskId,
+    /// Which handler.
+    pub name: String,
+    /// Its version when the task was accepted.
+    pub version: i32,
+    /// Where it queues.
+    pub queue: String,
+    /// 0–9.
+    pub priority: i16,
+    /// Where it stands.
+    pub state: State,
+    /// Why it waits, where something is known.
+    pub waiting_reason: Option<String>,
+    /// The current attempt, or the last one; 0 before the first.
+    pub attempt: i32,
+    /// Attempts in all.
+    pub max_attempts: i32,
+    /// Accepted.
+    pub created_at: Timestamp,
+    /// Not before; only while it is scheduled.
+    pub run_at: Option<Timestamp>,
+    /// Entered the queue (the last time).
+    pub queued_at: Option<Timestamp>,
+    /// The last attempt began.
+    pub started_at: Option<Timestamp>,
+    /// Terminal since.
+    pub finished_at: Option<Timestamp>,
+    /// Not started after.
+    pub expires_at: Option<Timestamp>,
+    /// Cancellation was asked for.
+    pub cancel_requested_at: Option<Timestamp>,
+    /// The hard time limit of an attempt, seconds.
+    pub timeout: Option<f64>,
+    /// Who runs it, or ran it last.
+    pub worker: Option<String>,
+    /// What the handler last said of its progress.
+    pub progress: Option<Box<RawValue>>,
+    /// What it returned, when succeeded.
+    pub result: Option<Box<RawValue>>,
+    /// Of the last attempt that had one.
+    pub error: Option<Box<RawValue>>,
+    /// The first task of its line.
+    pub root_id: Option<Uuid>,
+    /// The task that submitted it.
+    pub parent_id: Option<Uuid>,
+    /// The batch it came in.
+    pub batch_id: Option<Uuid>,
+    /// The task that it repeats.
+    pub retry_of: Option<Uuid>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// One attempt as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct AttemptView {
+    /// The claim it was; unique within the task.
+    pub epoch: i32,
+    /// Its number as the budget counts.
+    pub attempt: i32,
+    /// How it ended; `running` while it has not.
+    pub outcome: String,
+    /// Its error, if it had one.
+    pub error: Option<Box<RawValue>>,
+    /// Who ran it.
+    pub worker: Option<String>,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// A task of this owner; another's does not exist.
+    pub async fn show_task(&self, owner: OwnerId, id: TaskId) -> Result<Option<TaskView>, StoreError> {
+        let db = self.connection().await?;
+        let show = db.prepare_cached(SHOW).await?;
+        db.query_opt(&show, &[&id.0, &owner.0]).await?.as_ref().map(read).transpose()
+    }
+
+    /// Its attempts, the first one first. The last one is told from the task's own row.
+    pub async fn show_attempts(&self, owner: OwnerId, id: TaskId) -> Result<Option<Vec<AttemptView>>, StoreError> {
+        let db = self.connection().await?;
+        let (show, attempts) = (db.prepare_cached(SHOW).await?, db.prepare_cached(ATTEMPTS).await?);
+        let Some(row) = db.query_opt(&show, &[&id.0, &owner.0]).await? else { return Ok(None) };
+        let epoch: i32 = row.try_get("epoch")?;
+        let task = read(&row)?;
+        let earlier = db.query(&attempts, &[&id.0, &owner.0]).await?;
+        let mut views = earlier.iter().map(read_attempt).collect::<Result<Vec<_>, _>>()?;
+        views.extend(last_attempt(&task, epoch).filter(|last| views.iter().all(|view| view.epoch != last.epoch)));
+        Ok(Some(views))
+    }
+
+    /// A stored result, with the state it belongs to.
+    pub async fn task_result(&self, owner: OwnerId, id: TaskId) -> Result<Option<(State, Option<Bytes>)>, StoreError> {
+        let db = self.connection().await?;
+        let query =
+            db.prepare_cached("SELECT state::text, result FROM task WHERE id = $1 AND owner_id = $2").await?;
+        let Some(row) = db.query_opt(&query, &[&id.0, &owner.0]).await? else { return Ok(None) };
+        let result: Option<Vec<u8>> = row.try_get(1)?;
+        Ok(Some((state(&row, 0)?, result.map(Bytes::from))))
+    }
+}
+
+fn last_attempt(task: &TaskView, epoch: i32) -> Option<AttemptView> {
+    let outcome = match task.state {
+        State::Running => "running",
+        State::Succeeded => "succeeded",
+        State::Cancelled => "cancelled",
+        State::Failed => "failed",
+        State::Scheduled | State::Waiting | State::Queued | State::Expired => return None,
+    };
+    // cancelled before its first claim: there was no attempt
+    (epoch > 0).then(|| AttemptView {
+        epoch,
+        attempt: task.attempt,
+        outcome: failed_how(task).unwrap_or(outcome).into(),
+        error: task.error.clone(),
+        worker: task.worker.clone(),
+        started_at: task.started_at,
+        ended_at: task.finished_at,
+    })
+}
+
+/// A failed task's last attempt may have been lost or timed out: its error's code tells.
+fn failed_how(task: &TaskView) -> Option<&'static str> {
+    #[derive(Deserialize)]
+    struct Code<'a> {
+        #[serde(borrow)]
+        code: std::borrow::Cow<'a, str>,
+    }
+    let error = task.error.as_ref().filter(|_| task.state == State::Failed)?;
+    match serde_json::from_str::<Code>(error.get()).ok()?.code.as_ref() {
+        "poison" | "worker_lost" => Some("lost"),
+        "timed_out" => Some("timed_out"),
+        _ => None,
+    }
+}
+
+fn state(row: &Row, index: usize) -> Result<State, StoreError> {
+    let word: &str = row.try_get(index)?;
+    word.parse().map_err(|_| StoreError::Data(format!("state {word:?}")))
+}
+
+fn raw(row: &Row, column: &str) -> Result<Option<Box<RawValue>>, StoreError> {
+    let bytes: Option<&[u8]> = row.try_get(column)?;
+    let parse = |bytes| serde_json::from_slice(bytes).map_err(|_| StoreError::Data(format!("{column} is not JSON")));
+    bytes.map(parse).transpose()
+}
+
+fn read_attempt(row: &Row) -> Result<AttemptView, StoreError> {
+    Ok(AttemptView {
+        epoch: row.try_get("epoch")?,
+        attempt: row.try_get("attempt")?,
+        outcome: row.try_get("outcome")?,
+        error: raw(row, "error")?,
+        worker: row.try_get("worker")?,
+        started_at: row.try_get("started_at")?,
+        ended_at: row.try_get("ended_at")?,
+    })
+}
+
+fn read(row: &Row) -> Result<TaskView, StoreError> {
+    let timeout_ms: Option<i64> = row.try_get("timeout_ms")?;
+    let progress: Option<String> = row.try_get("progress")?;
+    let timeout = timeout_ms.and_then(|ms| u64::try_from(ms).ok());
+    Ok(TaskView {
+        id: TaskId(row.try_get("id")?),
+        name: row.try_get("name")?,
+        version: row.try_get("version")?,
+        queue: row.try_get("queue")?,
+        priority: row.try_get("priority")?,
+        state: state(row, 5)?,
+        waiting_reason: row.try_get("waiting_reason")?,
+        attempt: row.try_get("attempt")?,
+        max_attempts: row.try_get("max_attempts")?,
+        created_at: row.try_get("created_at")?,
+        run_at: row.try_get("run_at")?,
+        queued_at: row.try_get("queued_at")?,
+        started_at: row.try_get("started_at")?,
+        finished_at: row.try_get("finished_at")?,
+        expires_at: row.try_get("expires_at")?,
+        cancel_requested_at: row.try_get("cancel_requested_at")?,
+        timeout: timeout.map(|ms| std::time::Duration::from_millis(ms).as_secs_f64()),
+        worker: row.try_get("worker")?,
+        progress: progress.and_then(|text| RawValue::from_string(text).ok()),
+        result: raw(row, "result")?,
+        error: raw(row, "error")?,
+        root_id: row.try_get("root_id")?,
+        parent_id: row.try_get("parent_id")?,
+        batch_id: row.try_get("batch_id")?,
+        retry_of: row.try_get("retry_of")?,
+        traceparent: row.try_get("traceparent")?,
+    })
+}

@@ -1,0 +1,147 @@
+//! What every JSON body must keep, checked once at the door and without building a tree: bounded nesting, no NUL (which
+//! PostgreSQL's text refuses), no key twice (parsers disagree on which one counts), no number that a double cannot hold.
+
+use std::{collections::HashSet, fmt};
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+use super::limits::NESTING_MAX;
+
+/// Why a body is refused.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum JsonFault {
+    /// Not JSON, or JSON that not every parser reads alike.
+    #[error("{0}")]
+    Malformed(String),
+    /// Good JSON that holds a NUL character.
+    #[error("strings must not hold the character U+0000")]
+    Nul,
+}
+
+const NUL: &str = "caraway: nul";
+
+/// Checks a whole body.
+pub fn check_json(body: &[u8]) -> Result<(), JsonFault> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let checked = Check { depth: 0 }.deserialize(&mut reader).and_then(|()| reader.end());
+    checked.map_err(|error| {
+        let text = error.to_string();
+        if text.starts_with(NUL) { JsonFault::Nul } else { JsonFault::Malformed(text) }
+    })
+}
+
+#[derive(Clone, Copy)]
+struct Check {
+    depth: usize,
+}
+
+impl Check {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        let depth = self.depth + 1;
+        if depth > NESTING_MAX { Err(E::custom(format!("nested deeper than {NESTING_MAX}"))) } else { Ok(Self { depth }) }
+    }
+}
+
+fn without_nul<E: serde::de::Error>(text: &str) -> Result<(), E> {
+    if text.contains('\0') { Err(E::custom(NUL)) } else { Ok(()) }
+}
+
+impl<'de> DeserializeSeed<'de> for Check {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Check {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        without_nul(text)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let inside = self.deeper()?;
+        while items.next_element_seed(inside)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let inside = self.deeper()?;
+        let mut seen = HashSet::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            without_nul(&key)?;
+            if let Some(twice) = seen.replace(key) {
+                return Err(A::Error::custom(format!("key {twice:?} stands twice")));
+            }
+            entries.next_value_seed(inside)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_what_every_parser_reads_alike() {
+        for good in ["null", "[1, -2.5e3, true, \"ä\"]", r#"{"a": {"b": [{}]}, "c": ""}"#, " 18446744073709551615 "] {
+            assert_eq!(check_json(good.as_bytes()), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn refuses_the_rest() {
+        let deep = "[".repeat(33) + &"]".repeat(33);
+        let bad: &[&[u8]] = &[
+            b"",
+            b"{",
+            b"[1] [2]",
+            b"\xef\xbb\xbf{}",
+            br#"{"a": 1, "a": 2}"#,
+            br#""\ud800""#,
+            b"\"\xff\"",
+            b"1e400",
+            b"NaN",
+            b"[1,]",
+            deep.as_bytes(),
+        ];
+        for body in bad {
+            assert!(matches!(check_json(body), Err(JsonFault::Malformed(_))), "{}", String::from_utf8_lossy(body));
+        }
+        assert_eq!(check_json(("[".repeat(32) + &"]".repeat(32)).as_bytes()), Ok(()));
+        assert!(check_json("[".repeat(100_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn refuses_nul_in_values_and_keys() {
+        assert_eq!(check_json(br#"{"a": ["x\u0000y"]}"#), Err(JsonFault::Nul));
+        assert_eq!(check_json(br#"{"\u0000": 1}"#), Err(JsonFault::Nul));
+    }
+}

@@ -1,0 +1,22 @@
+//! What a task is, without any I/O: identity, states, message, retry policy, outcome.
+//!
+//! Invariants: nothing here reads a clock, draws a random number or talks to a server; whoever needs one of these
+//! passes the value in. Every state change the system can make is an arm of [`State::next`].
+
+mod id;
+mod json;
+mod outcome;
+mod pointer;
+mod queue;
+mod retry;
+mod spec;
+mod state;
+
+pub use id::{Epoch, OwnerId, SessionId, TaskId};
+pub use json::{JsonFault, check_json};
+pub use outcome::{AttemptOutcome, Budget, Ending, Outcome, TaskError, judge};
+pub use pointer::{Bundle, BundleError, Pointer};
+pub use queue::{Class, NameError, Priority, QueueName, TaskName};
+pub use retry::{Backoff, BackoffKind};
+pub use spec::{TaskSpec, limits};
+pub use state::{Event, Refused, State};

@@ -1,0 +1,97 @@
+//! Metrics: the recorder of this process, rendered for Prometheus at `/metrics`.
+
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Names of the counters that tests and alarms look at. Every recovery path has one: a fault test that leaves its
+/// counter at 0 has not tested anything.
+pub mod names {
+    /// Tasks accepted.
+    pub const ACCEPTED: &str = "caraway_tasks_accepted_total";
+    /// Attempts that ended, by `outcome`.
+    pub const ENDED: &str = "caraway_attempts_ended_total";
+    /// Messages confirmed by the broker.
+    pub const PUBLISHED: &str = "caraway_messages_published_total";
+    /// Messages that the broker returned: their queue was missing and was declared anew.
+    pub const UNROUTABLE: &str = "caraway_messages_unroutable_total";
+    /// Pointers that a relay published because the first publish had not been confirmed.
+    pub const RELAYED: &str = "caraway_relay_published_total";
+    /// Tasks that the audit owed again because the broker had lost their message.
+    pub const AUDITED: &str = "caraway_audit_owed_again_total";
+    /// Tasks taken back from dead sessions.
+    pub const RESCUED: &str = "caraway_rescued_total";
+    /// Tasks ended as poison.
+    pub const POISONED: &str = "caraway_poisoned_total";
+    /// Sessions declared dead by this watcher.
+    pub const SESSIONS_DEAD: &str = "caraway_sessions_declared_dead_total";
+    /// Outcomes refused because their epoch was over.
+    pub const REFUSED: &str = "caraway_records_refused_total";
+    /// Pointers that claimed nothing: duplicates and leftovers.
+    pub const STALE: &str = "caraway_stale_pointers_total";
+    /// Pointers given back to the row.
+    pub const HANDED_BACK: &str = "caraway_handed_back_total";
+    /// Messages put aside as unreadable or unknown.
+    pub const QUARANTINED: &str = "caraway_quarantined_total";
+    /// Scheduled tasks that became due.
+    pub const PROMOTED: &str = "caraway_promoted_total";
+    /// Tasks not started in time.
+    pub const EXPIRED: &str = "caraway_expired_total";
+    /// Attempts given up by the deadline sweep.
+    pub const OVERDUE: &str = "caraway_overdue_total";
+    /// Reconnects to the broker, by `role`.
+    pub const RECONNECTS: &str = "caraway_broker_reconnects_total";
+    /// Reads answered from Redis.
+    pub const CACHE_HITS: &str = "caraway_cache_hits_total";
+    /// Times Redis did not answer and was left alone for a while.
+    pub const CACHE_TRIPS: &str = "caraway_cache_breaker_trips_total";
+    /// Tasks running now.
+    pub const RUNNING: &str = "caraway_tasks_running";
+    /// Seconds from queued to claimed.
+    pub const WAIT_SECONDS: &str = "caraway_queue_wait_seconds";
+    /// Seconds from claimed to the end of the run.
+    pub const RUN_SECONDS: &str = "caraway_run_seconds";
+    /// Seconds of an HTTP request, by `route` and `status`.
+    pub const HTTP_SECONDS: &str = "caraway_http_request_seconds";
+}
+
+/// How often histograms are folded; without it they grow.
+const UPKEEP: Duration = Duration::from_secs(5);
+const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+const ROWS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+/// The process's metrics. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl Metrics {
+    /// Installs the recorder and keeps it tidy on the current runtime. Once per process.
+    pub fn install() -> anyhow::Result<Self> {
+        let handle = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
+            .set_buckets_for_metric(Matcher::Suffix("_rows".into()), ROWS)?
+            .install_recorder()?;
+        // present from the start, so that "0" can be told from "not there"
+        for name in [
+            names::ACCEPTED, names::RELAYED, names::AUDITED, names::RESCUED, names::POISONED, names::SESSIONS_DEAD,
+            names::REFUSED, names::STALE, names::HANDED_BACK, names::QUARANTINED, names::PROMOTED, names::EXPIRED,
+            names::OVERDUE, names::UNROUTABLE, names::PUBLISHED, names::CACHE_TRIPS, names::CACHE_HITS,
+        ] {
+            ::metrics::counter!(name).absolute(0);
+        }
+        let upkeep = handle.clone();
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(UPKEEP);
+            loop {
+                tick.tick().await;
+                upkeep.run_upkeep();
+            }
+        });
+        Ok(Self(handle))
+    }
+
+    /// The text format that Prometheus reads.
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+}

@@ -1,0 +1,106 @@
+//! A worker for tests: its tasks write into the execution ledger that `CARAWAY_LEDGER` names. Flags as `worker` has.
+
+use std::{
+    path::PathBuf,
+    process,
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
+use caraway_testkit::Ledger;
+use caraway_worker::{Context, Failure, Task, Worker};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+static LEDGER: LazyLock<Ledger> = LazyLock::new(|| {
+    Ledger::at(std::env::var_os(Ledger::VARIABLE).map_or_else(|| PathBuf::from("/dev/null"), PathBuf::from))
+});
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let tasks = [
+        Task::new("sleep", sleep)?,
+        Task::new("sleep_deaf", sleep_deaf)?,
+        Task::new("spin", spin)?.burns_cpu(),
+        Task::new("fail", fail)?,
+        Task::new("panic", panic)?,
+        Task::new("abort", abort)?,
+        Task::new("snooze", snooze)?,
+    ];
+    Worker::from_args().register_all(tasks).run().await
+}
+
+#[derive(Deserialize)]
+struct Seconds {
+    seconds: f64,
+}
+
+#[derive(Deserialize)]
+struct Times {
+    times: i32,
+}
+
+#[derive(Deserialize)]
+struct Nothing {}
+
+impl Seconds {
+    fn duration(&self) -> Duration {
+        Duration::try_from_secs_f64(self.seconds).unwrap_or_default()
+    }
+}
+
+/// Differs between two runs of one task, so that a test sees whose result was recorded.
+fn result(context: &Context) -> Value {
+    json!({ "epoch": context.epoch(), "attempt": context.attempt(), "pid": process::id() })
+}
+
+/// Sleeps, unless it is told to stop.
+async fn sleep(args: Seconds, context: Context) -> Result<Value, Failure> {
+    let run = LEDGER.begin(&context)?;
+    let woken = context.stopped().run_until_cancelled(tokio::time::sleep(args.duration())).await.is_none();
+    run.end()?;
+    if woken { Err(Failure::retryable("stopped", "woken early")) } else { Ok(result(&context)) }
+}
+
+/// Sleeps, whatever it is told.
+async fn sleep_deaf(args: Seconds, context: Context) -> Result<Value, Failure> {
+    let run = LEDGER.begin(&context)?;
+    tokio::time::sleep(args.duration()).await;
+    run.end()?;
+    Ok(result(&context))
+}
+
+/// Burns CPU, unless it is told to stop.
+async fn spin(args: Seconds, context: Context) -> Result<Value, Failure> {
+    let run = LEDGER.begin(&context)?;
+    let started = Instant::now();
+    while started.elapsed() < args.duration() && !context.is_stopped() {
+        std::hint::spin_loop();
+    }
+    run.end()?;
+    Ok(result(&context))
+}
+
+/// Fails that many attempts.
+async fn fail(args: Times, context: Context) -> Result<Value, Failure> {
+    LEDGER.begin(&context)?.end()?;
+    let attempt = context.attempt();
+    if attempt <= args.times { Err(Failure::retryable("asked_to_fail", format!("attempt {attempt}"))) } else { Ok(result(&context)) }
+}
+
+async fn panic(_: Nothing, context: Context) -> Result<Value, Failure> {
+    LEDGER.begin(&context)?;
+    panic!("asked to panic")
+}
+
+/// Takes its worker with it.
+async fn abort(_: Nothing, context: Context) -> Result<Value, Failure> {
+    LEDGER.begin(&context)?;
+    process::abort()
+}
+
+/// Asks to be run again, that many times.
+async fn snooze(args: Times, context: Context) -> Result<Value, Failure> {
+    LEDGER.begin(&context)?.end()?;
+    if context.epoch().0 <= args.times { Err(Failure::snooze(Duration::from_millis(100))) } else { Ok(result(&context)) }
+}

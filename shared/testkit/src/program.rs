@@ -1,0 +1,267 @@
+//! A process under test.
+
+use std::{
+    env,
+    fs::OpenOptions,
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use rand::RngExt as _;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{Ledger, Place, Samples, eventually};
+
+/// How long a program may take to be ready. Tests run beside each other on few cores.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// A scrape that takes longer is none: the process may be frozen.
+const SCRAPE_TIMEOUT: Duration = Duration::from_secs(2);
+/// What `/proc/<pid>/stat` counts in (`man 5 proc`; 100 on every Linux that we know).
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// How to start a program.
+#[derive(Clone)]
+pub struct Launch {
+    binary: PathBuf,
+    name: String,
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
+    log: PathBuf,
+}
+
+impl Launch {
+    /// The binary of this workspace (or `examples/<name>`), with the servers of `place`.
+    pub fn new(place: &Place, binary: &str, name: &str) -> Self {
+        let servers = place.servers();
+        let variables = [
+            ("CARAWAY_POSTGRES_URL", servers.postgres_url.clone()),
+            ("CARAWAY_AMQP_URL", servers.amqp_url.clone()),
+            ("CARAWAY_REDIS_URL", servers.redis_url.clone()),
+            ("CARAWAY_LOG_FORMAT", "human".into()),
+            (Ledger::VARIABLE, place.ledger().path().display().to_string()),
+        ];
+        Self {
+            binary: built(binary),
+            name: name.into(),
+            arguments: Vec::new(),
+            variables: variables.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+            log: place.folder().join(format!("{name}.log")),
+        }
+    }
+
+    /// More arguments.
+    #[must_use]
+    pub fn arguments<A: Into<String>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// One more variable of the environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn start(self) -> Program {
+        let mut program = self.spawn();
+        program.wait_ready().await;
+        program
+    }
+
+    /// Starts it.
+    pub fn spawn(self) -> Program {
+        let port = free_port();
+        let child = self.child(port);
+        Program { launch: self, port, child, past: Samples::default(), last: Samples::default() }
+    }
+
+    fn child(&self, port: u16) -> Child {
+        let log = OpenOptions::new().append(true).create(true).open(&self.log).expect("the log can be opened");
+        let log_too = log.try_clone().expect("the log can be opened twice");
+        // dies with us, however we end: a test that is killed for its slowness drops nothing
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(&self.binary).args(&self.arguments);
+        command.args(["--bind", &format!("127.0.0.1:{port}")]);
+        let ours = |name: &str| name.starts_with("CARAWAY_") || name == "FAILPOINTS";
+        for (name, _) in env::vars().filter(|(name, _)| ours(name)) {
+            command.env_remove(name);
+        }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(log).stderr(log_too);
+        command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", self.binary.display()))
+    }
+}
+
+/// A process under test. It is killed when this is dropped.
+pub struct Program {
+    launch: Launch,
+    port: u16,
+    child: Child,
+    /// The metrics of its earlier lives.
+    past: Samples,
+    /// Those of this life, when they were last read.
+    last: Samples,
+}
+
+impl Program {
+    /// Where it serves HTTP.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.launch.log).unwrap_or_default()
+    }
+
+    /// Waits until `/readyz` says so; fails the test if the process ends instead.
+    pub async fn wait_ready(&mut self) {
+        let name = self.launch.name.clone();
+        eventually(READY_WITHIN, &format!("{name} is ready"), async || {
+            if let Some(status) = self.exited() {
+                panic!("{name} ended instead of becoming ready ({status}); its log:\n{}", self.log());
+            }
+            let answer = client().get(format!("{}/readyz", self.url())).send().await;
+            match answer {
+                Ok(answer) if answer.status().is_success() => Ok(()),
+                Ok(answer) => Err(format!("{} {}", answer.status(), answer.text().await.unwrap_or_default())),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+        .await;
+    }
+
+    /// How it ended, if it has.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be waited for")
+    }
+
+    /// Waits for its end.
+    pub async fn wait_exit(&mut self, deadline: Duration) -> ExitStatus {
+        let name = self.launch.name.clone();
+        eventually(deadline, &format!("{name} ends"), async || self.exited().ok_or("it still runs".to_owned())).await
+    }
+
+    /// Its metrics, over all its lives. Those of a process that does not answer are the last that were read.
+    pub async fn metrics(&mut self) -> Samples {
+        let scraped = async { client().get(format!("{}/metrics", self.url())).send().await?.text().await };
+        if let Ok(text) = scraped.await {
+            self.last = Samples::parse(&text);
+        }
+        let mut all = self.past.clone();
+        all.add(&self.last);
+        all
+    }
+
+    /// Kills it (SIGKILL) after a last look at its metrics.
+    pub async fn kill(&mut self) {
+        let _ = self.metrics().await;
+        self.end();
+    }
+
+    /// Asks it to end (SIGTERM) and waits for that.
+    pub async fn terminate(&mut self, deadline: Duration) -> ExitStatus {
+        let _ = self.metrics().await;
+        self.signal(Signal::TERM);
+        self.wait_exit(deadline).await
+    }
+
+    /// Starts it again, as it was, and waits until it is ready. It must have ended.
+    pub async fn restart(&mut self) {
+        self.respawn();
+        self.wait_ready().await;
+    }
+
+    /// Starts it again, as it was.
+    pub fn respawn(&mut self) {
+        assert!(self.exited().is_some(), "{} still runs", self.launch.name);
+        self.past.add(&std::mem::take(&mut self.last));
+        self.child = self.launch.child(self.port);
+    }
+
+    /// Stops it where it stands (SIGSTOP).
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Sends it a SIGTERM and does not wait.
+    pub fn ask_to_stop(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Its resident memory.
+    pub fn rss_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).expect("the process has a VmRSS")
+    }
+
+    /// CPU time that it used since it started, user and system.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        // the second field is the name in brackets, and may hold anything
+        let fields: Vec<&str> = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
+        let ticks = |field: usize| fields.get(field - 3).and_then(|text| text.parse::<f64>().ok());
+        (ticks(14).expect("utime") + ticks(15).expect("stime")) / TICKS_PER_SECOND
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, signal).expect("our own child can be signalled");
+    }
+
+    fn end(&mut self) {
+        let _ = self.child.kill(); // it may have ended by itself
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A client for `/readyz` and `/metrics`. A new connection each time: the process behind a port changes.
+fn client() -> reqwest::Client {
+    let builder = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(SCRAPE_TIMEOUT);
+    builder.build().expect("a client can be built")
+}
+
+/// Below the range from which the kernel takes ports for outgoing connections, and beside that of `deploy/dev`.
+fn free_port() -> u16 {
+    let mut random = rand::rng();
+    loop {
+        let port = random.random_range(10_000..20_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A binary of this workspace: it lies beside the tests' own folder (`target/<profile>/deps`).
+fn built(binary: &str) -> PathBuf {
+    let test = env::current_exe().expect("the test knows its own path");
+    let folder = test.parent().filter(|deps| deps.ends_with("deps")).and_then(|deps| deps.parent());
+    let path = folder.unwrap_or_else(|| test.parent().expect("a file is in a folder")).join(binary);
+    assert!(
+        path.exists(),
+        "{} is not built: run deploy/dev test, or cargo build --workspace --examples --bins --features caraway-shared/failpoints",
+        path.display()
+    );
+    path
+}

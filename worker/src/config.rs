@@ -1,0 +1,77 @@
+//! What a worker is told, by flag or by variable.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use caraway_shared::{config::Common, task::QueueName};
+use clap::Parser;
+
+/// A worker's flags. A user's own binary has the same ones.
+#[derive(Clone, Parser)]
+#[command(version, about = "Executes Caraway's tasks")]
+pub struct WorkerArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// A queue to serve and how many of its tasks at once; may be given several times
+    #[arg(long = "queue", env = "CARAWAY_QUEUES", value_name = "NAME=SLOTS", value_delimiter = ',')]
+    pub(crate) queues: Vec<Served>,
+    /// The simple form: this many slots for the queue `default`, and for every other queue of the registered tasks as
+    /// many as there are cores
+    #[arg(long, env = "CARAWAY_CONCURRENCY", conflicts_with = "queues", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) concurrency: Option<u32>,
+    /// Where /metrics, /livez and /readyz are served; port 0 takes a free one
+    #[arg(long, env = "CARAWAY_WORKER_BIND", default_value = "127.0.0.1:0")]
+    pub(crate) bind: SocketAddr,
+    /// A file of this worker's own that it holds locked: a restart with the same file takes over at once
+    #[arg(long, env = "CARAWAY_SLOT_FILE")]
+    pub(crate) slot_file: Option<PathBuf>,
+    /// Seconds that running tasks get to finish after SIGTERM
+    #[arg(long, env = "CARAWAY_GRACE", default_value_t = 30)]
+    grace: u64,
+    /// Register the small tasks for demonstration and tests: add, echo, sleep, fail
+    #[arg(long, env = "CARAWAY_DEMO_TASKS")]
+    pub demo_tasks: bool,
+}
+
+impl WorkerArgs {
+    pub(crate) const fn grace(&self) -> Duration {
+        Duration::from_secs(self.grace)
+    }
+}
+
+/// `NAME=SLOTS`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Served {
+    pub(crate) queue: QueueName,
+    pub(crate) slots: usize,
+}
+
+impl FromStr for Served {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, slots) = text.split_once('=').ok_or("expected NAME=SLOTS, such as default=256")?;
+        let queue = name.parse().map_err(|error| format!("queue name {name:?} {error}"))?;
+        let slots = slots.parse().ok().filter(|slots| (1..=100_000).contains(slots));
+        Ok(Self { queue, slots: slots.ok_or("slots must be a whole number from 1 to 100000")? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_name_and_slots() {
+        let served = "images=2".parse::<Served>().unwrap();
+        assert_eq!((served.queue.as_str(), served.slots), ("images", 2));
+        for bad in ["images", "images=", "images=0", "images=-1", "=2", "a b=2", "images=100001"] {
+            assert!(bad.parse::<Served>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_flags_are_consistent() {
+        use clap::CommandFactory;
+        WorkerArgs::command().debug_assert();
+    }
+}

@@ -1,0 +1,95 @@
+//! What a handler is given besides its arguments.
+
+use bytes::Bytes;
+use caraway_shared::{
+    store::{Item, NewItem, Store, StoreError},
+    task::{Budget, Epoch, OwnerId, TaskId},
+};
+use serde::Serialize;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::running::Ticket;
+
+/// A handler's view of its own run. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    pub(crate) ticket: Ticket,
+    pub(crate) owner: OwnerId,
+    pub(crate) budget: Budget,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) store: Store,
+}
+
+impl Context {
+    /// The task's id. With [`epoch`](Self::epoch) it is the idempotency token for effects outside.
+    pub fn task_id(&self) -> TaskId {
+        self.ticket.id
+    }
+
+    /// How often the task was claimed: a fencing token that rises with every run of it.
+    pub fn epoch(&self) -> Epoch {
+        self.ticket.epoch
+    }
+
+    /// Whose task it is.
+    pub fn owner(&self) -> OwnerId {
+        self.owner
+    }
+
+    /// This attempt's number, from 1.
+    pub fn attempt(&self) -> i32 {
+        self.budget.attempt
+    }
+
+    /// When the hard time limit ends this run.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Fires when the run should end: its cancellation was requested, the worker shuts down, or the time limit is
+    /// reached.
+    pub fn stopped(&self) -> &CancellationToken {
+        self.ticket.token()
+    }
+
+    /// Whether [`stopped`](Self::stopped) has fired.
+    pub fn is_stopped(&self) -> bool {
+        self.ticket.token().is_cancelled()
+    }
+
+    /// Says how far it is: anything that serializes. Only the last word counts; it is shown with the task within about
+    /// a second.
+    pub fn progress(&self, progress: &impl Serialize) {
+        if let Ok(value) = serde_json::to_value(progress) {
+            self.ticket.say(value);
+        }
+    }
+
+    /// An item of the task's owner, without its content.
+    pub async fn item(&self, id: Uuid) -> Result<Option<Item>, StoreError> {
+        self.store.item(self.owner, id).await
+    }
+
+    /// A whole item's content, up to 16 MiB.
+    pub async fn item_content(&self, id: Uuid) -> Result<Option<Bytes>, StoreError> {
+        self.store.item_content(self.owner, id).await
+    }
+
+    /// Stores an output of this task under a name of its own within the task. The id comes from the task's and that
+    /// name (RFC 9562, version 5), so a repeated attempt stores nothing twice.
+    pub async fn put_item(&self, role: &str, content_type: &str, content: Bytes) -> Result<NewItem, StoreError> {
+        use sha2::Digest;
+        let item = NewItem {
+            id: Uuid::new_v5(&self.ticket.id.0, role.as_bytes()),
+            owner: self.owner,
+            content_type: content_type.into(),
+            sha256: sha2::Sha256::digest(&content).into(),
+            task: Some(self.ticket.id),
+            content,
+        };
+        self.store.put_item(&item).await?;
+        Ok(item)
+    }
+}

@@ -1,0 +1,22 @@
+//! `sleep(seconds)`: does nothing for a while, and says how far it is.
+
+use std::time::Duration;
+
+use caraway_worker::{Context, Failure};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+#[derive(Deserialize)]
+pub(crate) struct Args {
+    seconds: f64,
+}
+
+pub(crate) async fn run(args: Args, context: Context) -> Result<Value, Failure> {
+    let invalid = |_| Failure::fatal("invalid_arguments", "seconds must be a finite number that is not negative");
+    let whole = Duration::try_from_secs_f64(args.seconds).map_err(invalid)?;
+    context.progress(&json!({ "message": "sleeping", "seconds": args.seconds }));
+    tokio::select! {
+        () = tokio::time::sleep(whole) => Ok(json!({ "slept": args.seconds })),
+        () = context.stopped().cancelled() => Err(Failure::retryable("stopped", "woken early")),
+    }
+}

@@ -1,0 +1,78 @@
+//! The audit: finds tasks whose message the broker has lost, without counting messages, which bundles and duplicates
+//! make meaningless. A row that was published a while ago and is still queued is owed again when its broker queue has
+//! been empty for two rounds, or when something that came much later was claimed before it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use caraway_shared::{
+    broker::Consumer,
+    task::{Class, QueueName},
+    telemetry::names,
+};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::startup::Engine;
+
+const EVERY: Duration = Duration::from_secs(15);
+const ROWS_MAX: i64 = 1000;
+
+type Key = (QueueName, Class);
+
+pub(super) async fn run(engine: Arc<Engine>, done: CancellationToken) {
+    let mut empty = HashSet::new();
+    let mut tick = tokio::time::interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while done.run_until_cancelled(tick.tick()).await.is_some() {
+        let audited = done.run_until_cancelled(round(&engine, &mut empty)).await;
+        if let Some(Err(error)) = audited {
+            tracing::warn!(%error, "the audit cannot work now");
+        }
+    }
+}
+
+/// One round. `empty` holds the broker queues that had no ready message in the last one.
+async fn round(engine: &Engine, empty: &mut HashSet<Key>) -> anyhow::Result<()> {
+    let mut still_empty = HashSet::new();
+    for queue in engine.store.queues().await? {
+        let unclaimed = unclaimed(engine, &queue.name).await?;
+        if unclaimed.is_empty() {
+            continue; // nothing to find: the broker is not even asked
+        }
+        let ready: HashMap<Class, u32> = Consumer::ready(&engine.publishing, &queue.name).await?.into_iter().collect();
+        for class in unclaimed {
+            let key = (queue.name.clone(), class);
+            let is_empty = ready.get(&class) == Some(&0);
+            if is_empty {
+                still_empty.insert(key.clone());
+            }
+            let watermark = engine.watermarks.get(&key.0, class);
+            let owed = match (is_empty && empty.contains(&key), watermark) {
+                (true, _) => engine.store.owe_again(&key.0, class, None, ROWS_MAX).await?,
+                (false, Some(watermark)) => engine.store.owe_again(&key.0, class, Some(watermark), ROWS_MAX).await?,
+                (false, None) => 0,
+            };
+            if owed > 0 {
+                metrics::counter!(names::AUDITED).increment(owed);
+                tracing::warn!(queue = %key.0, class = class.as_str(), tasks = owed, "the broker has lost messages; their tasks are owed again");
+            }
+        }
+    }
+    *empty = still_empty;
+    Ok(())
+}
+
+/// The classes of a queue that have old published rows.
+async fn unclaimed(engine: &Engine, queue: &QueueName) -> anyhow::Result<Vec<Class>> {
+    let mut classes = Vec::new();
+    for class in Class::ALL {
+        if engine.store.count_unclaimed(queue, class, 1).await? > 0 {
+            classes.push(class);
+        }
+    }
+    Ok(classes)
+}

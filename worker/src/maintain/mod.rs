@@ -1,0 +1,23 @@
+//! Reconcilers: they take no input, run on a timer in every worker, and may run in any number of them, because each step
+//! is a guarded UPDATE. Normal work and recovery use the same statements.
+
+mod audit;
+mod beats;
+mod promote;
+mod rescue;
+mod watermarks;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::startup::Engine;
+
+pub(crate) use watermarks::Watermarks;
+
+/// Starts them all; they run until `done`.
+pub(crate) fn start(engine: &Arc<Engine>, done: &CancellationToken) {
+    engine.tracker.spawn(promote::run(Arc::clone(engine), done.clone()));
+    engine.tracker.spawn(rescue::run(Arc::clone(engine), done.clone()));
+    engine.tracker.spawn(audit::run(Arc::clone(engine), done.clone()));
+}

@@ -1,0 +1,48 @@
+//! The promoter: what is due starts, what is late expires, what overran its limit is given up. Sleeps until the next
+//! due time, and never longer than half a second, so that no nudge has to arrive.
+
+use std::{sync::Arc, time::Duration};
+
+use caraway_shared::{store::StoreError, telemetry::names};
+use tokio_util::sync::CancellationToken;
+
+use crate::startup::Engine;
+
+const SLEEP_MAX: Duration = Duration::from_millis(500);
+/// The database's clock decides what is due; asking a moment early would find nothing and ask again at once.
+const SLEEP_MIN: Duration = Duration::from_millis(5);
+const ROWS_MAX: i64 = 500;
+
+pub(super) async fn run(engine: Arc<Engine>, done: CancellationToken) {
+    loop {
+        let sleep = match round(&engine).await {
+            Ok(next) => next.unwrap_or(SLEEP_MAX).clamp(SLEEP_MIN, SLEEP_MAX),
+            Err(error) => {
+                tracing::warn!(%error, "the promoter cannot work now");
+                SLEEP_MAX
+            }
+        };
+        if done.run_until_cancelled(tokio::time::sleep(sleep)).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn round(engine: &Engine) -> Result<Option<Duration>, StoreError> {
+    let next = engine.store.next_due().await?;
+    if next.is_none_or(|next| next > Duration::ZERO) {
+        return Ok(next);
+    }
+    let due = engine.store.promote_due(ROWS_MAX).await?;
+    metrics::counter!(names::PROMOTED).increment(u64::try_from(due.len()).unwrap_or(0));
+    if !due.is_empty() {
+        engine.publisher.offer(due);
+    }
+    metrics::counter!(names::EXPIRED).increment(engine.store.expire_due(ROWS_MAX).await?);
+    let overdue = engine.store.give_up_overdue(ROWS_MAX).await?;
+    if overdue > 0 {
+        metrics::counter!(names::OVERDUE).increment(overdue);
+        tracing::warn!(tasks = overdue, "attempts ran past their limit and are given up");
+    }
+    engine.store.next_due().await
+}

@@ -1,0 +1,57 @@
+//! The worker's own small HTTP server: `/livez`, `/readyz`, `/metrics`.
+
+use std::{net::TcpListener, sync::Arc};
+
+use actix_web::{App, HttpResponse, HttpServer, dev::Server, web};
+use caraway_shared::telemetry::{Metrics, names};
+use tokio_util::sync::CancellationToken;
+
+use crate::startup::Engine;
+
+struct Ops {
+    engine: Arc<Engine>,
+    metrics: Metrics,
+    consuming: CancellationToken,
+}
+
+/// The server, to be spawned; it serves until the process ends.
+pub(crate) fn server(
+    listener: TcpListener,
+    engine: Arc<Engine>,
+    metrics: Metrics,
+    consuming: CancellationToken,
+) -> std::io::Result<Server> {
+    let ops = web::Data::new(Ops { engine, metrics, consuming });
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(ops.clone())
+            .route("/livez", web::get().to(async || HttpResponse::Ok().body("ok\n")))
+            .route("/readyz", web::get().to(ready))
+            .route("/metrics", web::get().to(render))
+    })
+    .workers(1)
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    Ok(server)
+}
+
+/// Ready when it can claim: the database answers, the broker is connected, and it was not told to stop.
+async fn ready(ops: web::Data<Ops>) -> HttpResponse {
+    let not = |why: &'static str| HttpResponse::ServiceUnavailable().body(why);
+    if ops.consuming.is_cancelled() {
+        not("draining\n")
+    } else if !ops.engine.consuming.is_up() {
+        not("no connection to rabbitmq\n")
+    } else if ops.engine.store.ping().await.is_err() {
+        not("no connection to postgresql\n")
+    } else {
+        HttpResponse::Ok().body("ready\n")
+    }
+}
+
+async fn render(ops: web::Data<Ops>) -> HttpResponse {
+    let running = u32::try_from(ops.engine.running.count()).unwrap_or(u32::MAX);
+    metrics::gauge!(names::RUNNING).set(running);
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(ops.metrics.render())
+}

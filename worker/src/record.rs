@@ -1,0 +1,41 @@
+//! Step 6: record the outcome. Returns only when it is committed, or refused because the epoch is over; the slot is
+//! held until then.
+
+use caraway_shared::{
+    store::{
+        WriteError, Writer,
+        tasks::{Record, RecordRow, Recorded},
+    },
+    task::{Event, Outcome, TaskError},
+    telemetry::names,
+};
+
+/// Records one outcome, for as long as it takes.
+pub(crate) async fn record(writer: &Writer<Record>, row: RecordRow) {
+    let (id, epoch, event) = (row.id, row.epoch, row.outcome.event());
+    let mut written = write(writer, row).await;
+    if let Err(WriteError::Refused(error)) = &written {
+        // the database cannot hold this outcome; the task must still end
+        tracing::error!(task.id = %id, task.epoch = epoch.0, error, "an outcome cannot be stored; the task fails");
+        let outcome = Outcome::Fail(TaskError::new("outcome_refused", "its outcome could not be stored"));
+        written = write(writer, RecordRow { id, epoch, outcome }).await;
+    }
+    match written {
+        Ok(Recorded::Done(state)) => {
+            metrics::counter!(names::ENDED, "state" => state.as_str()).increment(1);
+            tracing::debug!(task.id = %id, task.epoch = epoch.0, task.state = %state, "recorded");
+        }
+        Ok(Recorded::Refused) => refused(id, epoch, event),
+        Err(error) => tracing::error!(task.id = %id, task.epoch = epoch.0, %error, "an outcome was not recorded"),
+    }
+}
+
+async fn write(writer: &Writer<Record>, row: RecordRow) -> Result<Recorded, WriteError> {
+    let answers = writer.write(vec![row]).await?;
+    Ok(answers.into_iter().next().unwrap_or(Recorded::Refused))
+}
+
+fn refused(id: caraway_shared::task::TaskId, epoch: caraway_shared::task::Epoch, event: Event) {
+    metrics::counter!(names::REFUSED).increment(1);
+    tracing::warn!(task.id = %id, task.epoch = epoch.0, ?event, "a late outcome is refused: its epoch is over");
+}

@@ -1,0 +1,120 @@
+//! What this worker can run: an explicit list, one line a task, no magic before `main`.
+
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use caraway_shared::{
+    store::TaskType,
+    task::{QueueName, TaskName, limits},
+};
+use futures::{FutureExt, future::BoxFuture};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Context, Failure, arguments::bind, parameters::parameters_of};
+
+/// A running handler.
+pub(crate) type Run = BoxFuture<'static, Result<Bytes, Failure>>;
+
+/// Binds an input, then makes the handler's future; a binding that fails is the failure.
+type Start = dyn Fn(&[u8], Context) -> Result<Run, Failure> + Send + Sync;
+
+/// A handler and how to run it.
+#[derive(Clone)]
+pub struct Task {
+    pub(crate) about: TaskType,
+    pub(crate) start: Arc<Start>,
+}
+
+impl Task {
+    /// A task named `name` (`[A-Za-z][A-Za-z0-9_.-]{0,127}`), run by `handler`: an async function over a struct of
+    /// arguments, whose field names are the parameter names, and a [`Context`]. What it returns is stored as JSON.
+    pub fn new<Args, Out, Fut>(name: &str, handler: fn(Args, Context) -> Fut) -> anyhow::Result<Self>
+    where
+        Args: DeserializeOwned + 'static,
+        Out: Serialize,
+        Fut: Future<Output = Result<Out, Failure>> + Send + 'static,
+    {
+        let name: TaskName = name.parse().with_context(|| format!("task name {name:?}"))?;
+        let parameters =
+            parameters_of::<Args>().with_context(|| format!("the arguments of {name} are no struct with named fields"))?;
+        let start = move |input: &[u8], context| {
+            let running = handler(bind(input, parameters)?, context);
+            Ok(running.map(|returned| returned.and_then(|out| to_json(&out))).boxed())
+        };
+        let about = TaskType {
+            name,
+            version: 1,
+            parameters: parameters.iter().map(ToString::to_string).collect(),
+            queue: "default".parse().context("the default queue")?,
+            timeout: None,
+            cpu: false,
+        };
+        Ok(Self { about, start: Arc::new(start) })
+    }
+
+    /// Where its tasks queue unless they say otherwise.
+    pub fn queue(mut self, queue: &str) -> anyhow::Result<Self> {
+        self.about.queue = queue.parse::<QueueName>().with_context(|| format!("queue name {queue:?}"))?;
+        Ok(self)
+    }
+
+    /// Its version; raise it when arguments or results change their meaning.
+    #[must_use]
+    pub fn version(mut self, version: i32) -> Self {
+        self.about.version = version;
+        self
+    }
+
+    /// The hard time limit of an attempt unless the task says otherwise.
+    #[must_use]
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.about.timeout = Some(limit);
+        self
+    }
+
+    /// Burns CPU: runs on the blocking pool, never on the async threads. It cannot be aborted, so it should look at
+    /// [`Context::is_stopped`] now and then.
+    #[must_use]
+    pub fn burns_cpu(mut self) -> Self {
+        self.about.cpu = true;
+        self
+    }
+}
+
+fn to_json(out: &impl Serialize) -> Result<Bytes, Failure> {
+    let json = serde_json::to_vec(out)
+        .map_err(|error| Failure::fatal("invalid_result", format!("the result is not JSON: {error}")))?;
+    if json.len() > limits::RESULT_BYTES_MAX {
+        let (size, max) = (json.len(), limits::RESULT_BYTES_MAX);
+        return Err(Failure::fatal("result_too_large", format!("the result has {size} bytes, {max} are allowed")));
+    }
+    Ok(json.into())
+}
+
+/// Every task of this worker, by name.
+#[derive(Clone, Default)]
+pub(crate) struct Registry(Arc<HashMap<String, Task>>);
+
+impl Registry {
+    pub(crate) fn new(tasks: Vec<Task>) -> anyhow::Result<Self> {
+        let mut by_name = HashMap::with_capacity(tasks.len());
+        for task in tasks {
+            let name = task.about.name.to_string();
+            anyhow::ensure!(by_name.insert(name.clone(), task).is_none(), "task {name} is registered twice");
+        }
+        Ok(Self(Arc::new(by_name)))
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Task> {
+        self.0.get(name)
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    pub(crate) fn about(&self) -> Vec<TaskType> {
+        self.0.values().map(|task| task.about.clone()).collect()
+    }
+}

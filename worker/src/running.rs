@@ -1,0 +1,168 @@
+//! What runs in this process now, by task and epoch: whom to cancel, whom to stop, who said what of its progress.
+//!
+//! Invariant: one task and epoch runs at most once in a process, whatever duplicates the broker delivers.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use caraway_shared::task::{Epoch, TaskId};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+/// Why a run should end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stop {
+    /// Its cancellation was requested.
+    Cancelled,
+    /// The worker shuts down.
+    Shutdown,
+    /// Our session was declared dead: the task belongs to somebody else by now.
+    Disowned,
+    /// Its hard time limit is reached.
+    TimedOut,
+}
+
+type Key = (TaskId, Epoch);
+type Map = HashMap<Key, Arc<Run>>;
+
+struct Run {
+    token: CancellationToken,
+    stop: OnceLock<Stop>,
+    said: Mutex<Option<Value>>,
+}
+
+/// Every run of this process. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Running(Arc<Mutex<Map>>);
+
+impl Running {
+    /// Enters a run; `None` if it is there already.
+    pub(crate) fn enter(&self, id: TaskId, epoch: Epoch) -> Option<Ticket> {
+        let run = Arc::new(Run { token: CancellationToken::new(), stop: OnceLock::new(), said: Mutex::new(None) });
+        let mut map = self.lock();
+        if map.contains_key(&(id, epoch)) {
+            return None;
+        }
+        map.insert((id, epoch), Arc::clone(&run));
+        Some(Ticket { id, epoch, run, entry: Arc::new(Entry { key: (id, epoch), running: self.clone() }) })
+    }
+
+    /// How many run.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Asks one run to end, if it is here.
+    pub(crate) fn stop(&self, key: Key, why: Stop) {
+        if let Some(run) = self.lock().get(&key) {
+            run.end(why);
+        }
+    }
+
+    /// Asks every run to end.
+    pub(crate) fn stop_all(&self, why: Stop) {
+        self.lock().values().for_each(|run| run.end(why));
+    }
+
+    /// What runs have said since the last time.
+    pub(crate) fn said(&self) -> Vec<(TaskId, Epoch, Value)> {
+        let map = self.lock();
+        map.iter().filter_map(|((id, epoch), run)| Some((*id, *epoch, lock(&run.said).take()?))).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Map> {
+        lock(&self.0)
+    }
+}
+
+impl Run {
+    /// The first reason stands.
+    fn end(&self, why: Stop) {
+        let _ = self.stop.set(why);
+        self.token.cancel();
+    }
+}
+
+/// A run's own hold on its entry; the entry goes when the last clone does.
+#[derive(Clone)]
+pub(crate) struct Ticket {
+    pub(crate) id: TaskId,
+    pub(crate) epoch: Epoch,
+    run: Arc<Run>,
+    #[expect(dead_code, reason = "held for its drop")]
+    entry: Arc<Entry>,
+}
+
+impl Ticket {
+    pub(crate) fn token(&self) -> &CancellationToken {
+        &self.run.token
+    }
+
+    pub(crate) fn end(&self, why: Stop) {
+        self.run.end(why);
+    }
+
+    /// Waits until the run should end; why.
+    pub(crate) async fn stopped(&self) -> Stop {
+        self.run.token.cancelled().await;
+        self.why().unwrap_or(Stop::Shutdown)
+    }
+
+    pub(crate) fn why(&self) -> Option<Stop> {
+        self.run.stop.get().copied()
+    }
+
+    pub(crate) fn say(&self, value: Value) {
+        *lock(&self.run.said) = Some(value);
+    }
+
+    /// What was said and not yet written.
+    pub(crate) fn unsaid(&self) -> Option<Value> {
+        lock(&self.run.said).take()
+    }
+}
+
+struct Entry {
+    key: Key,
+    running: Running,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.running.lock().remove(&self.key);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duplicate_is_refused_until_the_first_has_gone() {
+        let running = Running::default();
+        let (id, epoch) = (TaskId::now(), Epoch(1));
+        let first = running.enter(id, epoch).unwrap();
+        assert!(running.enter(id, epoch).is_none());
+        let other = running.enter(id, Epoch(2)).unwrap();
+        drop(first);
+        assert!(running.enter(id, epoch).is_some());
+        assert_eq!(running.count(), 1);
+        drop(other);
+        assert_eq!(running.count(), 0);
+    }
+
+    #[test]
+    fn the_first_reason_to_stop_stands() {
+        let running = Running::default();
+        let ticket = running.enter(TaskId::now(), Epoch(1)).unwrap();
+        running.stop((ticket.id, ticket.epoch), Stop::Cancelled);
+        running.stop_all(Stop::Shutdown);
+        assert_eq!(ticket.why(), Some(Stop::Cancelled));
+    }
+}

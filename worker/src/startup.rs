@@ -1,0 +1,254 @@
+//! Puts a worker together, runs it, and stops it well.
+
+use std::{
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::AtomicI64,
+    },
+    thread::available_parallelism,
+};
+
+use anyhow::{Context, bail};
+use caraway_shared::{
+    broker::{Link, Publisher, relay},
+    config::prepare,
+    store::{
+        Store, StoreError, Writer,
+        tasks::{Claims, HandBacks, Record},
+    },
+    task::QueueName,
+    telemetry::{Metrics, init_logs},
+};
+use clap::Parser;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::Semaphore,
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Task, WorkerArgs,
+    config::Served,
+    consume::{Lane, serve},
+    maintain::{self, Watermarks},
+    ops,
+    registry::Registry,
+    running::{Running, Stop},
+    session,
+    slot::Slot,
+};
+
+/// What every part of a running worker holds on to.
+pub(crate) struct Engine {
+    pub(crate) name: String,
+    pub(crate) host: String,
+    pub(crate) slot: Option<Slot>,
+    pub(crate) store: Store,
+    pub(crate) consuming: Link,
+    pub(crate) publishing: Link,
+    pub(crate) publisher: Publisher,
+    pub(crate) registry: Registry,
+    pub(crate) lanes: Vec<Lane>,
+    pub(crate) session: Arc<AtomicI64>,
+    pub(crate) claims: Writer<Claims>,
+    pub(crate) records: Writer<Record>,
+    pub(crate) hand_backs: Writer<HandBacks>,
+    pub(crate) running: Running,
+    /// One place: a process runs at most one suspect at a time.
+    pub(crate) suspects: Arc<Semaphore>,
+    pub(crate) watermarks: Watermarks,
+    pub(crate) tracker: TaskTracker,
+}
+
+/// A worker to be: flags and an explicit list of tasks.
+pub struct Worker {
+    args: WorkerArgs,
+    tasks: Vec<Task>,
+}
+
+impl Worker {
+    /// Takes the command line's flags; ends the process with a message if they are wrong.
+    pub fn from_args() -> Self {
+        Self::new(WorkerArgs::parse())
+    }
+
+    /// Takes flags that were parsed before.
+    pub fn new(args: WorkerArgs) -> Self {
+        Self { args, tasks: Vec::new() }
+    }
+
+    /// Adds a task.
+    #[must_use]
+    pub fn register(mut self, task: Task) -> Self {
+        self.tasks.push(task);
+        self
+    }
+
+    /// Adds several tasks.
+    #[must_use]
+    pub fn register_all(mut self, tasks: impl IntoIterator<Item = Task>) -> Self {
+        self.tasks.extend(tasks);
+        self
+    }
+
+    /// Runs until SIGTERM or SIGINT, then stops in order: takes nothing new, lets what runs finish within the grace,
+    /// hands the rest to other workers. A second signal ends it at once, which is safe too.
+    pub async fn run(self) -> anyhow::Result<()> {
+        init_logs(self.args.common.log_format, &self.args.common.loglevel)?;
+        let metrics = Metrics::install()?;
+        let listener = TcpListener::bind(self.args.bind).with_context(|| format!("cannot bind {}", self.args.bind))?;
+        let address = listener.local_addr()?;
+        let mut signals = Signals::listen()?;
+        let grace = self.args.grace();
+        let (consuming, done) = (CancellationToken::new(), CancellationToken::new());
+        let Some(engine) = signals.unless(self.build(&done)).await.transpose()? else { return Ok(()) };
+
+        tokio::spawn(ops::server(listener, Arc::clone(&engine), metrics, consuming.clone())?);
+        tokio::spawn(session::beat(Arc::clone(&engine), consuming.clone(), done.clone()));
+        tokio::spawn(session::progress(Arc::clone(&engine), done.clone()));
+        tokio::spawn(relay::run(engine.store.clone(), engine.publisher.clone(), consuming.clone()));
+        maintain::start(&engine, &consuming);
+        for lane in engine.lanes.clone() {
+            engine.tracker.spawn(serve(Arc::clone(&engine), lane, consuming.clone()));
+        }
+        tracing::info!(http.address = %address, tasks = engine.registry.names().join(" "), "worker ready");
+
+        signals.first().await;
+        tracing::info!(running = engine.running.count(), "stopping: no new work is taken");
+        consuming.cancel();
+        engine.tracker.close();
+        tokio::select! {
+            () = drain(&engine, grace) => (),
+            () = signals.first() => tracing::warn!("a second signal: ending at once"),
+        }
+        // what is left, if anything, is rescued now and not in fifteen seconds
+        if let Err(error) = engine.store.close_session(engine.session_id()).await {
+            tracing::warn!(%error, "the session could not be closed; it will be missed");
+        }
+        done.cancel();
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    async fn build(self, done: &CancellationToken) -> anyhow::Result<Arc<Engine>> {
+        let store = self.args.common.store("caraway worker")?;
+        let registry = Registry::new(self.tasks)?;
+        let lanes = lanes(&self.args, &registry)?;
+        let slot = self.args.slot_file.as_deref().map(Slot::lock).transpose()?;
+        prepare(&store, !self.args.common.no_migrate).await?;
+
+        let broker = self.args.common.broker();
+        let publishing = Link::start(&broker, "worker publishing", done.clone());
+        let publisher = Publisher::start(publishing.clone(), store.clone(), done.clone());
+        let host = hostname();
+        let name = format!("{host}:{}", std::process::id());
+        let session = Arc::new(AtomicI64::new(0));
+        let claims = Claims { session: Arc::clone(&session), worker: name.clone(), names: registry.names() };
+        let engine = Engine {
+            consuming: Link::start(&broker, "worker consuming", done.clone()),
+            claims: Writer::start(store.clone(), claims),
+            records: Writer::start(store.clone(), Record),
+            hand_backs: Writer::start(store.clone(), HandBacks),
+            running: Running::default(),
+            suspects: Arc::new(Semaphore::new(1)),
+            watermarks: Watermarks::default(),
+            tracker: TaskTracker::new(),
+            name,
+            host,
+            slot,
+            store,
+            publishing,
+            publisher,
+            registry,
+            lanes,
+            session,
+        };
+        engine.enter_service().await?;
+        Ok(Arc::new(engine))
+    }
+}
+
+impl Engine {
+    /// Announces the handlers and opens the session, however long the database takes.
+    async fn enter_service(&self) -> anyhow::Result<()> {
+        const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+        let queues: Vec<QueueName> = self.lanes.iter().map(|lane| lane.queue.clone()).collect();
+        loop {
+            let entered = async {
+                self.store.announce(&self.registry.about(), &queues).await?;
+                self.open_session().await
+            };
+            match entered.await {
+                Err(StoreError::Unavailable(error)) => {
+                    tracing::warn!(%error, "the database is not available yet");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                done => return Ok(done?),
+            }
+        }
+    }
+}
+
+/// Waits for everything that runs; past the grace asks it to stop, and waits for that to be recorded.
+async fn drain(engine: &Engine, grace: std::time::Duration) {
+    if timeout(grace, engine.tracker.wait()).await.is_err() {
+        tracing::warn!(running = engine.running.count(), "the grace is over: the rest is handed to other workers");
+        engine.running.stop_all(Stop::Shutdown);
+        engine.tracker.wait().await;
+    }
+}
+
+/// What to serve: as told, or every queue that a registered task has.
+fn lanes(args: &WorkerArgs, registry: &Registry) -> anyhow::Result<Vec<Lane>> {
+    let mut served = args.queues.clone();
+    if served.is_empty() {
+        let cores = available_parallelism().map_or(2, usize::from);
+        let concurrency = args.concurrency.and_then(|slots| usize::try_from(slots).ok()).unwrap_or(64);
+        let mut queues: Vec<QueueName> = registry.about().into_iter().map(|about| about.queue).collect();
+        queues.push("default".parse().context("the default queue")?);
+        queues.sort();
+        queues.dedup();
+        let slots = |queue: &QueueName| if queue.as_str() == "default" { concurrency } else { cores };
+        served = queues.into_iter().map(|queue| Served { slots: slots(&queue), queue }).collect();
+    }
+    let mut names: Vec<&QueueName> = served.iter().map(|served| &served.queue).collect();
+    names.sort();
+    if let Some(twice) = names.windows(2).find_map(|pair| pair.first().filter(|first| Some(*first) == pair.last())) {
+        bail!("queue {twice} is given twice");
+    }
+    Ok(served.into_iter().map(|served| Lane::new(served.queue, served.slots)).collect())
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn first(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => (),
+            _ = self.int.recv() => (),
+        }
+    }
+
+    /// Waits for `work`, but not past a signal.
+    async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.first() => None,
+        }
+    }
+}
+
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "unknown".into() } else { name.trim().into() }
+}

@@ -1,0 +1,3 @@
+//! The worker as its users see it: real processes, the real API.
+
+mod greeter;
