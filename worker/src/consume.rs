@@ -43,6 +43,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 const NO_HANDLER_SECONDS: f64 = 2.0;
 /// Seconds before what cannot be claimed now is offered again.
 const NOT_NOW_SECONDS: f64 = 1.0;
+/// Seconds before a claim that the database refused is tried again: a bug of ours, which must not become a hot loop.
+const UNCLAIMABLE_SECONDS: f64 = 60.0;
 
 /// One queue as this worker serves it.
 #[derive(Clone)]
@@ -200,7 +202,10 @@ impl Engine {
         let answers = match self.claims.write(rows).await {
             Ok(answers) => answers,
             Err(error) => {
-                tracing::error!(queue = %queue, %error, "a claim was not written; the broker delivers again");
+                tracing::error!(queue = %queue, %error, "a claim was not written; its tasks are handed back");
+                for (_, _, held) in taken {
+                    self.hand_back(held.pointer, held.settle, UNCLAIMABLE_SECONDS, None);
+                }
                 return;
             }
         };
@@ -251,7 +256,10 @@ impl Engine {
             }
             Ok(Some(Claimed::Stale)) => settle.done(),
             Ok(_) => self.hand_back(pointer, settle, NOT_NOW_SECONDS, None),
-            Err(error) => tracing::error!(task.id = %pointer.id, %error, "a claim was not written"),
+            Err(error) => {
+                tracing::error!(task.id = %pointer.id, %error, "a claim was not written; the task is handed back");
+                self.hand_back(pointer, settle, UNCLAIMABLE_SECONDS, None);
+            }
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) const DEADLINE_GRACE: Duration = Duration::from_secs(10);
 const CLAIM: &str = "
     UPDATE task t SET state = 'running', epoch = t.epoch + 1, attempt = t.attempt + 1, session_id = $4, worker = $5,
         started_at = clock_timestamp(), publish_after = NULL, published_at = NULL, waiting_reason = NULL,
-        due_at = clock_timestamp() + (t.timeout_ms + $7) * interval '1 millisecond'
+        due_at = clock_timestamp() + (least(t.timeout_ms, $9) + $7) * interval '1 millisecond'
     FROM unnest($1::uuid[], $2::int4[], $3::bool[]) AS p(id, epoch, suspect)
     WHERE t.id = p.id AND t.state = 'queued' AND t.epoch = p.epoch AND t.name = ANY($6)
         AND (t.losses < $8 OR p.suspect) AND (t.expires_at IS NULL OR t.expires_at > now())
@@ -39,6 +39,9 @@ const LOOK: &str = "
     SELECT t.id, t.epoch, t.owner_id, t.name, t.attempt, t.max_attempts, t.retry::text, t.timeout_ms, t.input,
         t.queued_at, t.started_at, t.traceparent, t.losses, t.state::text, t.session_id
     FROM task t WHERE t.id = ANY($1)";
+
+/// The database's clock has an end; a limit past this one is none: a hundred years.
+const DEADLINE_MS_MAX: i64 = 100 * 365 * 86_400_000;
 
 /// A task as its worker gets it.
 #[derive(Debug)]
@@ -122,7 +125,10 @@ impl Batched for Claims {
         let claimed = db
             .query(
                 &claim,
-                &[&ids, &epochs, &suspects, &session, &self.worker, &self.names, &grace, &SUSPECT_LOSSES],
+                &[
+                    &ids, &epochs, &suspects, &session, &self.worker, &self.names, &grace, &SUSPECT_LOSSES,
+                    &DEADLINE_MS_MAX,
+                ],
             )
             .await?;
         let mut won: HashMap<Uuid, Claim> = read_all(&claimed)?;
