@@ -12,19 +12,26 @@ use crate::{extract::task_not_found, problem::Problem, state::ApiState};
 
 /// The document as bytes, ready to be sent.
 pub(crate) async fn load(state: &ApiState, owner: OwnerId, id: TaskId) -> Result<Bytes, Problem> {
-    if let Some(kept) = state.cache.task(owner, id).await {
-        return Ok(kept);
+    match state.cache.task(owner, id).await {
+        Some(kept) => Ok(kept),
+        None => Ok(from_row(state, owner, id).await?.1),
     }
+}
+
+/// The document, to be looked into. A copy that an older version kept in another shape is passed over.
+pub(crate) async fn view(state: &ApiState, owner: OwnerId, id: TaskId) -> Result<TaskView, Problem> {
+    let kept = state.cache.task(owner, id).await;
+    match kept.and_then(|kept| serde_json::from_slice(&kept).ok()) {
+        Some(view) => Ok(view),
+        None => Ok(from_row(state, owner, id).await?.0),
+    }
+}
+
+async fn from_row(state: &ApiState, owner: OwnerId, id: TaskId) -> Result<(TaskView, Bytes), Problem> {
     let task = state.store.show_task(owner, id).await?.ok_or_else(task_not_found)?;
     let document = Bytes::from(serde_json::to_vec(&task).map_err(Problem::internal)?);
     if task.state.is_terminal() {
         state.cache.keep_task(owner, id, &document).await;
     }
-    Ok(document)
-}
-
-/// The document, to be looked into. Bodies in it keep their bytes.
-pub(crate) async fn view(state: &ApiState, owner: OwnerId, id: TaskId) -> Result<TaskView, Problem> {
-    let document = load(state, owner, id).await?;
-    serde_json::from_slice(&document).map_err(Problem::internal)
+    Ok((task, document))
 }

@@ -57,7 +57,7 @@ impl Known {
         let mut tick = tokio::time::interval(REFRESH_EVERY);
         while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
             if let Err(error) = self.read().await {
-                tracing::debug!(%error, "task types and queues could not be read");
+                tracing::warn!(%error, "task types and queues cannot be read");
             }
         }
     }

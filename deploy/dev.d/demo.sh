@@ -45,7 +45,7 @@ follow() {
         curl --noproxy '*' -sS --max-time 30 -o "$answer" "$CARAWAY_URL/v1/tasks/$1" 2>"$STATE/demo/curl.log" ||
             demo_failed "the API does not answer"
         seen=$(field state)
-        [[ $seen == "$state" ]] || demo_line "the task is $seen" "$since" ''
+        [[ $seen == "$state" ]] || demo_line "the task is $seen" "$since" "$(jq -r '.worker // empty' "$answer")"
         state=$seen
         [[ $state =~ $final ]] || sleep 0.02
     done

@@ -170,7 +170,10 @@ fn take(engine: &Arc<Engine>, lane: &Lane, consumer: &Consumer, delivery: &Deliv
             for settle in consumer.shares(delivery, 1) {
                 let (engine, queue) = (Arc::clone(engine), lane.queue.clone());
                 let body = delivery.body.clone();
-                engine.clone().tracker.spawn(async move { engine.quarantine(&queue, "unreadable", &body, settle).await });
+                engine
+                    .clone()
+                    .tracker
+                    .spawn(async move { engine.quarantine(&queue, "unreadable", &body, settle).await });
             }
         }
     }
@@ -215,7 +218,14 @@ impl Engine {
     }
 
     /// Acts on what a claim found. The delivery is settled here, or by the task that hands the pointer back.
-    fn settle(self: &Arc<Self>, queue: &QueueName, slot: OwnedSemaphorePermit, class: Class, held: Held, found: Claimed) {
+    fn settle(
+        self: &Arc<Self>,
+        queue: &QueueName,
+        slot: OwnedSemaphorePermit,
+        class: Class,
+        held: Held,
+        found: Claimed,
+    ) {
         let Held { pointer, settle, .. } = held;
         match found {
             Claimed::Run(claim) => {
@@ -243,7 +253,13 @@ impl Engine {
     }
 
     /// A suspect runs as the only one of its process, so that a crash is its own and not its neighbours'.
-    async fn claim_suspect(self: Arc<Self>, queue: &QueueName, slot: OwnedSemaphorePermit, pointer: Pointer, settle: Settle) {
+    async fn claim_suspect(
+        self: Arc<Self>,
+        queue: &QueueName,
+        slot: OwnedSemaphorePermit,
+        pointer: Pointer,
+        settle: Settle,
+    ) {
         let Ok(Ok(alone)) = timeout(HOLD_MAX, Arc::clone(&self.suspects).acquire_owned()).await else {
             return self.hand_back(pointer, settle, NOT_NOW_SECONDS, None);
         };

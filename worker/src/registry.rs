@@ -36,8 +36,8 @@ impl Task {
         Fut: Future<Output = Result<Out, Failure>> + Send + 'static,
     {
         let name: TaskName = name.parse().with_context(|| format!("task name {name:?}"))?;
-        let parameters =
-            parameters_of::<Args>().with_context(|| format!("the arguments of {name} are no struct with named fields"))?;
+        let parameters = parameters_of::<Args>()
+            .with_context(|| format!("the arguments of {name} are no struct with named fields"))?;
         let start = move |input: &[u8], context| {
             let running = handler(bind(input, parameters)?, context);
             Ok(running.map(|returned| returned.and_then(|out| to_json(&out))).boxed())

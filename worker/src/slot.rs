@@ -38,7 +38,9 @@ impl Slot {
         file.read_to_string(&mut id).with_context(|| format!("cannot read {shown}"))?;
         if id.trim().is_empty() {
             id = Uuid::new_v4().to_string();
-            file.write_all(id.as_bytes()).and_then(|()| file.sync_all()).with_context(|| format!("cannot write {shown}"))?;
+            file.write_all(id.as_bytes())
+                .and_then(|()| file.sync_all())
+                .with_context(|| format!("cannot write {shown}"))?;
         }
         Ok(Self { id: id.trim().into(), file })
     }

@@ -46,7 +46,7 @@ impl<'a> Fields<'a> {
         must: &str,
         read: impl FnOnce(&'a RawValue) -> Option<T>,
     ) -> Option<T> {
-        if !self.left.contains_key(name) {
+        if self.left.get(name).is_none_or(|value| value.get() == "null") {
             self.fault(name, Code::InvalidRequest, "is missing");
         }
         self.optional(name, must, read)
@@ -114,6 +114,6 @@ mod tests {
         let mut fields = Fields::of(br#"{"size": null}"#).unwrap();
         assert_eq!(fields.optional::<u8>("size", "", typed), None);
         assert!(fields.finish(Some(())).is_ok());
-        assert_eq!(problem(br#"{"name": null}"#), serde_json::Value::Null, "required, but null");
+        assert_eq!(problem(br#"{"name": null}"#)[0]["detail"], "is missing");
     }
 }

@@ -1,12 +1,9 @@
-//! The last thing before the routes: nobody gets in before the database is prepared, and nobody waits for ever.
-
-use std::time::Duration;
+//! Nobody gets in before the database is prepared: until then there may be no tables.
 
 use actix_web::{
     Error,
-    body::MessageBody,
+    body::{BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::Method,
     middleware::Next,
     web::Data,
 };
@@ -16,30 +13,18 @@ use crate::{
     state::ApiState,
 };
 
-/// A read holds no body and asks the database once or twice.
-const READ_DEADLINE: Duration = Duration::from_secs(10);
-/// An upload may wait for a place, take thirty seconds to come in, and then has to be stored.
-const WRITE_DEADLINE: Duration = Duration::from_mins(1);
-
 /// Answered whatever the state of the database is.
 const ALWAYS_OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
-/// Holds back what needs the database while it is not prepared; ends what a frozen database holds up.
-pub(crate) async fn gate(
+/// Holds back what needs the database while it is not prepared.
+pub(crate) async fn gate<B: MessageBody>(
     request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
     let prepared = request.app_data::<Data<ApiState>>().is_some_and(|state| state.health.is_prepared());
-    if !prepared && !ALWAYS_OPEN.contains(&request.path()) {
-        return Err(unavailable("the database is not prepared yet; try again in a moment").into());
+    if prepared || ALWAYS_OPEN.contains(&request.path()) {
+        return Ok(next.call(request).await?.map_into_left_body());
     }
-    let deadline = if request.method() == Method::GET { READ_DEADLINE } else { WRITE_DEADLINE };
-    match tokio::time::timeout(deadline, next.call(request)).await {
-        Ok(answer) => answer,
-        Err(_) => Err(unavailable("the database did not answer in time; try again later").into()),
-    }
-}
-
-fn unavailable(detail: &str) -> Problem {
-    Problem::new(Code::DatabaseUnavailable, detail)
+    let problem = Problem::new(Code::DatabaseUnavailable, "the database is not prepared yet; try again in a moment");
+    Ok(request.error_response(problem).map_into_right_body())
 }

@@ -1,17 +1,20 @@
-//! What happens around every handler, from the outside in: see [`around`](crate::startup) for the order.
+//! What happens around every handler, from the outside in; `startup.rs` and `routes/mod.rs` put it together.
 //!
 //! | file | does |
 //! |---|---|
 //! | `observe.rs` | request id, time, one log line, one metric, headers that every answer has |
 //! | `unread.rs` | keeps a connection clean when an answer comes before its request was read |
 //! | `problems.rs` | writes every error as a problem document |
-//! | `gate.rs` | lets nobody in before the database is prepared, and nobody wait for ever |
+//! | `gate.rs` | lets nobody in before the database is prepared |
+//! | `deadline.rs` | lets nobody wait for ever |
 
+mod deadline;
 mod gate;
 mod observe;
 mod problems;
 mod unread;
 
+pub(crate) use deadline::deadline;
 pub(crate) use gate::gate;
 pub(crate) use observe::{RequestId, observe};
 pub(crate) use problems::problems;

@@ -1,4 +1,4 @@
-//! The outermost layer: what every request gets, whatever becomes of it.
+//! The outermost layer: what every request gets, whatever becomes of it. HEAD becomes GET here, once for all routes.
 //!
 //! Invariants: labels of the metric come from closed sets (our own route patterns, statuses, known methods), so that no
 //! client can grow them; log lines never hold a body, a header's value or a query.

@@ -9,7 +9,7 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         StatusCode,
-        header::{self, HeaderValue},
+        header::{self, HeaderMap, HeaderValue},
     },
     middleware::Next,
 };
@@ -49,8 +49,7 @@ fn foreign<B>(response: &ServiceResponse<B>, error: Option<&Error>, id: &str) ->
     let detail = match code {
         Code::NotFound => "no resource has this address".into(),
         Code::MethodNotAllowed => {
-            let allowed = response.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok());
-            format!("this address takes {}", allowed.unwrap_or("other methods"))
+            format!("this address takes {}", allowed(response.headers()).unwrap_or_else(|| "other methods".into()))
         }
         _ => code.title().to_lowercase(),
     };
@@ -61,8 +60,6 @@ fn log(problem: &Problem, status: StatusCode, id: &str) {
     let cause = problem.cause().unwrap_or_default();
     if status == StatusCode::INTERNAL_SERVER_ERROR {
         tracing::error!(request.id = id, %problem, cause, "a request failed");
-    } else if status.is_server_error() {
-        tracing::warn!(request.id = id, %problem, cause, "a request was put off");
     } else {
         tracing::debug!(request.id = id, %problem, cause, "a request was refused");
     }
@@ -71,14 +68,22 @@ fn log(problem: &Problem, status: StatusCode, id: &str) {
 /// The same head with the document as its body.
 fn rewritten<B>(response: ServiceResponse<B>, document: Vec<u8>) -> ServiceResponse<EitherBody<B, BoxBody>> {
     let status = response.status();
+    let allowed = allowed(response.headers());
     let (request, old) = response.into_parts();
     let mut new = HttpResponse::build(status);
-    for name in [header::RETRY_AFTER, header::ALLOW] {
-        if let Some(value) = old.headers().get(&name) {
-            new.insert_header((name, value.clone()));
-        }
+    if let Some(allowed) = allowed {
+        new.insert_header((header::ALLOW, allowed));
+    }
+    if let Some(after) = old.headers().get(header::RETRY_AFTER) {
+        new.insert_header((header::RETRY_AFTER, after.clone()));
     }
     new.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(Problem::MEDIA_TYPE)));
     new.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
     ServiceResponse::new(request, new.body(document)).map_into_right_body()
+}
+
+/// What the router allows, and HEAD, which it does not know about: wherever GET is taken it is too.
+fn allowed(headers: &HeaderMap) -> Option<String> {
+    let allow = headers.get(header::ALLOW)?.to_str().ok()?;
+    Some(if allow.split(", ").any(|method| method == "GET") { format!("{allow}, HEAD") } else { allow.into() })
 }

@@ -14,7 +14,6 @@ macro_rules! catalogue {
 
         impl Code {
             /// Every code.
-            #[cfg(test)]
             pub(crate) const ALL: &[Self] = &[$(Self::$variant,)*];
 
             /// The code as clients see it.

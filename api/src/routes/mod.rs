@@ -3,6 +3,7 @@
 mod health;
 mod items;
 mod metrics;
+mod problems;
 mod process_image;
 mod queues;
 mod task_types;
@@ -10,34 +11,58 @@ mod tasks;
 mod workers;
 
 use actix_web::{
-    HttpResponse,
+    FromRequest, Handler, HttpResponse, Responder, Route,
     http::header,
-    web::{ServiceConfig, get, post, resource},
+    middleware::from_fn,
+    web::{self, ServiceConfig, resource},
 };
 use serde::Serialize;
+
+use crate::middleware::deadline;
 
 /// All routes.
 pub(crate) fn all(api: &mut ServiceConfig) {
     api
         // tasks
-        .service(resource("/v1/tasks").route(post().to(tasks::submit::submit)))
-        .service(resource("/v1/tasks/{id}").route(get().to(tasks::show::show)))
-        .service(resource("/v1/tasks/{id}/result").route(get().to(tasks::result::result)))
-        .service(resource("/v1/tasks/{id}/attempts").route(get().to(tasks::attempts::attempts)))
-        .service(resource("/v1/tasks/{id}/cancel").route(post().to(tasks::cancel::cancel)))
+        .service(resource("/v1/tasks").route(post(tasks::submit::submit)))
+        .service(resource("/v1/tasks/{id}").route(get(tasks::show::show)))
+        .service(resource("/v1/tasks/{id}/result").route(get(tasks::result::result)))
+        .service(resource("/v1/tasks/{id}/attempts").route(get(tasks::attempts::attempts)))
+        .service(resource("/v1/tasks/{id}/cancel").route(post(tasks::cancel::cancel)))
         // stored items, and what can be done with them
-        .service(resource(["/items", "/items/"]).route(post().to(items::upload::upload)))
-        .service(resource("/items/{id}").route(get().to(items::show::show)))
-        .service(resource("/items/{id}/content").route(get().to(items::content::content)))
-        .service(resource("/process-image/{id}").route(post().to(process_image::process_image)))
+        .service(resource(["/items", "/items/"]).route(post(items::upload::upload)))
+        .service(resource("/items/{id}").route(get(items::show::show)))
+        .service(resource("/items/{id}/content").route(get(items::content::content)))
+        .service(resource("/process-image/{id}").route(post(process_image::process_image)))
         // what exists
-        .service(resource("/v1/queues").route(get().to(queues::queues)))
-        .service(resource("/v1/workers").route(get().to(workers::workers)))
-        .service(resource("/v1/task-types").route(get().to(task_types::task_types)))
+        .service(resource("/v1/queues").route(get(queues::queues)))
+        .service(resource("/v1/workers").route(get(workers::workers)))
+        .service(resource("/v1/task-types").route(get(task_types::task_types)))
+        // what the `type` of a problem document points to
+        .service(resource("/problems").route(get(problems::all)))
+        .service(resource("/problems/{code}").route(get(problems::one)))
         // for those who operate it
-        .service(resource("/livez").route(get().to(health::livez)))
-        .service(resource("/readyz").route(get().to(health::readyz)))
-        .service(resource("/metrics").route(get().to(metrics::metrics)));
+        .service(resource("/livez").route(get(health::livez)))
+        .service(resource("/readyz").route(get(health::readyz)))
+        .service(resource("/metrics").route(get(metrics::metrics)));
+}
+
+fn get<F, Args>(handler: F) -> Route
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::get().to(handler).wrap(from_fn(deadline))
+}
+
+fn post<F, Args>(handler: F) -> Route
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::post().to(handler).wrap(from_fn(deadline))
 }
 
 /// What every list looks like.

@@ -54,7 +54,8 @@ impl Settle {
     }
 }
 
-type Messages = SelectAll<std::pin::Pin<Box<dyn Stream<Item = (Class, lapin::Result<lapin::message::Delivery>)> + Send>>>;
+type Messages =
+    SelectAll<std::pin::Pin<Box<dyn Stream<Item = (Class, lapin::Result<lapin::message::Delivery>)> + Send>>>;
 
 /// A queue being consumed.
 pub struct Consumer {

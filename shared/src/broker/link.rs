@@ -19,8 +19,7 @@ const HEARTBEAT_SECONDS: u16 = 10;
 /// How soon a broken connection is noticed beside its users' own errors.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The wait between two tries to connect.
-const RECONNECT: Backoff =
-    Backoff { kind: BackoffKind::Exponential, initial: 0.2, factor: 2.0, max: 5.0, jitter: 0.5 };
+const RECONNECT: Backoff = Backoff { kind: BackoffKind::Exponential, initial: 0.2, factor: 2.0, max: 5.0, jitter: 0.5 };
 
 /// Any answer of the broker, and any channel's opening.
 pub(super) const RPC_TIMEOUT: Duration = Duration::from_secs(10);

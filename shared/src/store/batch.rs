@@ -114,7 +114,8 @@ async fn run<S: Batched>(commit: Commit<S>, mut waiting: mpsc::Receiver<Request<
             rows += more_rows;
             bytes += more_bytes;
         }
-        metrics::histogram!("caraway_batch_rows", "write" => S::NAME).record(f64::from(u32::try_from(rows).unwrap_or(0)));
+        metrics::histogram!("caraway_batch_rows", "write" => S::NAME)
+            .record(f64::from(u32::try_from(rows).unwrap_or(0)));
         commit.all(batch).await;
     }
 }
@@ -201,8 +202,11 @@ impl<S: Batched> Commit<S> {
 
 /// All rows with the index of their request, sorted.
 fn in_order<S: Batched>(batch: &[Request<S>]) -> Vec<(usize, &S::Row)> {
-    let mut rows: Vec<_> =
-        batch.iter().enumerate().flat_map(|(index, request)| request.rows.iter().map(move |row| (index, row))).collect();
+    let mut rows: Vec<_> = batch
+        .iter()
+        .enumerate()
+        .flat_map(|(index, request)| request.rows.iter().map(move |row| (index, row)))
+        .collect();
     rows.sort_by_key(|(_, row)| S::key(row)); // stable: equal ids keep their order, so `deal` finds them again
     rows
 }

@@ -56,7 +56,9 @@ pub(super) enum Verdict {
 
 pub(super) fn verdict(error: &PgError) -> Verdict {
     let Some(code) = error.code() else {
-        return if error.is_closed() || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>) {
+        return if error.is_closed()
+            || std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
+        {
             Verdict::Unknown
         } else {
             Verdict::Refused

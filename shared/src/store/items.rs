@@ -108,9 +108,8 @@ impl Store {
     /// reader holds none.
     pub async fn item_chunk(&self, owner: OwnerId, id: Uuid, seq: i32) -> Result<Option<Bytes>, StoreError> {
         let db = self.connection().await?;
-        let query = db
-            .prepare_cached("SELECT data FROM item_chunk WHERE item_id = $1 AND owner_id = $2 AND seq = $3")
-            .await?;
+        let query =
+            db.prepare_cached("SELECT data FROM item_chunk WHERE item_id = $1 AND owner_id = $2 AND seq = $3").await?;
         let row = db.query_opt(&query, &[&id, &owner.0, &seq]).await?;
         row.map(|row| Ok(Bytes::from(row.try_get::<_, Vec<u8>>(0)?))).transpose()
     }

@@ -139,9 +139,7 @@ impl Store {
     pub async fn declare_dead(&self, seen: SeenSession) -> Result<bool, StoreError> {
         let db = self.connection().await?;
         let declare = db
-            .prepare_cached(
-                "UPDATE session SET dead = true, ended_at = now() WHERE id = $1 AND beat = $2 AND NOT dead",
-            )
+            .prepare_cached("UPDATE session SET dead = true, ended_at = now() WHERE id = $1 AND beat = $2 AND NOT dead")
             .await?;
         Ok(db.execute(&declare, &[&seen.id.0, &seen.beat]).await? > 0)
     }
@@ -170,7 +168,8 @@ impl Store {
                     name: row.try_get(1)?,
                     host: row.try_get(2)?,
                     kind: row.try_get(3)?,
-                    queues: serde_json::from_value(row.try_get(4)?).map_err(|error| StoreError::Data(error.to_string()))?,
+                    queues: serde_json::from_value(row.try_get(4)?)
+                        .map_err(|error| StoreError::Data(error.to_string()))?,
                     draining: row.try_get(5)?,
                     started_at: row.try_get(6)?,
                     seen_at: row.try_get(7)?,

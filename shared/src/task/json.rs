@@ -38,7 +38,11 @@ struct Check {
 impl Check {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
         let depth = self.depth + 1;
-        if depth > NESTING_MAX { Err(E::custom(format!("nested deeper than {NESTING_MAX}"))) } else { Ok(Self { depth }) }
+        if depth > NESTING_MAX {
+            Err(E::custom(format!("nested deeper than {NESTING_MAX}")))
+        } else {
+            Ok(Self { depth })
+        }
     }
 }
 

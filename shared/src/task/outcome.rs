@@ -203,8 +203,7 @@ mod tests {
     #[test]
     fn the_error_may_name_its_own_wait() {
         let after = Duration::from_secs(77);
-        let ending =
-            Ending::Raised { error: TaskError::new("busy", ""), retryable: true, retry_after: Some(after) };
+        let ending = Ending::Raised { error: TaskError::new("busy", ""), retryable: true, retry_after: Some(after) };
         assert!(matches!(judge(ending, budget(1), 0.9), Outcome::Retry { after: got, .. } if got == after));
     }
 

@@ -82,15 +82,16 @@ impl State {
     /// The state after `event`.
     pub fn next(self, event: Event) -> Result<Self, Refused> {
         match (self, event) {
-            (Self::Scheduled, Event::Promote)
-            | (Self::Waiting, Event::Unblock)
-            | (Self::Running, Event::Release) => Ok(Self::Queued),
+            (Self::Scheduled, Event::Promote) | (Self::Waiting, Event::Unblock) | (Self::Running, Event::Release) => {
+                Ok(Self::Queued)
+            }
             (Self::Queued, Event::Claim) => Ok(Self::Running),
             (Self::Running, Event::Retry) => Ok(Self::Scheduled),
             (Self::Running, Event::Succeed) => Ok(Self::Succeeded),
             (Self::Running, Event::Fail) | (Self::Waiting, Event::DependencyFailed) => Ok(Self::Failed),
-            (Self::Running, Event::ConfirmCancel)
-            | (Self::Scheduled | Self::Waiting | Self::Queued, Event::Cancel) => Ok(Self::Cancelled),
+            (Self::Running, Event::ConfirmCancel) | (Self::Scheduled | Self::Waiting | Self::Queued, Event::Cancel) => {
+                Ok(Self::Cancelled)
+            }
             (Self::Scheduled | Self::Queued, Event::Expire) => Ok(Self::Expired),
             (state, event) => Err(Refused { state, event }),
         }

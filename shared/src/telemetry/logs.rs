@@ -18,7 +18,9 @@ pub enum LogFormat {
 
 /// Starts logging to standard error. `level` is a level (`info`) or a filter (`caraway_worker=debug,info`).
 pub fn init_logs(format: LogFormat, level: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(level)?.add_directive("refinery_core=warn".parse()?).add_directive("actix_server=warn".parse()?);
+    let filter = EnvFilter::try_new(level)?
+        .add_directive("refinery_core=warn".parse()?)
+        .add_directive("actix_server=warn".parse()?);
     let json = match format {
         LogFormat::Json => true,
         LogFormat::Human => false,

@@ -57,7 +57,8 @@ pub mod names {
 
 /// How often histograms are folded; without it they grow.
 const UPKEEP: Duration = Duration::from_secs(5);
-const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+const SECONDS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 const ROWS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
 /// The process's metrics. Cheap to clone.
@@ -73,9 +74,23 @@ impl Metrics {
             .install_recorder()?;
         // present from the start, so that "0" can be told from "not there"
         for name in [
-            names::ACCEPTED, names::RELAYED, names::AUDITED, names::RESCUED, names::POISONED, names::SESSIONS_DEAD,
-            names::REFUSED, names::STALE, names::HANDED_BACK, names::QUARANTINED, names::PROMOTED, names::EXPIRED,
-            names::OVERDUE, names::UNROUTABLE, names::PUBLISHED, names::CACHE_TRIPS, names::CACHE_HITS,
+            names::ACCEPTED,
+            names::RELAYED,
+            names::AUDITED,
+            names::RESCUED,
+            names::POISONED,
+            names::SESSIONS_DEAD,
+            names::REFUSED,
+            names::STALE,
+            names::HANDED_BACK,
+            names::QUARANTINED,
+            names::PROMOTED,
+            names::EXPIRED,
+            names::OVERDUE,
+            names::UNROUTABLE,
+            names::PUBLISHED,
+            names::CACHE_TRIPS,
+            names::CACHE_HITS,
         ] {
             ::metrics::counter!(name).absolute(0);
         }

@@ -125,12 +125,21 @@ mod tests {
     fn tells_runs_and_overlaps() {
         let path = std::env::temp_dir().join(format!("caraway-ledger-{}", Uuid::new_v4()));
         let task = Uuid::from_u128(7);
-        let lines = [(1, "start", 10, 100), (2, "start", 30, 200), (1, "end", 40, 100), (2, "end", 50, 200), (3, "start", 60, 300)];
-        let text: String = lines.iter().map(|(epoch, word, ms, pid)| format!("{task} {epoch} {word} {ms} {pid}\n")).collect();
-        std::fs::write(&path, text).unwrap();
+        let lines = [
+            (1, "start", 10, 100),
+            (2, "start", 30, 200),
+            (1, "end", 40, 100),
+            (2, "end", 50, 200),
+            (3, "start", 60, 300),
+        ];
+        let lines = lines.map(|(epoch, word, ms, pid)| format!("{task} {epoch} {word} {ms} {pid}\n"));
+        std::fs::write(&path, lines.concat()).unwrap();
         let runs = Ledger::at(&path).read().remove(&task).unwrap();
         std::fs::remove_file(path).unwrap();
-        assert_eq!(runs.iter().map(|run| (run.start_ms, run.end_ms)).collect::<Vec<_>>(), [(10, Some(40)), (30, Some(50)), (60, None)]);
+        assert_eq!(
+            runs.iter().map(|run| (run.start_ms, run.end_ms)).collect::<Vec<_>>(),
+            [(10, Some(40)), (30, Some(50)), (60, None)]
+        );
         assert!(runs[0].overlaps(&runs[1]) && !runs[1].overlaps(&runs[2]) && !runs[2].overlaps(&runs[0]));
     }
 }

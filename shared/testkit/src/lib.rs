@@ -4,19 +4,22 @@
 //! |---|---|
 //! | [`Stack`] | PostgreSQL, RabbitMQ and Redis of one test, which may kill them |
 //! | [`Place`] | where programs run: the servers' addresses, a database, a queue, a folder for logs |
-//! | [`Program`] | one process under test: spawned, asked for its metrics, killed, frozen, started again |
+//! | [`Program`] | one process under test: spawned, asked for its counters, killed, frozen, started again |
 //! | [`Api`], [`Load`] | a client, and many clients at once |
 //! | [`Ledger`] | what handlers write down outside the system under test; executions are counted there |
 //! | [`Database`], [`Broker`] | the servers seen past the system under test |
 //! | [`eventually`] | waits for a condition, never for a time |
 //!
-//! Invariants: nothing here touches a server or a process that the test did not start; everything a test started ends
-//! with it, also when it panics; no test sleeps for a time that it guessed.
+//! Invariants: nothing here touches a server or a process that the test run did not start; everything that a test
+//! started for itself ends with it, also when it panics; no test sleeps for a time that it guessed.
 #![expect(
     clippy::expect_used,
-    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::print_stderr,
     reason = "a test kit fails the test by panicking, with a message that says what it saw"
 )]
+#![expect(clippy::needless_pass_by_value, reason = "tests hand over what json! makes, without an ampersand")]
 
 mod broker;
 mod client;
@@ -35,7 +38,7 @@ pub use database::{Database, Ended};
 pub use eventually::eventually;
 pub use ledger::{Execution, Ledger, Run};
 pub use load::{Load, Loading};
-pub use metrics::Samples;
+pub use metrics::Counters;
 pub use place::{Place, Servers};
 pub use program::{Launch, Program};
 pub use stack::Stack;

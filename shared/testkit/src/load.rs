@@ -108,7 +108,10 @@ async fn client(api: Api, task: Value, pace: Pace, next: Arc<AtomicUsize>, accep
                     break;
                 }
                 Submitted::Refused(code) => {
-                    assert!(matches!(code.as_str(), "database_unavailable" | "overloaded" | "not_ready"), "refused: {code}");
+                    assert!(
+                        matches!(code.as_str(), "database_unavailable" | "overloaded" | "not_ready"),
+                        "refused: {code}"
+                    );
                     load.refused += 1;
                 }
                 Submitted::Unknown(_) => load.unknown += 1,

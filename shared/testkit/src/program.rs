@@ -12,7 +12,7 @@ use std::{
 use rand::RngExt as _;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Ledger, Place, Samples, eventually};
+use crate::{Counters, Ledger, Place, eventually};
 
 /// How long a program may take to be ready. Tests run beside each other on few cores.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -76,7 +76,7 @@ impl Launch {
     pub fn spawn(self) -> Program {
         let port = free_port();
         let child = self.child(port);
-        Program { launch: self, port, child, past: Samples::default(), last: Samples::default() }
+        Program { launch: self, port, child, past: Counters::default(), last: Counters::default() }
     }
 
     fn child(&self, port: u16) -> Child {
@@ -101,10 +101,10 @@ pub struct Program {
     launch: Launch,
     port: u16,
     child: Child,
-    /// The metrics of its earlier lives.
-    past: Samples,
+    /// The counters of its earlier lives.
+    past: Counters,
     /// Those of this life, when they were last read.
-    last: Samples,
+    last: Counters,
 }
 
 impl Program {
@@ -151,26 +151,26 @@ impl Program {
         eventually(deadline, &format!("{name} ends"), async || self.exited().ok_or("it still runs".to_owned())).await
     }
 
-    /// Its metrics, over all its lives. Those of a process that does not answer are the last that were read.
-    pub async fn metrics(&mut self) -> Samples {
+    /// Its counters, over all its lives. Those of a process that does not answer are the last that were read.
+    pub async fn counters(&mut self) -> Counters {
         let scraped = async { client().get(format!("{}/metrics", self.url())).send().await?.text().await };
         if let Ok(text) = scraped.await {
-            self.last = Samples::parse(&text);
+            self.last = Counters::parse(&text);
         }
         let mut all = self.past.clone();
         all.add(&self.last);
         all
     }
 
-    /// Kills it (SIGKILL) after a last look at its metrics.
+    /// Kills it (SIGKILL) after a last look at its counters.
     pub async fn kill(&mut self) {
-        let _ = self.metrics().await;
+        let _ = self.counters().await;
         self.end();
     }
 
     /// Asks it to end (SIGTERM) and waits for that.
     pub async fn terminate(&mut self, deadline: Duration) -> ExitStatus {
-        let _ = self.metrics().await;
+        let _ = self.counters().await;
         self.signal(Signal::TERM);
         self.wait_exit(deadline).await
     }
@@ -205,9 +205,12 @@ impl Program {
 
     /// Its resident memory.
     pub fn rss_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).expect("the process has a VmRSS")
+        self.status_kib("VmRSS:")
+    }
+
+    /// The most resident memory that it ever had.
+    pub fn rss_peak_kib(&self) -> u64 {
+        self.status_kib("VmHWM:")
     }
 
     /// CPU time that it used since it started, user and system.
@@ -217,6 +220,12 @@ impl Program {
         let fields: Vec<&str> = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
         let ticks = |field: usize| fields.get(field - 3).and_then(|text| text.parse::<f64>().ok());
         (ticks(14).expect("utime") + ticks(15).expect("stime")) / TICKS_PER_SECOND
+    }
+
+    fn status_kib(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).expect("the process tells its memory")
     }
 
     fn signal(&self, signal: Signal) {

@@ -32,10 +32,11 @@ impl Stack {
     /// The servers of the whole test run: those that `deploy/dev test` started, or else some that stay for the next
     /// run. A test shares them, so it may not stop them, and needs a [`Place`](crate::Place) of its own there.
     pub async fn shared() -> Self {
-        if let (Some(directory), true) = (env::var_os("CARAWAY_DEV_DIR"), env::var_os("CARAWAY_POSTGRES_URL").is_some()) {
-            return Self { name: "test".into(), directory: directory.into(), is_shared: true };
+        let stack = |directory| Self { name: "shared".into(), directory, is_shared: true };
+        if let Some(directory) = of_this_run() {
+            return stack(directory);
         }
-        let stack = Self { name: "shared".into(), directory: test_stacks().join("shared"), is_shared: true };
+        let stack = stack(test_stacks().join("shared"));
         stack.run(&["servers"]).await;
         stack
     }
@@ -75,7 +76,8 @@ impl Stack {
         let file = self.directory.join("env");
         let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display()));
         let find = |variable: &str| {
-            let found = text.lines().find_map(|line| line.strip_prefix("export ")?.strip_prefix(variable)?.strip_prefix('='));
+            let found =
+                text.lines().find_map(|line| line.strip_prefix("export ")?.strip_prefix(variable)?.strip_prefix('='));
             found.unwrap_or_else(|| panic!("{} has no {variable}", file.display())).to_owned()
         };
         Servers {
@@ -138,11 +140,16 @@ impl Drop for Stack {
     }
 }
 
+/// The stack that `deploy/dev test` started for this run. Another value of the variable is a person's own stack.
+fn of_this_run() -> Option<PathBuf> {
+    env::var_os("CARAWAY_DEV_DIR").map(PathBuf::from).filter(|directory| directory.ends_with("test"))
+}
+
 /// `deploy/dev test` stops whatever is left below this when it ends.
 fn test_stacks() -> PathBuf {
-    let state = match env::var_os("CARAWAY_DEV_DIR") {
-        Some(test) => Path::new(&test).parent().map(Path::to_path_buf).unwrap_or_default(),
-        None => repository().join(".dev"),
+    let state = match of_this_run() {
+        Some(test) => test.parent().map(Path::to_path_buf).unwrap_or_default(),
+        None => env::var_os("CARAWAY_DEV_DIR").map_or_else(|| repository().join(".dev"), PathBuf::from),
     };
     state.join("test-stacks")
 }

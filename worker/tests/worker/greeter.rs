@@ -19,7 +19,10 @@ async fn a_users_own_worker_runs_beside_the_built_in_one() {
     // each name ends at the worker that has it, wherever the broker delivers its message first
     let mut tasks = Vec::new();
     for n in 0..10 {
-        tasks.push((client.submit(json!({ "name": "greet", "args": ["Ada"], "queue": place.queue() })).await, json!("hello, Ada")));
+        tasks.push((
+            client.submit(json!({ "name": "greet", "args": ["Ada"], "queue": place.queue() })).await,
+            json!("hello, Ada"),
+        ));
         tasks.push((client.run("add", json!({ "x": n, "y": 1 })).await, json!(n + 1)));
     }
     for (task, result) in tasks {

@@ -24,6 +24,9 @@ use crate::{
     state::ApiState,
 };
 
+/// A second wall behind `Content-Disposition`: even a browser that shows the content must not run it.
+const NO_SCRIPTS: &str = "default-src 'none'; sandbox";
+
 /// The content, chunk by chunk. The first one is read before the head goes out, so that a database that is away is an
 /// honest 503 and not a broken download.
 pub(crate) async fn content(
@@ -44,6 +47,7 @@ pub(crate) async fn content(
     Ok(response
         .content_type(item.content_type.as_str())
         .insert_header((header::CONTENT_DISPOSITION, disposition(&item)))
+        .insert_header((header::CONTENT_SECURITY_POLICY, NO_SCRIPTS))
         .body(SizedStream::new(item.bytes.unsigned_abs(), Box::pin(body))))
 }
 

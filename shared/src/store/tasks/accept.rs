@@ -65,8 +65,18 @@ impl Batched for Accept {
             .query(
                 &insert,
                 &[
-                    &ids, &owners, &names, &versions, &queues, &priorities, &attempts, &retries, &timeouts, &inputs,
-                    &traces, &delays,
+                    &ids,
+                    &owners,
+                    &names,
+                    &versions,
+                    &queues,
+                    &priorities,
+                    &attempts,
+                    &retries,
+                    &timeouts,
+                    &inputs,
+                    &traces,
+                    &delays,
                 ],
             )
             .await?;

@@ -126,7 +126,14 @@ impl Batched for Claims {
             .query(
                 &claim,
                 &[
-                    &ids, &epochs, &suspects, &session, &self.worker, &self.names, &grace, &SUSPECT_LOSSES,
+                    &ids,
+                    &epochs,
+                    &suspects,
+                    &session,
+                    &self.worker,
+                    &self.names,
+                    &grace,
+                    &SUSPECT_LOSSES,
                     &DEADLINE_MS_MAX,
                 ],
             )

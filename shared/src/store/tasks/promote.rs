@@ -62,7 +62,8 @@ impl Store {
     pub async fn give_up_overdue(&self, limit: i64) -> Result<u64, StoreError> {
         let db = self.writer().await?;
         let overdue = db.prepare_cached(OVERDUE).await?;
-        let error: &[u8] = br#"{"code":"timed_out","message":"the hard time limit was reached, and the worker did not stop"}"#;
+        let error: &[u8] =
+            br#"{"code":"timed_out","message":"the hard time limit was reached, and the worker did not stop"}"#;
         let count: i64 = db.query_one(&overdue, &[&limit, &error]).await?.try_get(0)?;
         Ok(count.unsigned_abs())
     }

@@ -123,8 +123,7 @@ impl Store {
     /// A stored result, with the state it belongs to.
     pub async fn task_result(&self, owner: OwnerId, id: TaskId) -> Result<Option<(State, Option<Bytes>)>, StoreError> {
         let db = self.connection().await?;
-        let query =
-            db.prepare_cached("SELECT state::text, result FROM task WHERE id = $1 AND owner_id = $2").await?;
+        let query = db.prepare_cached("SELECT state::text, result FROM task WHERE id = $1 AND owner_id = $2").await?;
         let Some(row) = db.query_opt(&query, &[&id.0, &owner.0]).await? else { return Ok(None) };
         let result: Option<Vec<u8>> = row.try_get(1)?;
         Ok(Some((state(&row, 0)?, result.map(Bytes::from))))

@@ -54,12 +54,16 @@ fn result(context: &Context) -> Value {
     json!({ "epoch": context.epoch(), "attempt": context.attempt(), "pid": process::id() })
 }
 
+fn stopped() -> Failure {
+    Failure::retryable("stopped", "told to stop")
+}
+
 /// Sleeps, unless it is told to stop.
 async fn sleep(args: Seconds, context: Context) -> Result<Value, Failure> {
     let run = LEDGER.begin(&context)?;
     let woken = context.stopped().run_until_cancelled(tokio::time::sleep(args.duration())).await.is_none();
     run.end()?;
-    if woken { Err(Failure::retryable("stopped", "woken early")) } else { Ok(result(&context)) }
+    if woken { Err(stopped()) } else { Ok(result(&context)) }
 }
 
 /// Sleeps, whatever it is told.
@@ -78,14 +82,18 @@ async fn spin(args: Seconds, context: Context) -> Result<Value, Failure> {
         std::hint::spin_loop();
     }
     run.end()?;
-    Ok(result(&context))
+    if context.is_stopped() { Err(stopped()) } else { Ok(result(&context)) }
 }
 
 /// Fails that many attempts.
 async fn fail(args: Times, context: Context) -> Result<Value, Failure> {
     LEDGER.begin(&context)?.end()?;
     let attempt = context.attempt();
-    if attempt <= args.times { Err(Failure::retryable("asked_to_fail", format!("attempt {attempt}"))) } else { Ok(result(&context)) }
+    if attempt <= args.times {
+        Err(Failure::retryable("asked_to_fail", format!("attempt {attempt}")))
+    } else {
+        Ok(result(&context))
+    }
 }
 
 async fn panic(_: Nothing, context: Context) -> Result<Value, Failure> {
@@ -102,5 +110,9 @@ async fn abort(_: Nothing, context: Context) -> Result<Value, Failure> {
 /// Asks to be run again, that many times.
 async fn snooze(args: Times, context: Context) -> Result<Value, Failure> {
     LEDGER.begin(&context)?.end()?;
-    if context.epoch().0 <= args.times { Err(Failure::snooze(Duration::from_millis(100))) } else { Ok(result(&context)) }
+    if context.epoch().0 <= args.times {
+        Err(Failure::snooze(Duration::from_millis(100)))
+    } else {
+        Ok(result(&context))
+    }
 }

@@ -1,0 +1,38 @@
+//! Nobody waits for ever: a database that is frozen, and not gone, would hold every request that asks it.
+//!
+//! Around each route and not around all of them, because the answer needs the request, and nobody but the router may
+//! hold on to that before it is routed (actix-web panics).
+
+use std::time::Duration;
+
+use actix_web::{
+    Error,
+    body::{BoxBody, EitherBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::Method,
+    middleware::Next,
+};
+
+use crate::problem::{Code, Problem};
+
+/// A read holds no body and asks the database once or twice.
+const READ_DEADLINE: Duration = Duration::from_secs(10);
+/// An upload may wait for a place, take thirty seconds to come in, and then has to be stored.
+const WRITE_DEADLINE: Duration = Duration::from_mins(1);
+
+/// Ends what takes too long. What is under way in a writer task goes on.
+pub(crate) async fn deadline<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
+    let limit = if request.method() == Method::GET { READ_DEADLINE } else { WRITE_DEADLINE };
+    let asked = request.request().clone();
+    match tokio::time::timeout(limit, next.call(request)).await {
+        Ok(answer) => Ok(answer?.map_into_left_body()),
+        Err(_) => Ok(ServiceResponse::from_err(too_slow(), asked).map_into_right_body()),
+    }
+}
+
+fn too_slow() -> Problem {
+    Problem::new(Code::DatabaseUnavailable, "the database did not answer in time; try again later")
+}

@@ -1,0 +1,32 @@
+//! The API as its clients see it: the real binary, over real servers, spoken to over HTTP and raw sockets.
+//!
+//! The servers come from `CARAWAY_POSTGRES_URL`, `CARAWAY_AMQP_URL` and `CARAWAY_REDIS_URL`, as `deploy/dev test` sets
+//! them. Every test has a database of its own. RabbitMQ is out of reach for all but those that are about it: nothing
+//! that a client is told may depend on it, and no message of a test's may meet another test's worker.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a panic is a failed assertion, and what a test prints is shown only when it fails"
+)]
+#![expect(unreachable_pub, reason = "nobody reaches into a test binary")]
+
+mod answer;
+mod bodies;
+mod cancel;
+mod conditional;
+mod database;
+mod eventually;
+mod images;
+mod items;
+mod lifecycle;
+mod log;
+mod operations;
+mod outages;
+mod proxy;
+mod raw;
+mod refusals;
+mod results;
+mod server;
+mod submit;

@@ -1,0 +1,20 @@
+//! What the whole system does with single tasks: real processes, the real API, and a ledger outside. The tests share
+//! the servers of the run, each with a database and a queue of its own.
+#![expect(clippy::print_stdout, reason = "figures are for reading")]
+#![expect(clippy::indexing_slicing, clippy::expect_used, reason = "a panic in a test is a failed assertion")]
+
+mod cancel;
+mod crash_point;
+mod duplicates;
+mod frozen;
+mod images;
+mod limits;
+mod no_handler;
+mod poison;
+mod quarantine;
+mod retry;
+mod schedule;
+mod shutdown;
+mod slot;
+mod stage;
+mod terminal;
