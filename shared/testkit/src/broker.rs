@@ -1,10 +1,17 @@
 //! RabbitMQ, seen past the system under test.
 
+use std::time::Duration;
+
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties,
     options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions},
     types::FieldTable,
 };
+
+use crate::eventually;
+
+/// A worker that says that it is ready may still be declaring its queues.
+const DECLARED_WITHIN: Duration = Duration::from_secs(10);
 
 /// A connection of the test's own.
 pub struct Broker {
@@ -37,16 +44,20 @@ impl Broker {
         self.channel().await.queue_purge(name.into(), QueuePurgeOptions::default()).await.expect("the queue is there")
     }
 
-    /// Puts any bytes into a task queue (normal priorities).
+    /// Puts any bytes into a task queue (normal priorities), as soon as a worker has declared it.
     pub async fn publish(&self, queue: &str, body: &[u8]) {
-        let name = Self::queue_name(queue);
-        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let properties = BasicProperties::default();
-        let channel = self.channel().await;
-        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("the broker confirms");
-        let publishing = channel.basic_publish("".into(), name.into(), options, body, properties).await;
-        let confirm = publishing.expect("the broker takes it").await.expect("the broker answers");
-        assert!(matches!(confirm, Confirmation::Ack(None)), "{confirm:?}");
+        eventually(DECLARED_WITHIN, &format!("the broker queue of {queue} is declared"), async || {
+            let channel = self.channel().await;
+            channel.confirm_select(ConfirmSelectOptions::default()).await.expect("the broker confirms");
+            let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+            let name = Self::queue_name(queue).into();
+            let publishing = channel.basic_publish("".into(), name, options, body, BasicProperties::default()).await;
+            match publishing.expect("the broker takes it").await.expect("the broker answers") {
+                Confirmation::Ack(None) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
     }
 
     /// A new one each time: the broker closes a channel that asks for what is not there.

@@ -26,8 +26,8 @@ async fn repeated_and_forged_pointers_run_nothing_twice() {
         }
     }
     eventually(SOON, "every one of them was found to be stale", async || {
-        let idle = stage.worker.counters().await.sum("caraway_stale_pointers_total");
-        if idle >= 21 { Ok(()) } else { Err(format!("{idle} were")) }
+        let found = stage.worker.counters().await.sum("caraway_stale_pointers_total");
+        if found >= 21 { Ok(()) } else { Err(format!("{found} were")) }
     })
     .await;
 
