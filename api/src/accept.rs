@@ -9,13 +9,12 @@ use std::{sync::Arc, time::Duration};
 use caraway_shared::{
     broker::Publisher,
     store::{
-        Store, Writer,
-        tasks::{Accept, Owed, TaskView},
+        Store, WriteError, Writer,
+        tasks::{Accept, AcceptGuarded, Admitted, Fate, Guarded, Owed, TaskView},
     },
-    task::{Epoch, Pointer, State, TaskSpec},
+    task::TaskSpec,
     telemetry::names,
 };
-use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::problem::{Code, Problem};
@@ -29,78 +28,61 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The way in for tasks. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Acceptor {
-    writer: Writer<Accept>,
+    plain: Writer<Accept>,
+    guarded: Writer<AcceptGuarded>,
     publisher: Publisher,
     places: Arc<Semaphore>,
 }
 
 impl Acceptor {
-    /// Starts the accept writer on the current runtime.
+    /// Starts the accept writers on the current runtime.
     pub(crate) fn start(store: Store, publisher: Publisher) -> Self {
-        Self { writer: Writer::start(store, Accept), publisher, places: Arc::new(Semaphore::new(WAITING_MAX)) }
+        let (plain, guarded) = (Writer::start(store.clone(), Accept), Writer::start(store, AcceptGuarded));
+        Self { plain, guarded, publisher, places: Arc::new(Semaphore::new(WAITING_MAX)) }
     }
 
-    /// Accepts one task, and answers with its document.
-    pub(crate) async fn accept(&self, spec: TaskSpec) -> Result<TaskView, Problem> {
-        let created_at = self.commit(&spec).await?;
+    /// Accepts a request's tasks; a fate for each, in order.
+    pub(crate) async fn accept(&self, request: Guarded) -> Result<Admitted, Problem> {
+        let admitted = self.commit(request).await?;
         fail::fail_point!("api.accept.committed", |_| std::process::abort());
-        metrics::counter!(names::ACCEPTED).increment(1);
-        if spec.delay.is_none() {
-            self.publisher.offer(vec![owed(&spec)]);
+        if let Admitted::Fresh(fates) = &admitted {
+            self.announce(fates);
         }
-        view(&spec, created_at)
+        Ok(admitted)
     }
 
-    async fn commit(&self, spec: &TaskSpec) -> Result<Timestamp, Problem> {
+    async fn commit(&self, request: Guarded) -> Result<Admitted, Problem> {
         let _place = self.places.try_acquire().map_err(|_| overloaded())?;
-        let write = self.writer.try_write(vec![spec.clone()]);
-        let written = tokio::time::timeout(PATIENCE, write).await.map_err(|_| Problem::outcome_unknown())??;
-        written.first().copied().ok_or_else(|| Problem::internal("the accept writer answered for no row"))
+        let write = async {
+            if request.key.is_none() && request.tasks.iter().all(|(_, unique)| unique.is_none()) {
+                self.plain(request.tasks.into_iter().map(|(task, _)| task).collect()).await
+            } else {
+                let answers = self.guarded.try_write(vec![request]).await?;
+                Ok(answers.into_iter().next().unwrap_or(Admitted::InFlight))
+            }
+        };
+        Ok(tokio::time::timeout(PATIENCE, write).await.map_err(|_| Problem::outcome_unknown())??)
+    }
+
+    /// Nothing stands in the way of these tasks.
+    async fn plain(&self, tasks: Vec<TaskSpec>) -> Result<Admitted, WriteError> {
+        let accepted = self.plain.try_write(tasks.clone()).await?;
+        let views = tasks.iter().zip(accepted).map(|(task, accepted)| TaskView::accepted(task, accepted));
+        Ok(Admitted::Fresh(views.map(|view| Fate::Accepted(Box::new(view))).collect()))
+    }
+
+    /// Offers to the publisher what is in and due.
+    fn announce(&self, fates: &[Fate]) {
+        let accepted =
+            || fates.iter().filter_map(|fate| if let Fate::Accepted(task) = fate { Some(task) } else { None });
+        metrics::counter!(names::ACCEPTED).increment(u64::try_from(accepted().count()).unwrap_or(0));
+        let due: Vec<Owed> = accepted().filter_map(|task| Owed::accepted(task)).collect();
+        if !due.is_empty() {
+            self.publisher.offer(due);
+        }
     }
 }
 
 fn overloaded() -> Problem {
     Problem::new(Code::Overloaded, "too many tasks wait to be stored; try again in a moment")
-}
-
-fn owed(spec: &TaskSpec) -> Owed {
-    Owed {
-        pointer: Pointer { id: spec.id, epoch: Epoch(0) },
-        queue: spec.queue.clone(),
-        class: spec.priority.class(),
-        alone: false,
-    }
-}
-
-/// What `GET` would answer right after the commit, without asking the database again.
-fn view(spec: &TaskSpec, created_at: Timestamp) -> Result<TaskView, Problem> {
-    let run_at = spec.delay.map(|delay| created_at.checked_add(delay)).transpose().map_err(Problem::internal)?;
-    Ok(TaskView {
-        id: spec.id,
-        name: spec.name.to_string(),
-        version: spec.version,
-        queue: spec.queue.to_string(),
-        priority: spec.priority.get().into(),
-        state: if run_at.is_some() { State::Scheduled } else { State::Queued },
-        waiting_reason: None,
-        attempt: 0,
-        max_attempts: spec.max_attempts,
-        created_at,
-        run_at,
-        queued_at: run_at.is_none().then_some(created_at),
-        started_at: None,
-        finished_at: None,
-        expires_at: None,
-        cancel_requested_at: None,
-        timeout: spec.timeout.map(|timeout| timeout.as_secs_f64()),
-        worker: None,
-        progress: None,
-        result: None,
-        error: None,
-        root_id: Some(spec.id.0),
-        parent_id: None,
-        batch_id: None,
-        retry_of: None,
-        traceparent: spec.traceparent.clone(),
-    })
 }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: only a terminal document is ever kept, so the copy and the row cannot disagree.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use caraway_shared::{
     store::tasks::TaskView,
@@ -31,7 +33,8 @@ async fn from_row(state: &ApiState, owner: OwnerId, id: TaskId) -> Result<(TaskV
     let task = state.store.show_task(owner, id).await?.ok_or_else(task_not_found)?;
     let document = Bytes::from(serde_json::to_vec(&task).map_err(Problem::internal)?);
     if task.state.is_terminal() {
-        state.cache.keep_task(owner, id, &document).await;
+        let ttl = task.result_ttl.and_then(|ttl| Duration::try_from_secs_f64(ttl).ok()).unwrap_or(Duration::MAX);
+        state.cache.keep_task(owner, id, &document, ttl).await;
     }
     Ok((task, document))
 }

@@ -16,6 +16,7 @@ mod routes;
 mod shutdown;
 mod startup;
 mod state;
+mod waiting;
 
 use caraway_shared::{
     config::prepare,

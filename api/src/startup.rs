@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accept::Acceptor, config::Serve, health::Health, known::Known, middleware, routes, shutdown::Signals,
-    state::ApiState,
+    state::ApiState, waiting::Waiting,
 };
 
 /// A request's head must be complete by then; its body has deadlines of its own in `extract`.
@@ -61,6 +61,7 @@ impl Application {
         let state = ApiState {
             acceptor: Acceptor::start(store.clone(), publisher.clone()),
             known: Known::new(store.clone()),
+            waiting: Waiting::new(store.clone(), closing.clone()),
             health: Health::default(),
             uploads: ApiState::upload_permits(),
             store,
@@ -84,6 +85,8 @@ impl Application {
         let health = self.state.health.clone();
         let background = TaskTracker::new();
         let mut serving = tokio::spawn(self.server);
+        let redis_url = self.config.common.redis_url.clone();
+        background.spawn(self.state.waiting.clone().keep_awake(redis_url, self.shutdown.clone()));
         let work = work(self.state, self.publisher, !self.config.common.no_migrate, &background, &self.shutdown);
         let ended = tokio::select! {
             unfit = work => unfit,

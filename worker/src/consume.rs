@@ -39,7 +39,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const CLAIM_MAX: usize = 128;
 /// Between two tries to consume from a broker that refuses.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Seconds before another worker is offered what this one has no handler for.
+/// Seconds, at most, before another worker is offered what this one has no handler for.
 const NO_HANDLER_SECONDS: f64 = 2.0;
 /// Seconds before what cannot be claimed now is offered again.
 const NOT_NOW_SECONDS: f64 = 1.0;
@@ -237,7 +237,11 @@ impl Engine {
                 metrics::counter!(names::STALE).increment(1);
                 settle.done();
             }
-            Claimed::NoHandler => self.hand_back(pointer, settle, NO_HANDLER_SECONDS, Some("no_handler")),
+            // each at its own time, or the broker's round robin could bring the same ones to the same worker for ever
+            Claimed::NoHandler => {
+                let wait = NO_HANDLER_SECONDS * rand::random::<f64>();
+                self.hand_back(pointer, settle, wait, Some("no_handler"));
+            }
             Claimed::NotNow => self.hand_back(pointer, settle, NOT_NOW_SECONDS, None),
             Claimed::Suspect => {
                 let (engine, queue) = (Arc::clone(self), queue.clone());
@@ -290,7 +294,7 @@ impl Engine {
             if let Some(said) = ticket.unsaid() {
                 let _ = engine.store.write_progress(vec![(ticket.id, ticket.epoch, said)]).await;
             }
-            record(&engine.records, row).await;
+            record(&engine.records, &engine.announcer, row).await;
             drop((ticket, slot, alone));
         });
     }

@@ -1,5 +1,7 @@
 //! What a handler is given besides its arguments.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use caraway_shared::{
     store::{Item, NewItem, Store, StoreError},
@@ -10,15 +12,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::running::Ticket;
+use crate::{execute::Limits, running::Ticket};
 
 /// A handler's view of its own run. Cheap to clone.
 #[derive(Clone)]
 pub struct Context {
     pub(crate) ticket: Ticket,
     pub(crate) owner: OwnerId,
-    pub(crate) budget: Budget,
-    pub(crate) deadline: Option<Instant>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) limits: Limits,
+    pub(crate) traceparent: Option<Arc<str>>,
     pub(crate) store: Store,
 }
 
@@ -45,11 +48,21 @@ impl Context {
 
     /// When the hard time limit ends this run.
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        self.limits.hard
     }
 
-    /// Fires when the run should end: its cancellation was requested, the worker shuts down, or the time limit is
-    /// reached.
+    /// When the soft time limit asks this run to end.
+    pub fn soft_deadline(&self) -> Option<Instant> {
+        self.limits.soft
+    }
+
+    /// The W3C trace context that the task was submitted with.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref()
+    }
+
+    /// Fires when the run should end: its cancellation was requested, the worker shuts down, or a time limit is
+    /// reached (the soft one asks, the hard one ends it).
     pub fn stopped(&self) -> &CancellationToken {
         self.ticket.token()
     }

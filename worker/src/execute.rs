@@ -4,7 +4,7 @@
 //! Invariant: nothing a handler does (return, fail, panic, hang, ignore its token) leaves here as anything but an
 //! outcome.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use caraway_shared::{
@@ -32,14 +32,34 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs a claimed task to its outcome.
 pub(crate) async fn execute(claim: Claim, ticket: Ticket, registry: &Registry, store: &Store) -> RecordRow {
-    let (id, epoch, budget) = (claim.id, claim.epoch, claim.budget);
-    let deadline = claim.timeout.and_then(|limit| Instant::now().checked_add(limit));
-    let context = Context { ticket: ticket.clone(), owner: claim.owner, budget, deadline, store: store.clone() };
+    let started = Instant::now();
+    let (id, epoch, age) = (claim.id, claim.epoch, claim.age);
+    let budget = Arc::new(claim.budget.clone());
+    let limits = Limits {
+        soft: claim.soft_timeout.and_then(|limit| started.checked_add(limit)),
+        hard: claim.timeout.and_then(|limit| started.checked_add(limit)),
+    };
+    let context = Context {
+        ticket: ticket.clone(),
+        owner: claim.owner,
+        budget: Arc::clone(&budget),
+        limits,
+        traceparent: claim.traceparent.clone().map(Into::into),
+        store: store.clone(),
+    };
     let ending = match start(&claim, context, registry) {
-        Ok(job) => attend(job, &ticket, deadline).await,
+        Ok(job) => attend(job, &ticket, limits).await,
         Err(failure) => failure.into_ending(),
     };
-    RecordRow { id, epoch, outcome: judge(ending, budget, rand::random()) }
+    let outcome = judge(ending, &budget, age + started.elapsed(), rand::random());
+    RecordRow { id, epoch, outcome }
+}
+
+/// When a run should end, and when it must.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) soft: Option<Instant>,
+    pub(crate) hard: Option<Instant>,
 }
 
 type Job = JoinHandle<Result<Bytes, Failure>>;
@@ -56,29 +76,41 @@ fn start(claim: &Claim, context: Context, registry: &Registry) -> Result<Job, Fa
     })
 }
 
-/// Waits for the handler, its deadline, or a reason to stop it.
-async fn attend(mut job: Job, ticket: &Ticket, deadline: Option<Instant>) -> Ending {
-    let limit = async {
-        match deadline {
-            Some(at) => sleep_until(at).await,
-            None => std::future::pending().await,
+/// Waits for the handler, its limits, or a reason to stop it. At the soft limit the token fires and the handler goes on
+/// until the hard one.
+async fn attend(mut job: Job, ticket: &Ticket, limits: Limits) -> Ending {
+    let mut soft = limits.soft;
+    let why = loop {
+        tokio::select! {
+            joined = &mut job => return ending(joined, ticket),
+            () = until(limits.hard) => {
+                ticket.end(Stop::TimedOut);
+                break Stop::TimedOut;
+            }
+            () = until(soft) => {
+                ticket.end(Stop::SoftLimit);
+                soft = None;
+            }
+            why = ticket.stopped() => break why,
         }
     };
-    tokio::select! {
-        joined = &mut job => return ending(joined, ticket),
-        () = limit => ticket.end(Stop::TimedOut),
-        _ = ticket.stopped() => (),
-    }
-    let grace = match ticket.why() {
-        Some(Stop::TimedOut) => Duration::ZERO,
-        Some(Stop::Shutdown) => SHUTDOWN_GRACE,
-        Some(Stop::Cancelled | Stop::Disowned) | None => STOP_GRACE,
+    let grace = match why {
+        Stop::TimedOut => Duration::ZERO,
+        Stop::Shutdown => SHUTDOWN_GRACE,
+        Stop::Cancelled | Stop::Disowned | Stop::SoftLimit => STOP_GRACE,
     };
     if let Ok(joined) = timeout(grace, &mut job).await {
         return ending(joined, ticket);
     }
     job.abort(); // an async handler ends at its next await; one that burns CPU goes on and its result is dropped
-    stopped(ticket).unwrap_or(Ending::Interrupted)
+    because(why)
+}
+
+async fn until(limit: Option<Instant>) {
+    match limit {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn ending(joined: Result<Result<Bytes, Failure>, JoinError>, ticket: &Ticket) -> Ending {
@@ -92,11 +124,15 @@ fn ending(joined: Result<Result<Bytes, Failure>, JoinError>, ticket: &Ticket) ->
 }
 
 fn stopped(ticket: &Ticket) -> Option<Ending> {
-    ticket.why().map(|stop| match stop {
+    ticket.why().map(because)
+}
+
+fn because(stop: Stop) -> Ending {
+    match stop {
         Stop::Cancelled => Ending::Cancelled,
-        Stop::TimedOut => Ending::TimedOut,
+        Stop::TimedOut | Stop::SoftLimit => Ending::TimedOut,
         Stop::Shutdown | Stop::Disowned => Ending::Interrupted,
-    })
+    }
 }
 
 fn panic_message(error: JoinError) -> String {

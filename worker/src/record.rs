@@ -2,6 +2,7 @@
 //! held until then.
 
 use caraway_shared::{
+    cache::wakeups::Announcer,
     store::{
         WriteError, Writer,
         tasks::{Record, RecordRow, Recorded},
@@ -10,8 +11,8 @@ use caraway_shared::{
     telemetry::names,
 };
 
-/// Records one outcome, for as long as it takes.
-pub(crate) async fn record(writer: &Writer<Record>, row: RecordRow) {
+/// Records one outcome, for as long as it takes, and tells who waits for it.
+pub(crate) async fn record(writer: &Writer<Record>, announcer: &Announcer, row: RecordRow) {
     let (id, epoch, event) = (row.id, row.epoch, row.outcome.event());
     let mut written = write(writer, row).await;
     if let Err(WriteError::Refused(error)) = &written {
@@ -23,6 +24,9 @@ pub(crate) async fn record(writer: &Writer<Record>, row: RecordRow) {
     match written {
         Ok(Recorded::Done(state)) => {
             metrics::counter!(names::ENDED, "state" => state.as_str()).increment(1);
+            if state.is_terminal() {
+                announcer.ended(id);
+            }
             tracing::debug!(task.id = %id, task.epoch = epoch.0, task.state = %state, "recorded");
         }
         Ok(Recorded::Refused) => refused(id, epoch, event),

@@ -4,11 +4,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use caraway_shared::task::{Epoch, TaskId};
 use serde_json::Value;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Why a run should end.
@@ -20,6 +21,8 @@ pub(crate) enum Stop {
     Shutdown,
     /// Our session was declared dead: the task belongs to somebody else by now.
     Disowned,
+    /// Its soft time limit is reached: it is asked, and goes on until the hard one.
+    SoftLimit,
     /// Its hard time limit is reached.
     TimedOut,
 }
@@ -29,7 +32,8 @@ type Map = HashMap<Key, Arc<Run>>;
 
 struct Run {
     token: CancellationToken,
-    stop: OnceLock<Stop>,
+    stop: Mutex<Option<Stop>>,
+    changed: Notify,
     said: Mutex<Option<Value>>,
 }
 
@@ -40,7 +44,12 @@ pub(crate) struct Running(Arc<Mutex<Map>>);
 impl Running {
     /// Enters a run; `None` if it is there already.
     pub(crate) fn enter(&self, id: TaskId, epoch: Epoch) -> Option<Ticket> {
-        let run = Arc::new(Run { token: CancellationToken::new(), stop: OnceLock::new(), said: Mutex::new(None) });
+        let run = Arc::new(Run {
+            token: CancellationToken::new(),
+            stop: Mutex::new(None),
+            changed: Notify::new(),
+            said: Mutex::new(None),
+        });
         let mut map = self.lock();
         if map.contains_key(&(id, epoch)) {
             return None;
@@ -78,9 +87,13 @@ impl Running {
 }
 
 impl Run {
-    /// The first reason stands.
+    /// The first reason stands; only the soft limit gives way to another.
     fn end(&self, why: Stop) {
-        let _ = self.stop.set(why);
+        let mut stop = lock(&self.stop);
+        if matches!(*stop, None | Some(Stop::SoftLimit)) {
+            *stop = Some(why);
+            self.changed.notify_waiters();
+        }
         self.token.cancel();
     }
 }
@@ -104,14 +117,19 @@ impl Ticket {
         self.run.end(why);
     }
 
-    /// Waits until the run should end; why.
+    /// Waits until the run must end, for another reason than its soft limit; why. Cancel-safe.
     pub(crate) async fn stopped(&self) -> Stop {
-        self.run.token.cancelled().await;
-        self.why().unwrap_or(Stop::Shutdown)
+        loop {
+            let changed = self.run.changed.notified();
+            if let Some(why) = self.why().filter(|why| *why != Stop::SoftLimit) {
+                return why;
+            }
+            changed.await;
+        }
     }
 
     pub(crate) fn why(&self) -> Option<Stop> {
-        self.run.stop.get().copied()
+        *lock(&self.run.stop)
     }
 
     pub(crate) fn say(&self, value: Value) {
@@ -163,6 +181,15 @@ mod tests {
         let ticket = running.enter(TaskId::now(), Epoch(1)).unwrap();
         running.stop((ticket.id, ticket.epoch), Stop::Cancelled);
         running.stop_all(Stop::Shutdown);
+        assert_eq!(ticket.why(), Some(Stop::Cancelled));
+    }
+
+    #[test]
+    fn the_soft_limit_gives_way() {
+        let ticket = Running::default().enter(TaskId::now(), Epoch(1)).unwrap();
+        ticket.end(Stop::SoftLimit);
+        assert!(ticket.token().is_cancelled());
+        ticket.end(Stop::Cancelled);
         assert_eq!(ticket.why(), Some(Stop::Cancelled));
     }
 }

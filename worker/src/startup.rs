@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use caraway_shared::{
     broker::{Link, Publisher, relay},
+    cache::{Cache, wakeups::Announcer},
     config::prepare,
     store::{
         Store, StoreError, Writer,
@@ -52,6 +53,7 @@ pub(crate) struct Engine {
     pub(crate) claims: Writer<Claims>,
     pub(crate) records: Writer<Record>,
     pub(crate) hand_backs: Writer<HandBacks>,
+    pub(crate) announcer: Announcer,
     pub(crate) running: Running,
     /// One place: a process runs at most one suspect at a time.
     pub(crate) suspects: Arc<Semaphore>,
@@ -135,6 +137,7 @@ impl Worker {
 
     async fn build(self, done: &CancellationToken) -> anyhow::Result<Arc<Engine>> {
         let store = self.args.common.store("caraway worker")?;
+        let cache = Cache::new(&self.args.common.redis_url).context("the Redis URL")?;
         let registry = Registry::new(self.tasks)?;
         let lanes = lanes(&self.args, &registry)?;
         let slot = self.args.slot_file.as_deref().map(Slot::lock).transpose()?;
@@ -152,6 +155,7 @@ impl Worker {
             claims: Writer::start(store.clone(), claims),
             records: Writer::start(store.clone(), Record),
             hand_backs: Writer::start(store.clone(), HandBacks),
+            announcer: Announcer::start(cache),
             running: Running::default(),
             suspects: Arc::new(Semaphore::new(1)),
             watermarks: Watermarks::default(),

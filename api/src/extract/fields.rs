@@ -24,6 +24,20 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Of a part of a body, which stands at this JSON pointer.
+    pub(crate) fn at_pointer(pointer: String, part: &'a RawValue) -> Result<Self, Problem> {
+        let left = serde_json::from_str(part.get()).map_err(|_| {
+            let (pointer, detail) = (pointer.clone(), "must be an object".into());
+            Problem::faults(vec![Fault { pointer, code: Code::InvalidRequest, detail }])
+        })?;
+        Ok(Self { pointer, left, faults: Vec::new() })
+    }
+
+    /// A field that is good by itself, and wrong beside another.
+    pub(crate) fn refuse(&mut self, name: &str, detail: &str) {
+        self.fault(name, Code::InvalidRequest, detail);
+    }
+
     /// A field that may be left out, or be null, which means the same. `must` completes "this field …".
     pub(crate) fn optional<T>(
         &mut self,

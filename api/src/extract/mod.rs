@@ -3,14 +3,18 @@
 
 mod body;
 mod fields;
+mod idempotency;
 mod json;
 mod owner;
 mod path;
 mod traceparent;
+mod wait;
 
 pub(crate) use body::{BodyLimit, read_body};
 pub(crate) use fields::{Fields, typed};
+pub(crate) use idempotency::IdempotencyKey;
 pub(crate) use json::JsonBody;
 pub(crate) use owner::Owner;
 pub(crate) use path::{ItemPath, TaskPath, item_not_found, task_not_found};
 pub(crate) use traceparent::traceparent;
+pub(crate) use wait::{PreferWait, QueryWait, wait_asked};

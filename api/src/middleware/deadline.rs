@@ -13,19 +13,23 @@ use actix_web::{
     middleware::Next,
 };
 
-use crate::problem::{Code, Problem};
+use crate::{
+    extract::wait_asked,
+    problem::{Code, Problem},
+};
 
 /// A read holds no body and asks the database once or twice.
 const READ_DEADLINE: Duration = Duration::from_secs(10);
 /// An upload may wait for a place, take thirty seconds to come in, and then has to be stored.
 const WRITE_DEADLINE: Duration = Duration::from_mins(1);
 
-/// Ends what takes too long. What is under way in a writer task goes on.
+/// Ends what takes too long, beyond the wait that the client asked for. What is under way in a writer task goes on.
 pub(crate) async fn deadline<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
     let limit = if request.method() == Method::GET { READ_DEADLINE } else { WRITE_DEADLINE };
+    let limit = limit + wait_asked(request.request());
     let asked = request.request().clone();
     match tokio::time::timeout(limit, next.call(request)).await {
         Ok(answer) => Ok(answer?.map_into_left_body()),

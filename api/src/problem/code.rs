@@ -61,6 +61,14 @@ catalogue! {
     TaskExpired "task_expired" CONFLICT "The task was not started in time";
     /// It cannot be cancelled any more; `state` tells how it ended.
     TaskAlreadyFinished "task_already_finished" CONFLICT "The task is already finished";
+    /// Unique, and another task is there; `existing_task_id` names it.
+    DuplicateTask "duplicate_task" CONFLICT "Another task like this one exists";
+    /// A request with this `Idempotency-Key` is being decided.
+    IdempotencyInFlight "idempotency_in_flight" CONFLICT "A request with this key is in flight";
+    /// The `Idempotency-Key` belongs to another request.
+    IdempotencyKeyReused "idempotency_key_reused" UNPROCESSABLE_ENTITY "The key belongs to another request";
+    /// `Idempotency-Key` is none.
+    InvalidIdempotencyKey "invalid_idempotency_key" BAD_REQUEST "The idempotency key is not valid";
     /// Larger than this address takes.
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large";
     /// `args` and `kwargs` are larger than a task may carry.
@@ -100,7 +108,8 @@ catalogue! {
 impl Code {
     /// Whether the same request may well succeed later.
     pub(crate) fn is_retryable(self) -> bool {
-        matches!(self, Self::TaskNotFinished | Self::BodyTimeout) || self.status() == StatusCode::SERVICE_UNAVAILABLE
+        matches!(self, Self::TaskNotFinished | Self::BodyTimeout | Self::IdempotencyInFlight)
+            || self.status() == StatusCode::SERVICE_UNAVAILABLE
     }
 
     /// What stands for a bare status that a library answered with.

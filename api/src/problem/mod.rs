@@ -101,6 +101,11 @@ impl Problem {
         self.0.cause.as_deref()
     }
 
+    /// The status of its answer.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.code.status()
+    }
+
     /// The document, for this request.
     pub(crate) fn document(&self, instance: Option<&str>) -> Vec<u8> {
         let code = self.0.code;

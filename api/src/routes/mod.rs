@@ -25,6 +25,7 @@ pub(crate) fn all(api: &mut ServiceConfig) {
     api
         // tasks
         .service(resource("/v1/tasks").route(post(tasks::submit::submit)))
+        .service(resource("/v1/tasks/batch").route(post(tasks::batch::batch)))
         .service(resource("/v1/tasks/{id}").route(get(tasks::show::show)))
         .service(resource("/v1/tasks/{id}/result").route(get(tasks::result::result)))
         .service(resource("/v1/tasks/{id}/attempts").route(get(tasks::attempts::attempts)))

@@ -1,19 +1,25 @@
 //! `POST /process-image/{image_id}`: submits `process_image` for a stored image, and answers as the cheatsheet does.
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web::Data};
+use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bytes::Bytes;
 use caraway_shared::{
-    store::TaskType,
-    task::{Backoff, OwnerId, Priority, TaskId, TaskName, TaskSpec, limits},
+    store::{
+        TaskType,
+        tasks::{Fate, Guarded},
+    },
+    task::{Extra, OwnerId, Priority, RetryPolicy, Start, TaskId, TaskName, TaskSpec, limits},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    extract::{Fields, ItemPath, JsonBody, Owner, item_not_found, traceparent, typed},
+    extract::{Fields, IdempotencyKey, ItemPath, JsonBody, Owner, item_not_found, traceparent, typed},
     problem::{Code, Problem},
-    routes::items::is_processable,
+    routes::{
+        items::is_processable,
+        tasks::submit::{admitted, with_replay},
+    },
     state::ApiState,
 };
 
@@ -58,16 +64,22 @@ pub(crate) async fn process_image(
     state: Data<ApiState>,
     Owner(owner): Owner,
     ItemPath(image_id): ItemPath,
+    key: IdempotencyKey,
     body: JsonBody,
 ) -> Result<HttpResponse, Problem> {
     let options = body.optional().map(options).transpose()?.unwrap_or_default();
     check_image(&state, owner, image_id).await?;
     let known = task_type(&state).await?;
     let input = input(&Arguments { image_id, options })?;
-    let task = state.acceptor.accept(spec(&known, owner, input, traceparent(request.headers()))).await?;
-    Ok(HttpResponse::Accepted()
-        .insert_header((header::LOCATION, format!("/v1/tasks/{}", task.id)))
-        .json(Started { message: "Image processing started", task_id: task.id }))
+    let task = spec(&known, owner, input, traceparent(request.headers()));
+    let key = key.of(&request, body.optional().unwrap_or_default());
+    let guarded = Guarded { owner, key, tasks: vec![(task, None)], atomic: true };
+    let (fates, replayed) = admitted(state.acceptor.accept(guarded).await?)?;
+    match fates.into_iter().next() {
+        Some(Fate::Accepted(task)) => Ok(with_replay(HttpResponse::Accepted(), replayed, &task)
+            .json(Started { message: "Image processing started", task_id: task.id })),
+        _ => Err(Problem::internal("a task that nothing keeps out was kept out")),
+    }
 }
 
 async fn check_image(state: &ApiState, owner: OwnerId, id: Uuid) -> Result<(), Problem> {
@@ -102,10 +114,11 @@ fn spec(known: &TaskType, owner: OwnerId, input: Bytes, traceparent: Option<Stri
         priority: Priority::default(),
         input,
         max_attempts: limits::ATTEMPTS_DEFAULT,
-        backoff: Backoff::default(),
+        retry: RetryPolicy::default(),
         timeout: known.timeout,
-        delay: None,
+        start: Start::Now,
         traceparent,
+        extra: Extra::default(),
     }
 }
 

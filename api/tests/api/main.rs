@@ -13,11 +13,14 @@
 #![expect(unreachable_pub, reason = "nobody reaches into a test binary")]
 
 mod answer;
+mod batch;
 mod bodies;
 mod cancel;
 mod conditional;
 mod database;
+mod dispatch;
 mod eventually;
+mod idempotency;
 mod images;
 mod items;
 mod lifecycle;
@@ -30,3 +33,4 @@ mod refusals;
 mod results;
 mod server;
 mod submit;
+mod unique;

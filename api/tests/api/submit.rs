@@ -31,8 +31,9 @@ async fn an_accepted_task_is_a_row_and_its_document_is_the_same_as_later() {
     );
     assert_eq!(api.get(&format!("/v1/tasks/{id}")).await.json(), task, "the same document without and with the row");
 
-    let row =
-        &api.sql("SELECT input, retry->>'type', publish_after IS NOT NULL FROM task WHERE id = $1", &[&id]).await[0];
+    let row = &api
+        .sql("SELECT input, retry->'backoff'->>'type', publish_after IS NOT NULL FROM task WHERE id = $1", &[&id])
+        .await[0];
     let input: Vec<u8> = row.get(0);
     assert_eq!(String::from_utf8(input).unwrap(), r#"{"args":[1.50],"kwargs":{"y" :2e0}}"#, "the client's own bytes");
     assert_eq!((row.get::<_, &str>(1), row.get::<_, bool>(2)), ("constant", true), "and owed to the broker");

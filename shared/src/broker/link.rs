@@ -19,7 +19,9 @@ const HEARTBEAT_SECONDS: u16 = 10;
 /// How soon a broken connection is noticed beside its users' own errors.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The wait between two tries to connect.
-const RECONNECT: Backoff = Backoff { kind: BackoffKind::Exponential, initial: 0.2, factor: 2.0, max: 5.0, jitter: 0.5 };
+const RECONNECT: Backoff = Backoff { kind: BackoffKind::Exponential, initial: 0.2, factor: 2.0, max: 5.0 };
+/// The part of that wait which is left to chance, so that a restarted broker is not met by everybody at once.
+const JITTER: f64 = 0.5;
 
 /// Any answer of the broker, and any channel's opening.
 pub(super) const RPC_TIMEOUT: Duration = Duration::from_secs(10);
@@ -108,7 +110,7 @@ async fn supervise(
         }
         failures += 1;
         metrics::counter!(names::RECONNECTS, "role" => role).increment(1);
-        let wait = RECONNECT.wait(failures, rand::random());
+        let wait = RECONNECT.wait(failures, JITTER, rand::random());
         tokio::select! {
             () = tokio::time::sleep(wait) => (),
             () = shutdown.cancelled() => return,

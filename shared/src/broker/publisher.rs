@@ -29,8 +29,11 @@ use super::{
     topology::{declare, name},
 };
 use crate::{
-    store::{Store, tasks::Owed},
-    task::{Bundle, Class, Pointer, QueueName},
+    store::{
+        Store,
+        tasks::{Mark, Owed},
+    },
+    task::{Bundle, Class, QueueName},
     telemetry::names,
 };
 
@@ -127,12 +130,13 @@ async fn run(
     bundles: Bundles,
     shutdown: CancellationToken,
 ) {
+    let mut taken = Vec::new();
     loop {
         let opened = shutdown.run_until_cancelled(Session::open(&link, &store, &bundles)).await;
         let ended = match opened {
             None | Some(Err(BrokerError::Stopped)) => return,
             Some(Err(error)) => error,
-            Some(Ok(mut session)) => match session.serve(&mut offers, &shutdown).await {
+            Some(Ok(mut session)) => match session.serve(&mut offers, &mut taken, &shutdown).await {
                 Ok(()) => return,
                 Err(error) => error,
             },
@@ -146,7 +150,7 @@ async fn run(
 struct Confirmed {
     message: u64,
     key: (QueueName, Class),
-    pointers: Vec<Pointer>,
+    marks: Vec<Mark>,
     answer: Result<Confirmation, BrokerError>,
 }
 
@@ -160,7 +164,7 @@ struct Session<'a> {
     unconfirmed: FuturesUnordered<BoxFuture<'static, Confirmed>>,
     messages: u64,
     /// Confirmed, not yet marked.
-    marks: HashMap<u64, Vec<Pointer>>,
+    marks: HashMap<u64, Vec<Mark>>,
     /// Marks being written; the next ones wait for it.
     marking: Option<JoinHandle<()>>,
 }
@@ -188,50 +192,64 @@ impl<'a> Session<'a> {
     async fn serve(
         &mut self,
         offers: &mut mpsc::Receiver<Offer>,
+        taken: &mut Vec<Offer>,
         shutdown: &CancellationToken,
     ) -> Result<(), BrokerError> {
-        let mut taken = Vec::new();
+        self.publish_all(taken.drain(..)).await?; // what the last session took and could not publish any more
         let mut mark = tokio::time::interval(MARK_EVERY);
         loop {
             tokio::select! {
                 Some(confirmed) = self.unconfirmed.next() => self.confirmed(confirmed).await?,
-                count = offers.recv_many(&mut taken, TAKE_MAX), if self.unconfirmed.len() < WINDOW => {
+                count = offers.recv_many(taken, TAKE_MAX), if self.unconfirmed.len() < WINDOW => {
                     if count == 0 {
                         return self.finish().await;
                     }
+                    self.check_open()?; // before anything of it is drained
                     self.publish_all(taken.drain(..)).await?;
                 }
-                _ = mark.tick() => self.write_marks(),
+                _ = mark.tick() => {
+                    self.write_marks();
+                    self.check_open()?;
+                }
                 () = shutdown.cancelled() => return self.finish().await,
             }
         }
     }
 
+    /// Nobody else tells a session that has nothing to publish that its channel is gone.
+    fn check_open(&self) -> Result<(), BrokerError> {
+        if self.channel.status().connected() {
+            return Ok(());
+        }
+        Err(lapin::Error::from(std::io::Error::other("the channel is closed")).into())
+    }
+
     /// One message per queue and class, as full as its queue allows.
     async fn publish_all(&mut self, offers: impl Iterator<Item = Offer>) -> Result<(), BrokerError> {
         let now = Instant::now();
-        let mut groups: HashMap<(QueueName, Class), Vec<Pointer>> = HashMap::new();
+        let mut groups: HashMap<(QueueName, Class), Vec<Mark>> = HashMap::new();
         let mut alone = Vec::new();
         for owed in offers.filter(|offer| offer.until > now).flat_map(|offer| offer.owed) {
             let key = (owed.queue, owed.class);
+            let mark = Mark { pointer: owed.pointer, publish_after: owed.publish_after };
             if owed.alone {
-                alone.push((key, owed.pointer));
+                alone.push((key, mark));
             } else {
-                groups.entry(key).or_default().push(owed.pointer);
+                groups.entry(key).or_default().push(mark);
             }
         }
-        for (key, pointers) in groups {
-            for bundle in pointers.chunks(self.bundles.max(&key.0)) {
+        for (key, marks) in groups {
+            for bundle in marks.chunks(self.bundles.max(&key.0)) {
                 self.publish(&key, bundle).await?;
             }
         }
-        for (key, pointer) in alone {
-            self.publish(&key, &[pointer]).await?;
+        for (key, mark) in alone {
+            self.publish(&key, &[mark]).await?;
         }
         Ok(())
     }
 
-    async fn publish(&mut self, key: &(QueueName, Class), pointers: &[Pointer]) -> Result<(), BrokerError> {
+    async fn publish(&mut self, key: &(QueueName, Class), bundle: &[Mark]) -> Result<(), BrokerError> {
         if !self.declared.contains(key) {
             declare(&self.channel, &key.0, key.1, self.link.queue_type()).await?;
             self.declared.insert(key.clone());
@@ -241,27 +259,27 @@ impl<'a> Session<'a> {
         let properties =
             BasicProperties::default().with_delivery_mode(2).with_message_id(ShortString::from(message.to_string()));
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let body = Bundle(pointers.to_vec()).encode();
+        let body = Bundle(bundle.iter().map(|mark| mark.pointer).collect()).encode();
         let queue = name(&key.0, key.1, self.link.queue_type());
         // a blocked connection makes this wait for ever
         let publishing = self.channel.basic_publish("".into(), queue, options, &body, properties);
         let confirm = timeout(CONFIRM_TIMEOUT, publishing).await.map_err(|_| BrokerError::Timeout)??;
-        let (key, pointers) = (key.clone(), pointers.to_vec());
+        let (key, marks) = (key.clone(), bundle.to_vec());
         let confirmed = timeout(CONFIRM_TIMEOUT, confirm).map(move |answer| {
             let answer = answer.map_err(|_| BrokerError::Timeout).and_then(|answer| answer.map_err(Into::into));
-            Confirmed { message, key, pointers, answer }
+            Confirmed { message, key, marks, answer }
         });
         self.unconfirmed.push(confirmed.boxed());
         Ok(())
     }
 
     async fn confirmed(&mut self, confirmed: Confirmed) -> Result<(), BrokerError> {
-        let Confirmed { message, key, pointers, answer } = confirmed;
+        let Confirmed { message, key, marks, answer } = confirmed;
         match answer? {
             Confirmation::Ack(returned) => {
                 metrics::counter!(names::PUBLISHED).increment(1);
                 if self.marks.len() < UNMARKED_MAX {
-                    self.marks.insert(message, pointers);
+                    self.marks.insert(message, marks);
                 }
                 if let Some(returned) = returned {
                     self.returned(message_number(&returned.delivery.properties), &key).await?;
@@ -295,10 +313,10 @@ impl<'a> Session<'a> {
         if self.marks.is_empty() || self.marking.as_ref().is_some_and(|marking| !marking.is_finished()) {
             return;
         }
-        let pointers: Vec<Pointer> = self.marks.drain().flat_map(|(_, pointers)| pointers).collect();
+        let marks: Vec<Mark> = self.marks.drain().flat_map(|(_, marks)| marks).collect();
         let store = self.store.clone();
         self.marking = Some(tokio::spawn(async move {
-            for some in pointers.chunks(MARKS_MAX) {
+            for some in marks.chunks(MARKS_MAX) {
                 if let Err(error) = store.mark_published(some).await {
                     tracing::debug!(%error, "marks are lost; the relay publishes once more");
                 }

@@ -6,3 +6,6 @@ use crate::task::{OwnerId, TaskId};
 pub(super) fn task(owner: OwnerId, id: TaskId) -> String {
     format!("caraway:v1:{}:task:{id}", owner.0)
 }
+
+/// The channel on which the ids of ended tasks are told. Ids are random and tell nothing, so it has no owner.
+pub(super) const ENDED: &str = "caraway:v1:ended";

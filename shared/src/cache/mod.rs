@@ -5,6 +5,7 @@
 
 mod breaker;
 mod keys;
+pub mod wakeups;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +24,7 @@ const CONNECTIONS: usize = 8;
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How long Redis is left alone after it failed.
 const REST: Duration = Duration::from_secs(1);
-/// How long a terminal document is kept, seconds.
+/// How long a terminal document is kept at most, seconds.
 const TASK_TTL: u64 = 3600;
 
 /// The cache. Cheap to clone.
@@ -53,10 +54,12 @@ impl Cache {
         found.map(Bytes::from)
     }
 
-    /// Keeps a terminal task's document for an hour.
-    pub async fn keep_task(&self, owner: OwnerId, id: TaskId, document: &[u8]) {
-        let key = keys::task(owner, id);
-        let _: Option<()> = self.ask(async |redis| redis.set_ex(key, document, TASK_TTL).await).await;
+    /// Keeps a terminal task's document, for `ttl` or an hour, whichever is shorter; for less than a second not at all.
+    pub async fn keep_task(&self, owner: OwnerId, id: TaskId, document: &[u8], ttl: Duration) {
+        let (key, seconds) = (keys::task(owner, id), ttl.as_secs().min(TASK_TTL));
+        if seconds > 0 {
+            let _: Option<()> = self.ask(async |redis| redis.set_ex(key, document, seconds).await).await;
+        }
     }
 
     /// Whether Redis answers, for `/readyz`.

@@ -45,6 +45,11 @@ pub trait Batched: Send + Sync + 'static {
     /// Rows are written in this order.
     fn key(row: &Self::Row) -> Uuid;
 
+    /// How many rows of the table it stands for.
+    fn weight(_row: &Self::Row) -> usize {
+        1
+    }
+
     /// Bytes of the row's bodies.
     fn bytes(_row: &Self::Row) -> usize {
         0
@@ -54,7 +59,7 @@ pub trait Batched: Send + Sync + 'static {
     /// may have happened.
     fn write(
         &self,
-        db: &Object,
+        db: &mut Object,
         rows: &[&Self::Row],
         again: bool,
     ) -> impl Future<Output = Result<Vec<Self::Answer>, PgError>> + Send;
@@ -122,7 +127,7 @@ async fn run<S: Batched>(commit: Commit<S>, mut waiting: mpsc::Receiver<Request<
 
 fn size<S: Batched>(requests: &[Request<S>]) -> (usize, usize) {
     let rows = requests.iter().flat_map(|request| &request.rows);
-    rows.fold((0, 0), |(count, bytes), row| (count + 1, bytes + S::bytes(row)))
+    rows.fold((0, 0), |(count, bytes), row| (count + S::weight(row), bytes + S::bytes(row)))
 }
 
 struct Commit<S> {
@@ -183,13 +188,13 @@ impl<S: Batched> Commit<S> {
     }
 
     async fn once(&self, batch: &[Request<S>], again: bool) -> Tried<S::Answer> {
-        let db = match self.store.writer().await {
+        let mut db = match self.store.writer().await {
             Ok(db) => db,
             Err(error) => return Tried::NotWritten(Verdict::NotNow, error.to_string()),
         };
         let rows = in_order(batch);
         let rows: Vec<&S::Row> = rows.into_iter().map(|(_, row)| row).collect();
-        match tokio::time::timeout(COMMIT_TIMEOUT, self.statement.write(&db, &rows, again)).await {
+        match tokio::time::timeout(COMMIT_TIMEOUT, self.statement.write(&mut db, &rows, again)).await {
             Ok(Ok(answers)) => Tried::Written(answers),
             Ok(Err(error)) => Tried::NotWritten(verdict(&error), chain(&error)),
             Err(_) => {

@@ -11,12 +11,14 @@ mod queue;
 mod retry;
 mod spec;
 mod state;
+mod unique;
 
 pub use id::{Epoch, OwnerId, SessionId, TaskId};
 pub use json::{JsonFault, check_json};
 pub use outcome::{AttemptOutcome, Budget, Ending, Outcome, TaskError, judge};
 pub use pointer::{Bundle, BundleError, Pointer};
 pub use queue::{Class, NameError, Priority, QueueName, TaskName};
-pub use retry::{Backoff, BackoffKind};
-pub use spec::{TaskSpec, limits};
+pub use retry::{Backoff, BackoffKind, RetryPolicy};
+pub use spec::{Extra, Start, TaskSpec, limits};
 pub use state::{Event, Refused, State};
+pub use unique::{OnConflict, Scope, Unique};

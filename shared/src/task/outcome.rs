@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Backoff, Event};
+use super::{Event, RetryPolicy};
 
 /// An error as people see it: a stable code to match on, a sentence to read, anything else as JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -132,43 +132,40 @@ impl Outcome {
     }
 }
 
-/// What the task allows: how many attempts, which one this was, how to wait.
-#[derive(Clone, Copy, Debug)]
+/// What the task allows: how many attempts, which one this was, when and whether another may follow.
+#[derive(Clone, Debug)]
 pub struct Budget {
     /// This attempt's number, from 1.
     pub attempt: i32,
     /// Attempts in all.
     pub max_attempts: i32,
-    /// The wait between them.
-    pub backoff: Backoff,
+    /// Which errors are tried again, and when.
+    pub policy: RetryPolicy,
 }
 
-/// Turns a run's ending into what is recorded of it. `random` is drawn from 0 ≤ r < 1.
-pub fn judge(ending: Ending, budget: Budget, random: f64) -> Outcome {
-    let (attempt, error, retry_after) = match ending {
+/// Turns a run's ending into what is recorded of it. `age` is the time since the task was accepted; `random` is drawn
+/// from 0 ≤ r < 1.
+pub fn judge(ending: Ending, budget: &Budget, age: Duration, random: f64) -> Outcome {
+    let (attempt, error, asked) = match ending {
         Ending::Returned(result) => return Outcome::Succeed(result),
         Ending::Cancelled => return Outcome::Cancel,
         Ending::Interrupted => return Outcome::Release,
         Ending::Snoozed(after) => {
-            return Outcome::Retry { attempt: AttemptOutcome::Snoozed, error: None, after: bounded(after) };
+            let after = after.min(RetryPolicy::wait_max());
+            return Outcome::Retry { attempt: AttemptOutcome::Snoozed, error: None, after };
         }
         Ending::Raised { error, retryable: false, .. } => return Outcome::Fail(error),
         Ending::Raised { error, retryable: true, retry_after } => (AttemptOutcome::Failed, error, retry_after),
         Ending::Panicked(message) => (AttemptOutcome::Failed, TaskError::new("panic", message), None),
-        Ending::TimedOut => {
-            (AttemptOutcome::TimedOut, TaskError::new("timed_out", "the hard time limit was reached"), None)
-        }
+        Ending::TimedOut => (AttemptOutcome::TimedOut, TaskError::new("timed_out", "its time limit was reached"), None),
     };
     if budget.attempt >= budget.max_attempts {
         return Outcome::Fail(error);
     }
-    let after = retry_after.unwrap_or_else(|| budget.backoff.wait(budget.attempt, random));
-    Outcome::Retry { attempt, error: Some(error), after: bounded(after) }
-}
-
-/// A handler may ask for any wait; the database's clock has an end.
-fn bounded(after: Duration) -> Duration {
-    after.min(Duration::try_from_secs_f64(Backoff::MAX_SECONDS).unwrap_or(Duration::MAX))
+    match budget.policy.next(&error.code, budget.attempt, age, asked, random) {
+        Some(after) => Outcome::Retry { attempt, error: Some(error), after },
+        None => Outcome::Fail(error),
+    }
 }
 
 #[cfg(test)]
@@ -176,7 +173,7 @@ mod tests {
     use super::*;
 
     fn budget(attempt: i32) -> Budget {
-        Budget { attempt, max_attempts: 3, backoff: Backoff::default() }
+        Budget { attempt, max_attempts: 3, policy: RetryPolicy::default() }
     }
 
     fn raised(retryable: bool) -> Ending {
@@ -185,31 +182,41 @@ mod tests {
 
     #[test]
     fn a_retryable_error_is_tried_again_until_the_attempts_are_spent() {
-        assert!(matches!(judge(raised(true), budget(1), 0.0), Outcome::Retry { after, .. } if after.as_secs() == 2));
-        assert!(matches!(judge(raised(true), budget(3), 0.0), Outcome::Fail(error) if error.code == "boom"));
+        assert!(
+            matches!(judge(raised(true), &budget(1), Duration::ZERO, 0.0), Outcome::Retry { after, .. } if after.as_secs() == 2)
+        );
+        assert!(
+            matches!(judge(raised(true), &budget(3), Duration::ZERO, 0.0), Outcome::Fail(error) if error.code == "boom")
+        );
     }
 
     #[test]
     fn a_final_error_is_not() {
-        assert!(matches!(judge(raised(false), budget(1), 0.0), Outcome::Fail(_)));
+        assert!(matches!(judge(raised(false), &budget(1), Duration::ZERO, 0.0), Outcome::Fail(_)));
     }
 
     #[test]
     fn panics_and_time_limits_are_failures_with_a_code() {
-        assert!(matches!(judge(Ending::Panicked("x".into()), budget(3), 0.0), Outcome::Fail(e) if e.code == "panic"));
-        assert!(matches!(judge(Ending::TimedOut, budget(3), 0.0), Outcome::Fail(e) if e.code == "timed_out"));
+        assert!(
+            matches!(judge(Ending::Panicked("x".into()), &budget(3), Duration::ZERO, 0.0), Outcome::Fail(e) if e.code == "panic")
+        );
+        assert!(
+            matches!(judge(Ending::TimedOut, &budget(3), Duration::ZERO, 0.0), Outcome::Fail(e) if e.code == "timed_out")
+        );
     }
 
     #[test]
     fn the_error_may_name_its_own_wait() {
         let after = Duration::from_secs(77);
         let ending = Ending::Raised { error: TaskError::new("busy", ""), retryable: true, retry_after: Some(after) };
-        assert!(matches!(judge(ending, budget(1), 0.9), Outcome::Retry { after: got, .. } if got == after));
+        assert!(
+            matches!(judge(ending, &budget(1), Duration::ZERO, 0.9), Outcome::Retry { after: got, .. } if got == after)
+        );
     }
 
     #[test]
     fn an_interrupted_run_is_released_even_at_its_last_attempt() {
-        assert!(matches!(judge(Ending::Interrupted, budget(3), 0.0), Outcome::Release));
+        assert!(matches!(judge(Ending::Interrupted, &budget(3), Duration::ZERO, 0.0), Outcome::Release));
     }
 
     #[test]

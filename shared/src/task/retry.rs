@@ -1,4 +1,5 @@
-//! How long to wait before the next attempt. Pure: the attempt number and a random number come in, a duration goes out.
+//! Whether and when another attempt follows. Pure: the attempt number, the error's code, the task's age and a random
+//! number come in, a decision goes out.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ pub enum BackoffKind {
     Exponential,
 }
 
-/// A task's back-off policy. Durations are seconds, as everywhere in the JSON.
+/// How long to wait between attempts. Durations are seconds, as everywhere in the JSON.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Backoff {
@@ -29,42 +30,102 @@ pub struct Backoff {
     pub factor: f64,
     /// Longest wait, seconds.
     pub max: f64,
-    /// 0 waits the full time, 1 anything between nothing and the full time ("full jitter", after the AWS Architecture
-    /// Blog's "Exponential Backoff And Jitter").
-    pub jitter: f64,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { kind: BackoffKind::Exponential, initial: 2.0, factor: 2.0, max: 600.0, jitter: 1.0 }
+        Self { kind: BackoffKind::Exponential, initial: 2.0, factor: 2.0, max: 600.0 }
     }
 }
 
-impl Backoff {
-    /// The longest wait that any policy can ask for: a year.
-    pub const MAX_SECONDS: f64 = 366.0 * 86_400.0;
+/// Longest wait that anything can ask for, seconds: a year.
+const SECONDS_MAX: f64 = 366.0 * 86_400.0;
 
-    /// Whether all numbers are finite and in range: 0 ≤ initial, max ≤ [`Self::MAX_SECONDS`], 1 ≤ factor ≤ 1000,
-    /// 0 ≤ jitter ≤ 1.
+impl Backoff {
+    /// Whether all numbers are finite and in range: 0 ≤ initial, max ≤ a year, 1 ≤ factor ≤ 1000.
     pub fn is_valid(&self) -> bool {
-        let seconds = 0.0..=Self::MAX_SECONDS;
-        seconds.contains(&self.initial)
-            && seconds.contains(&self.max)
-            && (1.0..=1000.0).contains(&self.factor)
-            && (0.0..=1.0).contains(&self.jitter)
+        let seconds = 0.0..=SECONDS_MAX;
+        seconds.contains(&self.initial) && seconds.contains(&self.max) && (1.0..=1000.0).contains(&self.factor)
     }
 
-    /// The wait after `attempt` (1 = the first) failed; `random` is drawn from 0 ≤ r < 1.
-    pub fn wait(&self, attempt: i32, random: f64) -> Duration {
+    /// The wait after `attempt` (1 = the first) failed; `random` is drawn from 0 ≤ r < 1. `jitter` 0 waits the full
+    /// time, 1 anything between nothing and the full time ("full jitter", after the AWS Architecture Blog's
+    /// "Exponential Backoff And Jitter").
+    pub fn wait(&self, attempt: i32, jitter: f64, random: f64) -> Duration {
         let attempt = f64::from(attempt.max(1));
         let full = match self.kind {
             BackoffKind::Constant => self.initial,
             BackoffKind::Linear => self.initial * attempt,
             BackoffKind::Exponential => self.initial * self.factor.powf(attempt - 1.0),
         };
-        let full = full.clamp(0.0, self.max.min(Self::MAX_SECONDS));
-        Duration::try_from_secs_f64(full * (1.0 - self.jitter * random.clamp(0.0, 1.0))).unwrap_or(Duration::ZERO)
+        let full = full.clamp(0.0, self.max.min(SECONDS_MAX));
+        Duration::try_from_secs_f64(full * (1.0 - jitter * random.clamp(0.0, 1.0))).unwrap_or(Duration::ZERO)
     }
+}
+
+/// A task's retry policy, beside its number of attempts.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RetryPolicy {
+    /// The wait.
+    pub backoff: Backoff,
+    /// How much of the wait is left to chance, 0 to 1.
+    pub jitter: f64,
+    /// Only errors whose code matches one of these are tried again; empty: all that are retryable. `*` stands for
+    /// anything.
+    pub retry_on: Vec<String>,
+    /// Errors whose code matches one of these are never tried again.
+    pub no_retry_on: Vec<String>,
+    /// No attempt begins later than this after acceptance, seconds.
+    pub max_retry_duration: Option<f64>,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            backoff: Backoff::default(),
+            jitter: 1.0,
+            retry_on: Vec::new(),
+            no_retry_on: Vec::new(),
+            max_retry_duration: None,
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// The wait before the attempt after this one, or `None` when there shall be none. `age` is the time since the task
+    /// was accepted; `asked` is a wait that the error itself names, which wins over the back-off.
+    pub fn next(
+        &self,
+        code: &str,
+        attempt: i32,
+        age: Duration,
+        asked: Option<Duration>,
+        random: f64,
+    ) -> Option<Duration> {
+        let wanted = self.retry_on.is_empty() || self.retry_on.iter().any(|pattern| matches(pattern, code));
+        if !wanted || self.no_retry_on.iter().any(|pattern| matches(pattern, code)) {
+            return None;
+        }
+        let wait = asked.unwrap_or_else(|| self.backoff.wait(attempt, self.jitter, random)).min(Self::wait_max());
+        let in_time = self.max_retry_duration.is_none_or(|limit| (age + wait).as_secs_f64() <= limit);
+        in_time.then_some(wait)
+    }
+
+    /// Longest wait that anything can ask for: the database's clock has an end.
+    pub fn wait_max() -> Duration {
+        Duration::try_from_secs_f64(SECONDS_MAX).unwrap_or(Duration::MAX)
+    }
+}
+
+/// Whether `code` fits `pattern`, in which `*` stands for any run of characters.
+fn matches(pattern: &str, code: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else { return pattern == code };
+    let Some(rest) = code.strip_prefix(head) else { return false };
+    rest.char_indices()
+        .map(|(at, _)| at)
+        .chain([rest.len()])
+        .any(|at| rest.get(at..).is_some_and(|rest| matches(tail, rest)))
 }
 
 #[cfg(test)]
@@ -75,26 +136,50 @@ mod tests {
 
     #[test]
     fn exponential_doubles_up_to_its_cap() {
-        let backoff = Backoff { jitter: 0.0, ..Backoff::default() };
-        let waits = [1, 2, 3, 9, 10, i32::MAX].map(|attempt| backoff.wait(attempt, 0.5).as_secs());
+        let waits = [1, 2, 3, 9, 10, i32::MAX].map(|attempt| Backoff::default().wait(attempt, 0.0, 0.5).as_secs());
         assert_eq!(waits, [2, 4, 8, 512, 600, 600]);
     }
 
     #[test]
     fn constant_and_linear() {
-        let of = |kind| Backoff { kind, jitter: 0.0, ..Backoff::default() }.wait(3, 0.0).as_secs();
+        let of = |kind| Backoff { kind, ..Backoff::default() }.wait(3, 0.0, 0.0).as_secs();
         assert_eq!([of(BackoffKind::Constant), of(BackoffKind::Linear)], [2, 6]);
+    }
+
+    #[test]
+    fn codes_choose_what_is_tried_again() {
+        let policy = RetryPolicy {
+            retry_on: vec!["http.*".into(), "timed_out".into()],
+            no_retry_on: vec!["http.4*".into()],
+            ..RetryPolicy::default()
+        };
+        let again = |code| policy.next(code, 1, Duration::ZERO, None, 0.0).is_some();
+        assert!(again("http.503") && again("timed_out"));
+        assert!(!again("http.404") && !again("boom") && !again("timed_out_"));
+    }
+
+    #[test]
+    fn globs() {
+        assert!(matches("*", "") && matches("a*c", "abc") && matches("a*b*c", "axxbyyc") && matches("ä*", "äö"));
+        assert!(!matches("a*c", "ab") && !matches("", "a") && !matches("a", "ab"));
+    }
+
+    #[test]
+    fn no_attempt_begins_past_the_policys_time() {
+        let policy = RetryPolicy { max_retry_duration: Some(10.0), ..RetryPolicy::default() };
+        let next = |age| policy.next("x", 1, Duration::from_secs(age), None, 0.0);
+        assert_eq!((next(8), next(9)), (Some(Duration::from_secs(2)), None));
     }
 
     proptest! {
         #[test]
         fn never_longer_than_max_and_never_a_panic(
-            initial in any::<f64>(), factor in any::<f64>(), max in any::<f64>(), jitter in any::<f64>(),
+            initial in any::<f64>(), factor in any::<f64>(), max in any::<f64>(), jitter in 0.0..=1.0,
             attempt in any::<i32>(), random in 0.0..1.0,
         ) {
-            let backoff = Backoff { initial, factor, max, jitter, ..Backoff::default() };
+            let backoff = Backoff { initial, factor, max, ..Backoff::default() };
             if backoff.is_valid() {
-                prop_assert!(backoff.wait(attempt, random).as_secs_f64() <= max + 1e-6);
+                prop_assert!(backoff.wait(attempt, jitter, random).as_secs_f64() <= max + 1e-6);
             }
         }
     }

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
 
-use super::{Backoff, OwnerId, Priority, QueueName, TaskId, TaskName};
+use super::{OwnerId, Priority, QueueName, RetryPolicy, TaskId, TaskName};
 
 /// The limits of the HTTP contract, in one place.
 pub mod limits {
@@ -22,10 +26,25 @@ pub mod limits {
     pub const ATTEMPTS_MAX: i32 = 100;
     /// Attempts where nothing is said.
     pub const ATTEMPTS_DEFAULT: i32 = 5;
-    /// Tags on a task, and the bytes of one.
+    /// Tasks in one batch.
+    pub const BATCH_MAX: usize = 1000;
+    /// Bytes of `metadata`.
+    pub const METADATA_BYTES_MAX: usize = 16 << 10;
+    /// Tags on a task.
     pub const TAGS_MAX: usize = 20;
     /// Bytes of a tag.
     pub const TAG_BYTES_MAX: usize = 64;
+}
+
+/// When a task may start, by the database's clock.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Start {
+    /// At once.
+    Now,
+    /// This much after acceptance.
+    After(Duration),
+    /// Not before; a time that has passed is now.
+    At(Timestamp),
 }
 
 /// A validated task, ready to be stored.
@@ -47,12 +66,54 @@ pub struct TaskSpec {
     pub input: Bytes,
     /// 1–100.
     pub max_attempts: i32,
-    /// The wait between attempts.
-    pub backoff: Backoff,
+    /// Which errors are tried again, and when.
+    pub retry: RetryPolicy,
     /// The hard time limit of one attempt.
     pub timeout: Option<Duration>,
-    /// Not before this much time from now, by the database's clock.
-    pub delay: Option<Duration>,
+    /// When it may start.
+    pub start: Start,
     /// W3C trace context, handed on.
     pub traceparent: Option<String>,
+    /// What few tasks have.
+    pub extra: Extra,
+}
+
+/// What few tasks have: one JSON document in the accept statement, so that the many pay nothing for it. The field names
+/// are the statement's.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Extra {
+    /// Not started after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When an attempt is asked to end, before its hard limit; seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub soft_timeout: Option<f64>,
+    /// How long the finished task is kept, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_ttl: Option<f64>,
+    /// The result is not kept at all.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub drop_result: bool,
+    /// Words to find it by.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Whatever the client wants to keep beside it, as it wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Box<RawValue>>,
+    /// The task that it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<Uuid>,
+    /// The batch it came in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_id: Option<Uuid>,
+    /// The task that it repeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<Uuid>,
+}
+
+impl Extra {
+    /// The statement's document; `None` where there is nothing to say.
+    pub fn to_json(&self) -> Option<String> {
+        serde_json::to_string(self).ok().filter(|json| json != "{}")
+    }
 }

@@ -39,6 +39,8 @@ pub mod names {
     pub const EXPIRED: &str = "caraway_expired_total";
     /// Attempts given up by the deadline sweep.
     pub const OVERDUE: &str = "caraway_overdue_total";
+    /// Finished tasks removed because they were past their time.
+    pub const REMOVED: &str = "caraway_tasks_removed_total";
     /// Reconnects to the broker, by `role`.
     pub const RECONNECTS: &str = "caraway_broker_reconnects_total";
     /// Reads answered from Redis.
@@ -87,6 +89,7 @@ impl Metrics {
             names::PROMOTED,
             names::EXPIRED,
             names::OVERDUE,
+            names::REMOVED,
             names::UNROUTABLE,
             names::PUBLISHED,
             names::CACHE_TRIPS,

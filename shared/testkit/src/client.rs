@@ -73,6 +73,34 @@ impl Api {
         self.submit(self.task(name, kwargs)).await
     }
 
+    /// Submits tasks that must all be accepted, in one request; their ids.
+    pub async fn batch(&self, tasks: &[Value]) -> Vec<Uuid> {
+        let request =
+            self.http.post(format!("{}/v1/tasks/batch", self.url)).json(&json!({ "tasks": tasks, "atomic": true }));
+        let (status, answer) = read(request.send().await.expect("the API answers")).await.expect("the answer is JSON");
+        assert!(status.is_success(), "{status} {answer}");
+        let entries = answer["tasks"].as_array().expect("an entry for each task");
+        entries.iter().map(|entry| id(&entry["task"])).collect()
+    }
+
+    /// Submits a task and waits for its end in the same request, up to so many seconds; the status and the document.
+    pub async fn submit_and_wait(&self, task: &Value, seconds: u64) -> (u16, Value) {
+        let request = self.http.post(format!("{}/v1/tasks", self.url)).header("prefer", format!("wait={seconds}"));
+        let answer = request.json(task).send().await.expect("the API answers");
+        let (status, document) = read(answer).await.expect("the answer is JSON");
+        (status.as_u16(), document)
+    }
+
+    /// A task's document once it has ended, or after so many seconds.
+    pub async fn show_ended(&self, task: Uuid, seconds: u64) -> Value {
+        let path = format!("{}/v1/tasks/{task}?wait={seconds}", self.url);
+        let request = self.http.get(path).timeout(TIMEOUT + Duration::from_secs(seconds));
+        let (status, document) =
+            read(request.send().await.expect("the API answers")).await.expect("the answer is JSON");
+        assert!(status.is_success(), "{status} {document}");
+        document
+    }
+
     /// A task's document.
     pub async fn show(&self, task: Uuid) -> Value {
         self.get(&format!("/v1/tasks/{task}")).await

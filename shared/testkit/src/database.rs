@@ -57,6 +57,21 @@ impl Database {
         rows.first().expect("a row").try_get(0).expect("a bigint")
     }
 
+    /// The first value of the first row, as RFC 3339.
+    pub async fn time(&self, sql: &str) -> String {
+        let text = format!("SELECT to_char(({sql}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')");
+        let rows = self.try_query(&text, &[]).await.expect("the statement works");
+        rows.first().expect("a row").try_get(0).expect("text")
+    }
+
+    /// How many connections to this database are open, the asking one left out.
+    pub async fn connections(&self) -> i64 {
+        self.number(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await
+    }
+
     /// How many tasks are in each state.
     pub async fn states(&self) -> BTreeMap<String, i64> {
         self.try_states().await.expect("the statement works")

@@ -5,6 +5,7 @@ mod audit;
 mod beats;
 mod promote;
 mod rescue;
+mod retain;
 mod watermarks;
 
 use std::sync::Arc;
@@ -20,4 +21,5 @@ pub(crate) fn start(engine: &Arc<Engine>, done: &CancellationToken) {
     engine.tracker.spawn(promote::run(Arc::clone(engine), done.clone()));
     engine.tracker.spawn(rescue::run(Arc::clone(engine), done.clone()));
     engine.tracker.spawn(audit::run(Arc::clone(engine), done.clone()));
+    engine.tracker.spawn(retain::run(Arc::clone(engine), done.clone()));
 }

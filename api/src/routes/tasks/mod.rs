@@ -2,6 +2,7 @@
 
 mod arguments;
 pub(crate) mod attempts;
+pub(crate) mod batch;
 pub(crate) mod cancel;
 pub(crate) mod result;
 pub(crate) mod show;

@@ -1,18 +1,24 @@
 //! A submission's body, field by field: what a client may say about a task, and the limits of each.
 
+mod retry;
+mod times;
+mod unique;
+
 use std::time::Duration;
 
 use bytes::Bytes;
-use caraway_shared::task::{Backoff, Priority, QueueName, TaskName, limits};
+use caraway_shared::{
+    store::TaskType,
+    task::{Extra, OwnerId, Priority, QueueName, Start, TaskId, TaskName, TaskSpec, Unique, limits},
+};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
+use self::{retry::Retry, unique::UniqueBy};
 use crate::{
     extract::{Fields, typed},
     problem::{Code, Problem},
 };
-
-/// Longest time that can be added to now and stay within the year 9999, roughly.
-const SECONDS_MAX: f64 = 7_900.0 * 365.25 * 86_400.0;
 
 const NAME: &str = "must be a name: a letter, then up to 127 letters, digits, '_', '.' or '-'";
 
@@ -21,11 +27,12 @@ const NAME: &str = "must be a name: a letter, then up to 127 letters, digits, '_
 pub(crate) struct Submission<'a> {
     pub(crate) name: TaskName,
     pub(crate) queue: Option<QueueName>,
-    pub(crate) priority: Priority,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) delay: Option<Duration>,
-    pub(crate) max_attempts: i32,
-    pub(crate) backoff: Backoff,
+    priority: Priority,
+    timeout: Option<Duration>,
+    start: Start,
+    retry: Retry,
+    unique: Option<UniqueBy>,
+    extra: Extra,
     args: Option<&'a RawValue>,
     kwargs: Option<&'a RawValue>,
 }
@@ -33,7 +40,15 @@ pub(crate) struct Submission<'a> {
 impl<'a> Submission<'a> {
     /// Reads a body that is known to be good JSON.
     pub(crate) fn read(body: &'a [u8]) -> Result<Self, Problem> {
-        let mut fields = Fields::of(body)?;
+        Self::read_from(Fields::of(body)?)
+    }
+
+    /// Reads a part of a body, which stands at this JSON pointer.
+    pub(crate) fn read_at(pointer: String, part: &'a RawValue) -> Result<Self, Problem> {
+        Self::read_from(Fields::at_pointer(pointer, part)?)
+    }
+
+    fn read_from(mut fields: Fields<'a>) -> Result<Self, Problem> {
         let name = fields.required("name", NAME, typed);
         let args = fields.optional("args", "must be an array", |args| starts_with(args, '['));
         let kwargs = fields.optional("kwargs", "must be an object", |kwargs| starts_with(kwargs, '{'));
@@ -41,17 +56,20 @@ impl<'a> Submission<'a> {
         let priority = fields.optional("priority", "must be a whole number from 0 to 9", |value| {
             typed(value).and_then(|number| Priority::new(number).ok())
         });
-        let timeout = fields.optional("timeout", "must be a number of seconds, greater than 0", timeout);
-        let delay = fields.optional("delay", "must be a number of seconds, 0 or more, before the year 9999", delay);
-        let (max_attempts, backoff) = fields.object("retry", retry).unwrap_or_default();
+        let timeout = fields.optional("timeout", times::LIMIT, times::limit);
+        let start = times::start(&mut fields);
+        let retry = fields.object("retry", Retry::read).unwrap_or_default();
+        let unique = fields.object("unique", UniqueBy::read).flatten();
+        let extra = extra(&mut fields);
         let submission = name.map(|name| Self {
             name,
             queue,
             priority: priority.unwrap_or_default(),
             timeout,
-            delay: delay.filter(|delay| !delay.is_zero()),
-            max_attempts: max_attempts.unwrap_or(limits::ATTEMPTS_DEFAULT),
-            backoff: backoff.unwrap_or_default(),
+            start,
+            retry,
+            unique,
+            extra,
             args,
             kwargs,
         });
@@ -70,8 +88,41 @@ impl<'a> Submission<'a> {
         self.kwargs.map_or("{}", RawValue::get)
     }
 
+    /// The task that it belongs to, whose existence is asked later.
+    pub(crate) fn parent(&self) -> Option<TaskId> {
+        self.extra.parent_id.map(TaskId)
+    }
+
+    /// The task to store, and what makes it unique.
+    pub(crate) fn into_spec(
+        self,
+        known: &TaskType,
+        owner: OwnerId,
+        traceparent: Option<String>,
+    ) -> Result<(TaskSpec, Option<Unique>), Problem> {
+        let input = self.input();
+        let queue = self.queue.clone().unwrap_or_else(|| known.queue.clone());
+        let unique = self.unique.as_ref().map(|unique| unique.resolve(&self, &queue, known)).transpose()?;
+        let spec = TaskSpec {
+            id: TaskId::now(),
+            owner,
+            name: self.name,
+            version: known.version,
+            queue,
+            priority: self.priority,
+            input,
+            max_attempts: self.retry.max_attempts,
+            retry: self.retry.policy,
+            timeout: self.timeout.or(known.timeout),
+            start: self.start,
+            traceparent,
+            extra: self.extra,
+        };
+        Ok((spec, unique))
+    }
+
     /// What is stored and handed to the handler: the client's own bytes, never parsed and written anew.
-    pub(crate) fn input(&self) -> Bytes {
+    fn input(&self) -> Bytes {
         format!(r#"{{"args":{},"kwargs":{}}}"#, self.args(), self.kwargs()).into()
     }
 
@@ -87,102 +138,37 @@ impl<'a> Submission<'a> {
     }
 }
 
+fn extra(fields: &mut Fields<'_>) -> Extra {
+    let keep = fields.optional::<bool>("store_result", "must be true or false", typed);
+    Extra {
+        expires_at: fields.optional("expires_at", times::TIME, times::time),
+        soft_timeout: fields.optional("soft_timeout", times::LIMIT, times::limit).map(|limit| limit.as_secs_f64()),
+        result_ttl: fields.optional("result_ttl", "must be a number of seconds, 0 to 90 days", times::result_ttl),
+        drop_result: keep == Some(false),
+        tags: fields.optional("tags", "must be up to 20 different strings of 1 to 64 bytes", tags).unwrap_or_default(),
+        metadata: fields.optional("metadata", "must be an object of at most 16 KiB", metadata),
+        parent_id: fields.optional::<Uuid>("parent_id", "must be a task's id", typed),
+        batch_id: None,
+        retry_of: None,
+    }
+}
+
+fn tags(value: &RawValue) -> Option<Vec<String>> {
+    let tags = typed::<Vec<String>>(value)?;
+    let mut sorted = tags.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let sizes = tags.iter().all(|tag| (1..=limits::TAG_BYTES_MAX).contains(&tag.len()));
+    (sizes && tags.len() <= limits::TAGS_MAX && sorted.len() == tags.len()).then_some(tags)
+}
+
+fn metadata(value: &RawValue) -> Option<Box<RawValue>> {
+    starts_with(value, '{').filter(|value| value.get().len() <= limits::METADATA_BYTES_MAX).map(ToOwned::to_owned)
+}
+
 fn starts_with(value: &RawValue, first: char) -> Option<&RawValue> {
     Some(value).filter(|value| value.get().starts_with(first))
 }
 
-fn retry(fields: &mut Fields<'_>) -> (Option<i32>, Option<Backoff>) {
-    let attempts = fields.optional("max_attempts", "must be a whole number from 1 to 100", |value| {
-        typed(value).filter(|attempts| (1..=limits::ATTEMPTS_MAX).contains(attempts))
-    });
-    let backoff = fields.optional(
-        "backoff",
-        "must be {type: constant, linear or exponential, initial and max: seconds up to a year, factor: 1 to 1000, \
-         jitter: 0 to 1}",
-        |value| typed(value).filter(Backoff::is_valid),
-    );
-    (attempts, backoff)
-}
-
-/// Longer than the calendar is as good as the calendar.
-fn timeout(value: &RawValue) -> Option<Duration> {
-    let seconds = typed::<f64>(value).filter(|seconds| *seconds > 0.0)?;
-    whole_milliseconds(seconds.min(SECONDS_MAX)).map(|timeout| timeout.max(Duration::from_millis(1)))
-}
-
-fn delay(value: &RawValue) -> Option<Duration> {
-    let seconds = typed::<f64>(value).filter(|seconds| (0.0..=SECONDS_MAX).contains(seconds))?;
-    whole_milliseconds(seconds)
-}
-
-/// The database keeps no finer ones, and the answer must not promise more than it keeps.
-fn whole_milliseconds(seconds: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64((seconds * 1e3).round() / 1e3).ok()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pointers(body: &str) -> Vec<String> {
-        let document = Submission::read(body.as_bytes()).unwrap_err().document(None);
-        let document: serde_json::Value = serde_json::from_slice(&document).unwrap();
-        let errors = document["errors"].as_array().unwrap();
-        errors.iter().map(|error| error["pointer"].as_str().unwrap().into()).collect()
-    }
-
-    #[test]
-    fn a_name_is_enough() {
-        let submission = Submission::read(br#"{"name": "add"}"#).unwrap();
-        assert_eq!(submission.input(), r#"{"args":[],"kwargs":{}}"#);
-        assert_eq!((submission.priority, submission.max_attempts), (Priority::default(), 5));
-        assert_eq!((submission.timeout, submission.delay), (None, None));
-    }
-
-    #[test]
-    fn arguments_keep_their_bytes() {
-        let submission = Submission::read(br#"{"name":"add","args":[1.50, 1e2],"kwargs":{"b" :-0}}"#).unwrap();
-        assert_eq!(submission.input(), r#"{"args":[1.50, 1e2],"kwargs":{"b" :-0}}"#);
-    }
-
-    #[test]
-    fn every_limit_is_pointed_at() {
-        let cases = [
-            ("{}", "/name"),
-            (r#"{"name": "1"}"#, "/name"),
-            (r#"{"name": "a", "queue": "a b"}"#, "/queue"),
-            (r#"{"name": "a", "priority": 10}"#, "/priority"),
-            (r#"{"name": "a", "priority": -1}"#, "/priority"),
-            (r#"{"name": "a", "priority": "high"}"#, "/priority"),
-            (r#"{"name": "a", "timeout": 0}"#, "/timeout"),
-            (r#"{"name": "a", "delay": -1}"#, "/delay"),
-            (r#"{"name": "a", "delay": 1e300}"#, "/delay"),
-            (r#"{"name": "a", "args": {}}"#, "/args"),
-            (r#"{"name": "a", "kwargs": []}"#, "/kwargs"),
-            (r#"{"name": "a", "retry": 3}"#, "/retry"),
-            (r#"{"name": "a", "retry": {"max_attempts": 0}}"#, "/retry/max_attempts"),
-            (r#"{"name": "a", "retry": {"max_attempts": 101}}"#, "/retry/max_attempts"),
-            (r#"{"name": "a", "retry": {"backoff": {"jitter": 2}}}"#, "/retry/backoff"),
-            (r#"{"name": "a", "retry": {"backoff": {"x": 2}}}"#, "/retry/backoff"),
-            (r#"{"name": "a", "retry": {"x": 2}}"#, "/retry/x"),
-            (r#"{"name": "a", "id": 1}"#, "/id"),
-        ];
-        for (body, pointer) in cases {
-            assert_eq!(pointers(body), [pointer], "{body}");
-        }
-    }
-
-    #[test]
-    fn times() {
-        let read = |body: &str| {
-            let submission = Submission::read(body.as_bytes()).unwrap();
-            (submission.timeout, submission.delay)
-        };
-        assert_eq!(
-            read(r#"{"name": "a", "timeout": 0.0001, "delay": 0}"#),
-            (Some(Duration::from_millis(1)), None),
-            "never nothing; no delay is no delay"
-        );
-        assert!(read(r#"{"name": "a", "timeout": 1e300}"#).0.is_some(), "there is no upper bound on a time limit");
-    }
-}
+mod tests;

@@ -1,56 +1,120 @@
 //! (1) REQUEST: `POST /v1/tasks`, from a body to a validated spec; then to (2), `accept.rs`.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::{self, HeaderMap},
-    web::Data,
-};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::header, web::Data};
 use caraway_shared::{
-    store::{TaskType, tasks::TaskView},
-    task::{OwnerId, TaskId, TaskSpec},
+    store::tasks::{Admitted, Fate, Guarded, TaskView},
+    task::{OwnerId, TaskId, TaskSpec, Unique},
 };
+use serde::Serialize;
 
 use super::{arguments, submission::Submission};
 use crate::{
-    extract::{JsonBody, Owner, traceparent},
-    problem::Problem,
+    extract::{IdempotencyKey, JsonBody, Owner, PreferWait, task_not_found, traceparent},
+    problem::{Code, Problem},
     state::ApiState,
 };
 
-/// 202 with `Location` and the task, once it can no longer be lost.
+/// 202 with `Location` and the task, once it can no longer be lost; 200 where an earlier one stands for it.
 pub(crate) async fn submit(
     request: HttpRequest,
     state: Data<ApiState>,
     Owner(owner): Owner,
+    key: IdempotencyKey,
+    wait: PreferWait,
     body: JsonBody,
 ) -> Result<HttpResponse, Problem> {
-    let submission = Submission::read(body.required()?)?;
+    let body = body.required()?;
+    let submission = Submission::read(body)?;
+    let task = check(&state, owner, submission, traceparent(request.headers())).await?;
+    let guarded = Guarded { owner, key: key.of(&request, body), tasks: vec![task], atomic: true };
+    let (fates, replayed) = admitted(state.acceptor.accept(guarded).await?)?;
+    match fates.into_iter().next() {
+        Some(Fate::Accepted(task)) => answer(&state, owner, *task, replayed, wait).await,
+        Some(Fate::Existing(id)) => existing(&state, owner, id).await,
+        Some(Fate::Rejected(id)) => Err(duplicate(id)),
+        Some(Fate::Abandoned) | None => Err(Problem::internal("the accept writer answered for no task")),
+    }
+}
+
+/// 202, or with `Prefer: wait=N` (RFC 7240) 200 if the task ends in time.
+async fn answer(
+    state: &ApiState,
+    owner: OwnerId,
+    task: TaskView,
+    replayed: bool,
+    wait: PreferWait,
+) -> Result<HttpResponse, Problem> {
+    let Some(wait) = wait.0 else { return Ok(with_replay(HttpResponse::Accepted(), replayed, &task).json(&task)) };
+    let ended = state.waiting.until_ended(owner, task.id, wait).await?;
+    let (mut response, task) = match ended {
+        Some(ended) => (with_replay(HttpResponse::Ok(), replayed, &ended), ended),
+        None => (with_replay(HttpResponse::Accepted(), replayed, &task), task),
+    };
+    response.insert_header(("Preference-Applied", format!("wait={}", wait.as_secs())));
+    Ok(response.json(task))
+}
+
+/// Whether what the submission names exists, and its arguments fit; then the task to store.
+pub(super) async fn check(
+    state: &ApiState,
+    owner: OwnerId,
+    submission: Submission<'_>,
+    traceparent: Option<String>,
+) -> Result<(TaskSpec, Option<Unique>), Problem> {
     let known = state.known.task_type(&submission.name).await?;
     if let Some(queue) = &submission.queue {
         state.known.queue(queue).await?;
     }
     arguments::check(&submission, &known.parameters)?;
-    let task = state.acceptor.accept(spec(submission, &known, owner, request.headers())).await?;
-    Ok(accepted(&task))
+    if let Some(parent) = submission.parent()
+        && !state.store.task_exists(owner, parent).await?
+    {
+        return Err(task_not_found());
+    }
+    submission.into_spec(&known, owner, traceparent)
 }
 
-fn spec(submission: Submission<'_>, known: &TaskType, owner: OwnerId, headers: &HeaderMap) -> TaskSpec {
-    TaskSpec {
-        id: TaskId::now(),
-        owner,
-        input: submission.input(),
-        name: submission.name,
-        version: known.version,
-        queue: submission.queue.unwrap_or_else(|| known.queue.clone()),
-        priority: submission.priority,
-        max_attempts: submission.max_attempts,
-        backoff: submission.backoff,
-        timeout: submission.timeout.or(known.timeout),
-        delay: submission.delay,
-        traceparent: traceparent(headers),
+/// The fates, and whether they were told before.
+pub(crate) fn admitted(admitted: Admitted) -> Result<(Vec<Fate>, bool), Problem> {
+    match admitted {
+        Admitted::Fresh(fates) => Ok((fates, false)),
+        Admitted::Replayed(fates) => Ok((fates, true)),
+        Admitted::KeyReused => Err(Problem::new(
+            Code::IdempotencyKeyReused,
+            "this Idempotency-Key belongs to a request with another body or another address",
+        )),
+        Admitted::InFlight => Err(Problem::new(
+            Code::IdempotencyInFlight,
+            "a request with this Idempotency-Key is being decided; repeat it in a moment",
+        )),
     }
 }
 
-fn accepted(task: &TaskView) -> HttpResponse {
-    HttpResponse::Accepted().insert_header((header::LOCATION, format!("/v1/tasks/{}", task.id))).json(task)
+/// `Location`, and whether the answer was given before.
+pub(crate) fn with_replay(mut response: HttpResponseBuilder, replayed: bool, task: &TaskView) -> HttpResponseBuilder {
+    response.insert_header((header::LOCATION, format!("/v1/tasks/{}", task.id)));
+    if replayed {
+        response.insert_header(("Idempotency-Replayed", "true"));
+    }
+    response
+}
+
+/// An earlier task that stands for this one.
+#[derive(Serialize)]
+struct Deduplicated {
+    #[serde(flatten)]
+    task: TaskView,
+    deduplicated: bool,
+}
+
+async fn existing(state: &ApiState, owner: OwnerId, id: TaskId) -> Result<HttpResponse, Problem> {
+    // its key may outlive it
+    let task = state.store.show_task(owner, id).await?.ok_or_else(|| duplicate(id))?;
+    let mut response = with_replay(HttpResponse::Ok(), false, &task);
+    Ok(response.json(Deduplicated { task, deduplicated: true }))
+}
+
+pub(super) fn duplicate(id: TaskId) -> Problem {
+    let detail = format!("task {id} is unique and keeps this one out");
+    Problem::new(Code::DuplicateTask, detail).with("existing_task_id", id.to_string())
 }

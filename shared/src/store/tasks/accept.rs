@@ -1,37 +1,61 @@
 //! Accept: the first of a task's three writes. When its commit has returned, the task can no longer be lost.
 
-use deadpool_postgres::Object;
+use std::collections::HashMap;
+
+use deadpool_postgres::{GenericClient, Object};
 use jiff::Timestamp;
-use tokio_postgres::Error as PgError;
+use tokio_postgres::{Error as PgError, Row};
 use uuid::Uuid;
 
 use crate::{
     store::Batched,
-    task::{Backoff, TaskSpec},
+    task::{RetryPolicy, Start, State, TaskSpec},
 };
 
-/// `publish_after` gives the publisher beside the accept a second; after that a relay takes the row.
+/// `publish_after` gives the publisher beside the accept a second; after that a relay takes the row. A start in the
+/// past is a start now.
 const INSERT: &str = "
     INSERT INTO task (id, owner_id, name, version, queue, priority, max_attempts, retry, timeout_ms, input, traceparent,
-        state, due_at, publish_after, queued_at, root_id)
+        state, due_at, publish_after, queued_at, expires_at, soft_timeout_ms, result_ttl, drop_result, tags, metadata,
+        parent_id, batch_id, retry_of, root_id)
     SELECT n.id, n.owner_id, n.name, n.version, n.queue, n.priority, n.max_attempts, n.retry::jsonb, n.timeout_ms,
         n.input, n.traceparent,
-        CASE WHEN n.delay IS NULL THEN 'queued' ELSE 'scheduled' END::task_state,
-        now() + n.delay * interval '1 second',
-        CASE WHEN n.delay IS NULL THEN now() + interval '1 second' END,
-        CASE WHEN n.delay IS NULL THEN now() END,
-        n.id
+        CASE WHEN s.start > now() THEN 'scheduled' ELSE 'queued' END::task_state,
+        CASE WHEN s.start > now() THEN s.start ELSE x.expires_at END,
+        CASE WHEN s.start > now() THEN NULL ELSE now() + interval '1 second' END,
+        CASE WHEN s.start > now() THEN NULL ELSE now() END,
+        x.expires_at, (x.soft_timeout * 1000)::int8, x.result_ttl, coalesce(x.drop_result, false),
+        coalesce(x.tags, '{}'), x.metadata, x.parent_id, x.batch_id, x.retry_of,
+        coalesce((SELECT p.root_id FROM task p WHERE p.id = x.parent_id AND p.owner_id = n.owner_id), n.id)
     FROM unnest($1::uuid[], $2::int8[], $3::text[], $4::int4[], $5::text[], $6::int2[], $7::int4[], $8::text[],
-        $9::int8[], $10::bytea[], $11::text[], $12::float8[])
-        AS n(id, owner_id, name, version, queue, priority, max_attempts, retry, timeout_ms, input, traceparent, delay)
-    RETURNING created_at";
+        $9::int8[], $10::bytea[], $11::text[], $12::float8[], $13::timestamptz[], $14::text[])
+        AS n(id, owner_id, name, version, queue, priority, max_attempts, retry, timeout_ms, input, traceparent, delay,
+            run_at, extra)
+    CROSS JOIN LATERAL (SELECT coalesce(n.run_at, now() + n.delay * interval '1 second', now()) AS start) s
+    LEFT JOIN LATERAL jsonb_to_record(n.extra::jsonb) AS x(expires_at timestamptz, soft_timeout float8,
+        result_ttl float8, drop_result bool, tags text[], metadata jsonb, parent_id uuid, batch_id uuid, retry_of uuid)
+        ON n.extra IS NOT NULL
+    RETURNING id, state::text, created_at, CASE WHEN state = 'scheduled' THEN due_at END, root_id";
 
-/// The accept writer's statement: inserts, and answers with the time of acceptance.
+/// What the database made of a task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Accepted {
+    /// `queued` or `scheduled`.
+    pub state: State,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When it is due, if it is not at once.
+    pub run_at: Option<Timestamp>,
+    /// The first task of its line.
+    pub root_id: Uuid,
+}
+
+/// The accept writer's statement.
 pub struct Accept;
 
 impl Batched for Accept {
     type Row = TaskSpec;
-    type Answer = Timestamp;
+    type Answer = Accepted;
     const NAME: &'static str = "accept";
     /// A client that hears "unknown" repeats with its idempotency key; the API must not guess for it.
     const PERSISTENT: bool = false;
@@ -44,47 +68,72 @@ impl Batched for Accept {
         row.input.len()
     }
 
-    async fn write(&self, db: &Object, rows: &[&TaskSpec], _again: bool) -> Result<Vec<Timestamp>, PgError> {
-        let insert = db.prepare_cached(INSERT).await?;
-        let ids: Vec<Uuid> = rows.iter().map(|task| task.id.0).collect();
-        let owners: Vec<i64> = rows.iter().map(|task| task.owner.0).collect();
-        let names: Vec<&str> = rows.iter().map(|task| task.name.as_str()).collect();
-        let versions: Vec<i32> = rows.iter().map(|task| task.version).collect();
-        let queues: Vec<&str> = rows.iter().map(|task| task.queue.as_str()).collect();
-        let priorities: Vec<i16> = rows.iter().map(|task| task.priority.get().into()).collect();
-        let attempts: Vec<i32> = rows.iter().map(|task| task.max_attempts).collect();
-        let retries: Vec<Option<String>> = rows.iter().map(|task| backoff_text(&task.backoff)).collect();
-        let timeouts: Vec<Option<i64>> = rows
-            .iter()
-            .map(|task| task.timeout.map(|timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX)))
-            .collect();
-        let inputs: Vec<&[u8]> = rows.iter().map(|task| task.input.as_ref()).collect();
-        let traces: Vec<Option<&str>> = rows.iter().map(|task| task.traceparent.as_deref()).collect();
-        let delays: Vec<Option<f64>> = rows.iter().map(|task| task.delay.map(|delay| delay.as_secs_f64())).collect();
-        let inserted = db
-            .query(
-                &insert,
-                &[
-                    &ids,
-                    &owners,
-                    &names,
-                    &versions,
-                    &queues,
-                    &priorities,
-                    &attempts,
-                    &retries,
-                    &timeouts,
-                    &inputs,
-                    &traces,
-                    &delays,
-                ],
-            )
-            .await?;
-        inserted.iter().map(|row| row.try_get(0)).collect()
+    async fn write(&self, db: &mut Object, rows: &[&TaskSpec], _again: bool) -> Result<Vec<Accepted>, PgError> {
+        insert(&*db, rows).await
     }
 }
 
+/// Inserts tasks, and answers for each in order.
+pub(super) async fn insert(db: &impl GenericClient, tasks: &[&TaskSpec]) -> Result<Vec<Accepted>, PgError> {
+    let statement = db.prepare_cached(INSERT).await?;
+    let ids: Vec<Uuid> = tasks.iter().map(|task| task.id.0).collect();
+    let owners: Vec<i64> = tasks.iter().map(|task| task.owner.0).collect();
+    let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
+    let versions: Vec<i32> = tasks.iter().map(|task| task.version).collect();
+    let queues: Vec<&str> = tasks.iter().map(|task| task.queue.as_str()).collect();
+    let priorities: Vec<i16> = tasks.iter().map(|task| task.priority.get().into()).collect();
+    let attempts: Vec<i32> = tasks.iter().map(|task| task.max_attempts).collect();
+    let retries: Vec<Option<String>> = tasks.iter().map(|task| policy_text(&task.retry)).collect();
+    let timeouts: Vec<Option<i64>> = tasks
+        .iter()
+        .map(|task| task.timeout.map(|limit| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX)))
+        .collect();
+    let inputs: Vec<&[u8]> = tasks.iter().map(|task| task.input.as_ref()).collect();
+    let traces: Vec<Option<&str>> = tasks.iter().map(|task| task.traceparent.as_deref()).collect();
+    let delays: Vec<Option<f64>> = tasks.iter().map(|task| delay(task.start)).collect();
+    let times: Vec<Option<Timestamp>> = tasks.iter().map(|task| run_at(task.start)).collect();
+    let extras: Vec<Option<String>> = tasks.iter().map(|task| task.extra.to_json()).collect();
+    let rows = db
+        .query(
+            &statement,
+            &[
+                &ids,
+                &owners,
+                &names,
+                &versions,
+                &queues,
+                &priorities,
+                &attempts,
+                &retries,
+                &timeouts,
+                &inputs,
+                &traces,
+                &delays,
+                &times,
+                &extras,
+            ],
+        )
+        .await?;
+    let made: HashMap<Uuid, Accepted> = rows.iter().map(read).collect::<Result<_, _>>()?;
+    Ok(ids.iter().filter_map(|id| made.get(id).copied()).collect())
+}
+
+fn read(row: &Row) -> Result<(Uuid, Accepted), PgError> {
+    let scheduled = row.try_get::<_, &str>(1)? == State::Scheduled.as_str();
+    let state = if scheduled { State::Scheduled } else { State::Queued };
+    let accepted = Accepted { state, created_at: row.try_get(2)?, run_at: row.try_get(3)?, root_id: row.try_get(4)? };
+    Ok((row.try_get(0)?, accepted))
+}
+
+fn delay(start: Start) -> Option<f64> {
+    if let Start::After(delay) = start { Some(delay.as_secs_f64()) } else { None }
+}
+
+fn run_at(start: Start) -> Option<Timestamp> {
+    if let Start::At(time) = start { Some(time) } else { None }
+}
+
 /// NULL where the policy is the default, which nearly all are.
-fn backoff_text(backoff: &Backoff) -> Option<String> {
-    if *backoff == Backoff::default() { None } else { serde_json::to_string(backoff).ok() }
+fn policy_text(policy: &RetryPolicy) -> Option<String> {
+    if *policy == RetryPolicy::default() { None } else { serde_json::to_string(policy).ok() }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     store::Batched,
-    task::{Backoff, Budget, Epoch, OwnerId, Pointer, State, TaskId},
+    task::{Budget, Epoch, OwnerId, Pointer, RetryPolicy, State, TaskId},
 };
 
 /// A task that was lost this often is a suspect: it runs as the only suspect of its process, so that a crash can be
@@ -33,11 +33,13 @@ const CLAIM: &str = "
         AND (t.losses < $8 OR p.suspect) AND (t.expires_at IS NULL OR t.expires_at > now())
         AND EXISTS (SELECT FROM session s WHERE s.id = $4 AND NOT s.dead)
     RETURNING t.id, t.epoch, t.owner_id, t.name, t.attempt, t.max_attempts, t.retry::text, t.timeout_ms, t.input,
-        t.queued_at, t.started_at, t.traceparent, t.losses, t.state::text, t.session_id";
+        t.queued_at, t.started_at, t.created_at, t.soft_timeout_ms, t.traceparent, t.losses, t.state::text,
+        t.session_id";
 
 const LOOK: &str = "
     SELECT t.id, t.epoch, t.owner_id, t.name, t.attempt, t.max_attempts, t.retry::text, t.timeout_ms, t.input,
-        t.queued_at, t.started_at, t.traceparent, t.losses, t.state::text, t.session_id
+        t.queued_at, t.started_at, t.created_at, t.soft_timeout_ms, t.traceparent, t.losses, t.state::text,
+        t.session_id
     FROM task t WHERE t.id = ANY($1)";
 
 /// The database's clock has an end; a limit past this one is none: a hundred years.
@@ -64,6 +66,10 @@ pub struct Claim {
     pub queued_at: Option<Timestamp>,
     /// When it was claimed.
     pub started_at: Option<Timestamp>,
+    /// How long ago it was accepted, by the database's clock.
+    pub age: Duration,
+    /// When this attempt is asked to end, before its hard limit.
+    pub soft_timeout: Option<Duration>,
     /// W3C trace context.
     pub traceparent: Option<String>,
 }
@@ -115,7 +121,7 @@ impl Batched for Claims {
         row.pointer.id.0
     }
 
-    async fn write(&self, db: &Object, rows: &[&ClaimRow], again: bool) -> Result<Vec<Claimed>, PgError> {
+    async fn write(&self, db: &mut Object, rows: &[&ClaimRow], again: bool) -> Result<Vec<Claimed>, PgError> {
         let session = self.session.load(Ordering::Acquire);
         let claim = db.prepare_cached(CLAIM).await?;
         let ids: Vec<Uuid> = rows.iter().map(|row| row.pointer.id.0).collect();
@@ -186,7 +192,13 @@ fn read_all(rows: &[Row]) -> Result<HashMap<Uuid, Claim>, PgError> {
 }
 
 fn read(row: &Row) -> Result<Claim, PgError> {
-    let timeout_ms: Option<i64> = row.try_get("timeout_ms")?;
+    let limit = |column: &str| -> Result<Option<Duration>, PgError> {
+        let ms: Option<i64> = row.try_get(column)?;
+        Ok(ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis))
+    };
+    let (created_at, started_at): (Timestamp, Option<Timestamp>) =
+        (row.try_get("created_at")?, row.try_get("started_at")?);
+    let age = started_at.map(|started| started.duration_since(created_at));
     let retry: Option<&str> = row.try_get("retry")?;
     let input: Vec<u8> = row.try_get("input")?;
     Ok(Claim {
@@ -197,12 +209,14 @@ fn read(row: &Row) -> Result<Claim, PgError> {
         budget: Budget {
             attempt: row.try_get("attempt")?,
             max_attempts: row.try_get("max_attempts")?,
-            backoff: retry.and_then(|text| serde_json::from_str::<Backoff>(text).ok()).unwrap_or_default(),
+            policy: retry.and_then(|text| serde_json::from_str::<RetryPolicy>(text).ok()).unwrap_or_default(),
         },
-        timeout: timeout_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
+        timeout: limit("timeout_ms")?,
+        soft_timeout: limit("soft_timeout_ms")?,
+        age: age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default(),
         input: input.into(),
         queued_at: row.try_get("queued_at")?,
-        started_at: row.try_get("started_at")?,
+        started_at,
         traceparent: row.try_get("traceparent")?,
     })
 }

@@ -3,6 +3,7 @@
 mod accept;
 mod cancel;
 mod claim;
+mod guarded;
 mod owed;
 mod progress;
 mod promote;
@@ -10,10 +11,11 @@ mod record;
 mod rescue;
 mod show;
 
-pub use accept::Accept;
+pub use accept::{Accept, Accepted};
 pub use cancel::Cancelled;
 pub use claim::{Claim, ClaimRow, Claimed, Claims};
-pub use owed::{HandBack, HandBacks, Owed};
+pub use guarded::{AcceptGuarded, Admitted, Fate, Guarded, Key};
+pub use owed::{HandBack, HandBacks, Mark, Owed};
 pub use record::{Record, RecordRow, Recorded};
 pub use rescue::Rescued;
 pub use show::{AttemptView, TaskView};

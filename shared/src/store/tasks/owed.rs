@@ -5,27 +5,31 @@
 //! at the epoch that was confirmed; a relay moves what it takes ahead, so that N relays share a backlog instead of
 //! multiplying it.
 
+use std::time::Duration;
+
 use deadpool_postgres::Object;
+use jiff::Timestamp;
 use tokio_postgres::{Error as PgError, Row};
 use uuid::Uuid;
 
 use crate::{
     store::{Batched, Store, StoreError},
-    task::{Class, Epoch, Pointer, Priority, QueueName, TaskId},
+    task::{Class, Epoch, Pointer, Priority, QueueName, State, TaskId},
 };
 
-use super::claim::SUSPECT_LOSSES;
+use super::{TaskView, claim::SUSPECT_LOSSES};
 
 const TAKE: &str = "
     UPDATE task t SET publish_after = now() + interval '10 seconds'
     FROM (SELECT id FROM task WHERE publish_after <= now() ORDER BY publish_after LIMIT $1 FOR UPDATE SKIP LOCKED) o
     WHERE t.id = o.id AND t.state = 'queued'
-    RETURNING t.id, t.epoch, t.queue, t.priority, t.losses";
+    RETURNING t.id, t.epoch, t.queue, t.priority, t.losses, t.publish_after";
 
+/// Compares what was owed then: a row that was handed back meanwhile owes another message, at the same epoch.
 const MARK: &str = "
     UPDATE task t SET publish_after = NULL, published_at = now()
-    FROM unnest($1::uuid[], $2::int4[]) AS p(id, epoch)
-    WHERE t.id = p.id AND t.state = 'queued' AND t.epoch = p.epoch";
+    FROM unnest($1::uuid[], $2::int4[], $3::timestamptz[]) AS p(id, epoch, publish_after)
+    WHERE t.id = p.id AND t.state = 'queued' AND t.epoch = p.epoch AND t.publish_after = p.publish_after";
 
 const HAND_BACK: &str = "
     UPDATE task t SET publish_after = now() + p.after * interval '1 second', published_at = NULL,
@@ -33,11 +37,17 @@ const HAND_BACK: &str = "
     FROM unnest($1::uuid[], $2::int4[], $3::float8[], $4::text[]) AS p(id, epoch, after, reason)
     WHERE t.id = p.id AND t.state = 'queued' AND t.epoch = p.epoch";
 
+/// How long after its acceptance a relay may take a task that the publisher beside the accept has not published. The
+/// accept statement says the same.
+const ACCEPT_LEAD: Duration = Duration::from_secs(1);
+
 /// A pointer on its way to the broker.
 #[derive(Clone, Debug)]
 pub struct Owed {
     /// The message.
     pub pointer: Pointer,
+    /// What the row said when this was owed: once the broker has confirmed, only a row that still says so is marked.
+    pub publish_after: Timestamp,
     /// Its queue.
     pub queue: QueueName,
     /// Which of the queue's three broker queues.
@@ -46,7 +56,23 @@ pub struct Owed {
     pub alone: bool,
 }
 
-/// Reads `id, epoch, queue, priority, losses`.
+impl Owed {
+    /// What a task owes right after its acceptance; nothing if it is not due yet.
+    pub fn accepted(task: &TaskView) -> Option<Self> {
+        if task.state != State::Queued {
+            return None;
+        }
+        Some(Self {
+            pointer: Pointer { id: task.id, epoch: Epoch(0) },
+            publish_after: task.created_at.checked_add(ACCEPT_LEAD).ok()?,
+            queue: task.queue.parse().ok()?,
+            class: Priority::new(task.priority.into()).ok()?.class(),
+            alone: false,
+        })
+    }
+}
+
+/// Reads `id, epoch, queue, priority, losses, publish_after`.
 pub(super) fn read_owed(row: &Row) -> Result<Owed, StoreError> {
     let bad = |what: &dyn std::fmt::Display| StoreError::Data(what.to_string());
     let queue: &str = row.try_get("queue")?;
@@ -54,6 +80,7 @@ pub(super) fn read_owed(row: &Row) -> Result<Owed, StoreError> {
     let losses: i16 = row.try_get("losses")?;
     Ok(Owed {
         pointer: Pointer { id: TaskId(row.try_get("id")?), epoch: Epoch(row.try_get("epoch")?) },
+        publish_after: row.try_get("publish_after")?,
         queue: queue.parse().map_err(|error| bad(&error))?,
         class: Priority::new(priority.into()).map_err(|error| bad(&error))?.class(),
         alone: losses >= SUSPECT_LOSSES,
@@ -69,16 +96,26 @@ impl Store {
     }
 
     /// Writes down that the broker has confirmed these. Losing a mark costs a duplicate message, so the commit is lazy.
-    pub async fn mark_published(&self, pointers: &[Pointer]) -> Result<(), StoreError> {
-        let mut pointers = pointers.to_vec();
-        pointers.sort_unstable();
-        let ids: Vec<Uuid> = pointers.iter().map(|pointer| pointer.id.0).collect();
-        let epochs: Vec<i32> = pointers.iter().map(|pointer| pointer.epoch.0).collect();
+    pub async fn mark_published(&self, marks: &[Mark]) -> Result<(), StoreError> {
+        let mut marks = marks.to_vec();
+        marks.sort_unstable();
+        let ids: Vec<Uuid> = marks.iter().map(|mark| mark.pointer.id.0).collect();
+        let epochs: Vec<i32> = marks.iter().map(|mark| mark.pointer.epoch.0).collect();
+        let owed: Vec<Timestamp> = marks.iter().map(|mark| mark.publish_after).collect();
         let db = self.lazy().await?;
         let mark = db.prepare_cached(MARK).await?;
-        db.execute(&mark, &[&ids, &epochs]).await?;
+        db.execute(&mark, &[&ids, &epochs, &owed]).await?;
         Ok(())
     }
+}
+
+/// A pointer that the broker has confirmed, and what its row said when it was owed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Mark {
+    /// The message.
+    pub pointer: Pointer,
+    /// See [`Owed::publish_after`].
+    pub publish_after: Timestamp,
 }
 
 /// A pointer that its worker gives back: owed again, from `after_seconds` on.
@@ -106,7 +143,7 @@ impl Batched for HandBacks {
         row.pointer.id.0
     }
 
-    async fn write(&self, db: &Object, rows: &[&HandBack], _again: bool) -> Result<Vec<()>, PgError> {
+    async fn write(&self, db: &mut Object, rows: &[&HandBack], _again: bool) -> Result<Vec<()>, PgError> {
         let statement = db.prepare_cached(HAND_BACK).await?;
         let ids: Vec<Uuid> = rows.iter().map(|row| row.pointer.id.0).collect();
         let epochs: Vec<i32> = rows.iter().map(|row| row.pointer.epoch.0).collect();

@@ -12,7 +12,7 @@ const PROMOTE: &str = "
     FROM (SELECT id FROM task WHERE due_at <= now() AND state = 'scheduled' ORDER BY due_at LIMIT $1
         FOR UPDATE SKIP LOCKED) d
     WHERE t.id = d.id AND t.state = 'scheduled' AND (t.expires_at IS NULL OR t.expires_at > now())
-    RETURNING t.id, t.epoch, t.queue, t.priority, t.losses";
+    RETURNING t.id, t.epoch, t.queue, t.priority, t.losses, t.publish_after";
 
 const EXPIRE: &str = "
     UPDATE task t SET state = 'expired', finished_at = clock_timestamp(), due_at = NULL, publish_after = NULL,

@@ -14,8 +14,9 @@ use crate::{
 };
 
 const FINISH: &str = "
-    UPDATE task t SET state = o.state::task_state, result = o.result, error = o.error,
-        result_type = CASE WHEN o.result IS NOT NULL THEN 'application/json' END,
+    UPDATE task t SET state = o.state::task_state, error = o.error,
+        result = CASE WHEN NOT t.drop_result THEN o.result END,
+        result_type = CASE WHEN NOT t.drop_result AND o.result IS NOT NULL THEN 'application/json' END,
         session_id = NULL, due_at = NULL, finished_at = clock_timestamp()
     FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::bytea[]) AS o(id, epoch, state, result, error)
     WHERE t.id = o.id AND t.state = 'running' AND t.epoch = o.epoch
@@ -92,7 +93,7 @@ impl Batched for Record {
         }
     }
 
-    async fn write(&self, db: &Object, rows: &[&RecordRow], again: bool) -> Result<Vec<Recorded>, PgError> {
+    async fn write(&self, db: &mut Object, rows: &[&RecordRow], again: bool) -> Result<Vec<Recorded>, PgError> {
         // two statements, two commits: no row is in both, and most batches have only the first kind
         let (last, more): (Vec<&RecordRow>, Vec<&RecordRow>) =
             rows.iter().partition(|row| !matches!(row.outcome, Outcome::Retry { .. } | Outcome::Release));

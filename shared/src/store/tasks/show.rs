@@ -9,14 +9,16 @@ use uuid::Uuid;
 
 use crate::{
     store::{Store, StoreError},
-    task::{OwnerId, State, TaskId},
+    task::{OwnerId, State, TaskId, TaskSpec},
 };
+
+use super::Accepted;
 
 const SHOW: &str = "
     SELECT id, name, version, queue, priority, state::text, epoch, attempt, max_attempts, waiting_reason, created_at,
         CASE WHEN state = 'scheduled' THEN due_at END AS run_at, queued_at, started_at, finished_at, expires_at,
         cancel_requested_at, timeout_ms, worker, progress::text, error, result, root_id, parent_id, batch_id, retry_of,
-        traceparent
+        traceparent, soft_timeout_ms, result_ttl, drop_result, tags, metadata::text
     FROM task WHERE id = $1 AND owner_id = $2";
 
 const ATTEMPTS: &str = "
@@ -60,6 +62,16 @@ pub struct TaskView {
     pub cancel_requested_at: Option<Timestamp>,
     /// The hard time limit of an attempt, seconds.
     pub timeout: Option<f64>,
+    /// When an attempt is asked to end, seconds.
+    pub soft_timeout: Option<f64>,
+    /// How long the finished task is kept, seconds; by its state where nothing was said.
+    pub result_ttl: Option<f64>,
+    /// Whether the result is kept.
+    pub store_result: bool,
+    /// Words to find it by.
+    pub tags: Vec<String>,
+    /// Whatever the client keeps beside it.
+    pub metadata: Option<Box<RawValue>>,
     /// Who runs it, or ran it last.
     pub worker: Option<String>,
     /// What the handler last said of its progress.
@@ -78,6 +90,46 @@ pub struct TaskView {
     pub retry_of: Option<Uuid>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+}
+
+impl TaskView {
+    /// A task right after its acceptance, without asking the database again.
+    pub fn accepted(spec: &TaskSpec, accepted: Accepted) -> Self {
+        let extra = &spec.extra;
+        Self {
+            id: spec.id,
+            name: spec.name.to_string(),
+            version: spec.version,
+            queue: spec.queue.to_string(),
+            priority: spec.priority.get().into(),
+            state: accepted.state,
+            waiting_reason: None,
+            attempt: 0,
+            max_attempts: spec.max_attempts,
+            created_at: accepted.created_at,
+            run_at: accepted.run_at,
+            queued_at: accepted.run_at.is_none().then_some(accepted.created_at),
+            started_at: None,
+            finished_at: None,
+            expires_at: extra.expires_at,
+            cancel_requested_at: None,
+            timeout: spec.timeout.map(|timeout| timeout.as_secs_f64()),
+            soft_timeout: extra.soft_timeout,
+            result_ttl: extra.result_ttl,
+            store_result: !extra.drop_result,
+            tags: extra.tags.clone(),
+            metadata: extra.metadata.clone(),
+            worker: None,
+            progress: None,
+            result: None,
+            error: None,
+            root_id: Some(accepted.root_id),
+            parent_id: extra.parent_id,
+            batch_id: extra.batch_id,
+            retry_of: extra.retry_of,
+            traceparent: spec.traceparent.clone(),
+        }
+    }
 }
 
 /// One attempt as the API shows it.
@@ -105,6 +157,27 @@ impl Store {
         let db = self.connection().await?;
         let show = db.prepare_cached(SHOW).await?;
         db.query_opt(&show, &[&id.0, &owner.0]).await?.as_ref().map(read).transpose()
+    }
+
+    /// Which of these have ended. For those who wait for many.
+    pub async fn ended_among(&self, ids: &[TaskId]) -> Result<Vec<TaskId>, StoreError> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let db = self.writer().await?;
+        let query = db
+            .prepare_cached(
+                "SELECT t.id FROM unnest($1::uuid[]) AS w(id) JOIN task t ON t.id = w.id
+                 WHERE t.state IN ('succeeded', 'failed', 'cancelled', 'expired')",
+            )
+            .await?;
+        let rows = db.query(&query, &[&ids]).await?;
+        rows.iter().map(|row| Ok(TaskId(row.try_get(0)?))).collect()
+    }
+
+    /// Whether there is such a task of this owner.
+    pub async fn task_exists(&self, owner: OwnerId, id: TaskId) -> Result<bool, StoreError> {
+        let db = self.connection().await?;
+        let query = db.prepare_cached("SELECT FROM task WHERE id = $1 AND owner_id = $2").await?;
+        Ok(db.query_opt(&query, &[&id.0, &owner.0]).await?.is_some())
     }
 
     /// Its attempts, the first one first. The last one is told from the task's own row.
@@ -176,6 +249,11 @@ fn raw(row: &Row, column: &str) -> Result<Option<Box<RawValue>>, StoreError> {
     bytes.map(parse).transpose()
 }
 
+fn seconds(row: &Row, column: &str) -> Result<Option<f64>, StoreError> {
+    let ms: Option<i64> = row.try_get(column)?;
+    Ok(ms.and_then(|ms| u64::try_from(ms).ok()).map(|ms| std::time::Duration::from_millis(ms).as_secs_f64()))
+}
+
 fn read_attempt(row: &Row) -> Result<AttemptView, StoreError> {
     Ok(AttemptView {
         epoch: row.try_get("epoch")?,
@@ -189,9 +267,8 @@ fn read_attempt(row: &Row) -> Result<AttemptView, StoreError> {
 }
 
 fn read(row: &Row) -> Result<TaskView, StoreError> {
-    let timeout_ms: Option<i64> = row.try_get("timeout_ms")?;
     let progress: Option<String> = row.try_get("progress")?;
-    let timeout = timeout_ms.and_then(|ms| u64::try_from(ms).ok());
+    let metadata: Option<String> = row.try_get("metadata")?;
     Ok(TaskView {
         id: TaskId(row.try_get("id")?),
         name: row.try_get("name")?,
@@ -209,7 +286,12 @@ fn read(row: &Row) -> Result<TaskView, StoreError> {
         finished_at: row.try_get("finished_at")?,
         expires_at: row.try_get("expires_at")?,
         cancel_requested_at: row.try_get("cancel_requested_at")?,
-        timeout: timeout.map(|ms| std::time::Duration::from_millis(ms).as_secs_f64()),
+        timeout: seconds(row, "timeout_ms")?,
+        soft_timeout: seconds(row, "soft_timeout_ms")?,
+        result_ttl: row.try_get("result_ttl")?,
+        store_result: !row.try_get::<_, bool>("drop_result")?,
+        tags: row.try_get("tags")?,
+        metadata: metadata.and_then(|text| RawValue::from_string(text).ok()),
         worker: row.try_get("worker")?,
         progress: progress.and_then(|text| RawValue::from_string(text).ok()),
         result: raw(row, "result")?,

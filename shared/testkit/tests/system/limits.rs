@@ -50,3 +50,23 @@ async fn the_deadline_sweep_ends_what_its_worker_does_not() {
     .await;
     assert_eq!(stage.client.show(task).await, ended);
 }
+
+/// The soft limit asks: a handler that listens ends early, as timed out; one that does not goes on to the hard limit.
+#[tokio::test]
+async fn the_soft_limit_asks_and_the_hard_one_ends() {
+    let stage = Stage::start("soft-limit").await;
+    for (name, seconds, code) in
+        [("sleep", 30.0, "timed_out"), ("sleep_deaf", 1.0, ""), ("sleep_deaf", 30.0, "timed_out")]
+    {
+        let mut task = stage.client.task(name, json!({ "seconds": seconds }));
+        task["soft_timeout"] = json!(0.3);
+        task["timeout"] = json!(2.5);
+        task["retry"] = json!({ "max_attempts": 1 });
+        let task = stage.client.submit(task).await;
+        let ended = stage.client.wait(task, SOON).await;
+        assert_eq!(ended["error"]["code"].as_str().unwrap_or_default(), code, "{name}: {ended}");
+    }
+    let ran =
+        "SELECT (extract(epoch FROM finished_at - started_at) * 1000)::bigint FROM task ORDER BY created_at LIMIT 1";
+    assert!(stage.database.number(ran).await < 2_000, "the one that listens ended at its soft limit");
+}

@@ -5,16 +5,20 @@
 
 mod cancel;
 mod crash_point;
+mod due;
 mod duplicates;
 mod frozen;
 mod images;
 mod limits;
 mod no_handler;
 mod poison;
+mod priority;
 mod quarantine;
+mod retention;
 mod retry;
 mod schedule;
 mod shutdown;
 mod slot;
 mod stage;
 mod terminal;
+mod waiting;

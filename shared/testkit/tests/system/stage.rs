@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 /// Ample for whatever takes no time by design.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
-const SLOTS: usize = 4;
+pub(crate) const SLOTS: usize = 4;
 
 /// Programs end before their servers.
 pub(crate) struct Stage {
@@ -24,10 +24,15 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn start(name: &str) -> Self {
+        Self::start_with(name, SLOTS).await
+    }
+
+    /// With a worker that runs so many tasks at once.
+    pub(crate) async fn start_with(name: &str, slots: usize) -> Self {
         let stack = Stack::shared().await;
         let place = Place::on(&stack, name).await;
         let api = place.api().start().await;
-        let worker = place.ledger_worker("worker-1", SLOTS).start().await;
+        let worker = place.ledger_worker("worker-1", slots).start().await;
         Self { client: place.client(&api), database: place.database().await, api, worker, place, stack }
     }
 

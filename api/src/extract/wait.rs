@@ -1,0 +1,87 @@
+//! How long a client is willing to wait for a task to end: `Prefer: wait=N` (RFC 7240, section 4.3) and `?wait=N`.
+
+use std::{
+    future::{Ready, ready},
+    time::Duration,
+};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Query};
+use serde::Deserialize;
+
+use crate::problem::{Code, Fault, Problem};
+
+/// Nobody waits longer in one request; a client that wants to asks again.
+const SECONDS_MAX: u64 = 60;
+
+/// From the header; a preference that is not understood is ignored, as the RFC says.
+#[derive(Clone, Copy)]
+pub(crate) struct PreferWait(pub(crate) Option<Duration>);
+
+impl FromRequest for PreferWait {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self(preferred(request))))
+    }
+}
+
+/// From the query.
+pub(crate) struct QueryWait(pub(crate) Duration);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    wait: Option<f64>,
+}
+
+impl FromRequest for QueryWait {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(queried(request).map(Self).ok_or_else(invalid))
+    }
+}
+
+/// How long this request may take longer than others.
+pub(crate) fn wait_asked(request: &HttpRequest) -> Duration {
+    preferred(request).or_else(|| queried(request)).unwrap_or_default()
+}
+
+fn preferred(request: &HttpRequest) -> Option<Duration> {
+    let preferences = request.headers().get_all("prefer").filter_map(|value| value.to_str().ok());
+    preferences.flat_map(|value| value.split(',')).find_map(preference)
+}
+
+fn preference(text: &str) -> Option<Duration> {
+    let (name, value) = text.split(';').next()?.split_once('=')?;
+    let seconds: u64 = value.trim().trim_matches('"').parse().ok()?;
+    name.trim().eq_ignore_ascii_case("wait").then(|| Duration::from_secs(seconds.min(SECONDS_MAX)))
+}
+
+fn queried(request: &HttpRequest) -> Option<Duration> {
+    let asked = Query::<Asked>::from_query(request.query_string()).ok()?.wait.unwrap_or(0.0);
+    let wait = Duration::try_from_secs_f64(asked.min(f64::from(u32::MAX))).ok()?;
+    Some(wait.min(Duration::from_secs(SECONDS_MAX)))
+}
+
+fn invalid() -> Problem {
+    let detail = "must be a number of seconds, 0 or more; nothing else can be asked here".into();
+    Problem::faults(vec![Fault { pointer: "?wait".into(), code: Code::InvalidRequest, detail }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn preferences() {
+        assert_eq!(preference(" wait=5 "), Some(Duration::from_secs(5)));
+        assert_eq!(preference("Wait=\"7\"; x=1"), Some(Duration::from_secs(7)));
+        assert_eq!(preference("wait=999999"), Some(Duration::from_mins(1)));
+        for other in ["respond-async", "wait", "wait=-1", "wait=x", "waits=3"] {
+            assert_eq!(preference(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Unique tasks: others like one give way to it.
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{answer::Answer, server::Api};
+
+async fn submit(api: &Api, args: &[i32], unique: Value) -> Answer {
+    api.post_json("/v1/tasks", json!({ "name": "add", "args": args, "unique": unique }).to_string()).await
+}
+
+fn id(answer: &Answer) -> Uuid {
+    answer.json()["id"].as_str().unwrap().parse().unwrap()
+}
+
+async fn put(api: &Api, id: Uuid, change: &str) {
+    api.sql(&format!("UPDATE task SET publish_after = NULL, published_at = NULL, {change} WHERE id = $1"), &[&id])
+        .await;
+}
+
+#[tokio::test]
+async fn the_same_arguments_are_the_same_task_however_they_are_given() {
+    let api = Api::start().await;
+    let first = submit(&api, &[1, 2], json!({})).await;
+    assert_eq!(first.status, 202, "{}", first.text());
+    let named = json!({ "name": "add", "args": [1], "kwargs": { "y": 2 }, "unique": {} });
+    let second = api.post_json("/v1/tasks", named.to_string()).await;
+    assert_eq!((second.status.as_u16(), second.json()["deduplicated"].clone()), (200, json!(true)));
+    assert_eq!((id(&second), second.header("location")), (id(&first), first.header("location")));
+    assert_eq!(submit(&api, &[1, 3], json!({})).await.status, 202, "other arguments");
+    assert_eq!(submit(&api, &[1, 3], json!({ "by": ["name", "args.x"] })).await.status, 202, "another rule");
+    assert_eq!(submit(&api, &[1, 4], json!({ "by": ["name", "args.x"] })).await.status, 200, "only x counts");
+    let nothing = submit(&api, &[1, 4], json!({ "by": ["args.z"] })).await;
+    assert_eq!(nothing.assert_problem(422, "invalid_request")["errors"][0]["pointer"], "/unique/by");
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn how_long_it_keeps_others_out() {
+    let api = Api::start().await;
+    for (scope, while_running, after) in [("queued", 202, 202), ("incomplete", 200, 202), ("period", 200, 200)] {
+        let mut unique = json!({ "key": scope, "while": scope });
+        if scope == "period" {
+            unique["period"] = json!(3600);
+        }
+        let first = id(&submit(&api, &[1], unique.clone()).await);
+        assert_eq!(submit(&api, &[2], unique.clone()).await.status, 200, "{scope}: before the start");
+        put(&api, first, "state = 'running', epoch = 1").await;
+        let second = submit(&api, &[3], unique.clone()).await;
+        assert_eq!(second.status, while_running, "{scope}: while it runs");
+        put(&api, first, "state = 'succeeded'").await;
+        put(&api, id(&second), "state = 'succeeded'").await;
+        assert_eq!(submit(&api, &[4], unique.clone()).await.status, after, "{scope}: after its end");
+    }
+    api.sql("UPDATE task_unique SET until = now() WHERE scope = 'period'", &[]).await;
+    let over = json!({ "key": "period", "period": 3600 });
+    assert_eq!(submit(&api, &[5], over).await.status, 202, "after its time");
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn what_becomes_of_the_second() {
+    let api = Api::start().await;
+    let unique = |on_conflict: &str| json!({ "key": "k", "on_conflict": on_conflict });
+    let first = id(&submit(&api, &[1], unique("reject")).await);
+    let rejected = submit(&api, &[2], unique("reject")).await.assert_problem(409, "duplicate_task");
+    assert_eq!(rejected["existing_task_id"], json!(first));
+
+    let second = submit(&api, &[2], unique("replace")).await;
+    assert_eq!(second.status, 202, "{}", second.text());
+    assert_eq!(api.get(&format!("/v1/tasks/{first}")).await.json()["state"], "cancelled");
+    put(&api, id(&second), "state = 'running', epoch = 1").await;
+    let third = submit(&api, &[3], unique("replace")).await;
+    assert_eq!((third.status.as_u16(), id(&third)), (200, id(&second)), "what runs is not replaced");
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn two_hundred_at_once_make_one_task() {
+    let api = Api::start().await;
+    let answers = join_all((0..200).map(|_| submit(&api, &[1, 2], json!({ "key": "one" })))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 202).count(), 1);
+    assert!(answers.iter().all(|answer| id(answer) == id(&answers[0])));
+    assert_eq!(api.sql("SELECT FROM task", &[]).await.len(), 1);
+    api.stop().await;
+}

@@ -1,0 +1,94 @@
+//! Retention: what is past its time goes, in small batches along the primary key. Ids sort by time of acceptance, so the
+//! walk needs no index of its own, and a busy table is never locked for long nor bloated at one stroke.
+//!
+//! Invariant: only what is terminal goes, and the statement says so itself; one process walks at a time, which saves work
+//! and decides nothing.
+
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+use crate::task::SessionId;
+
+const TAKE: &str = "
+    UPDATE upkeep SET holder = $1, held_until = now() + interval '30 seconds'
+    WHERE name = 'retention' AND (holder = $1 OR held_until < now())
+    RETURNING cursor";
+
+const STEP: &str = "
+    WITH seen AS MATERIALIZED (
+        SELECT id, state, finished_at, result_ttl FROM task WHERE id > $1 ORDER BY id LIMIT $2
+    ), gone AS (
+        DELETE FROM task t USING seen s
+        WHERE t.id = s.id AND t.state IN ('succeeded', 'failed', 'cancelled', 'expired')
+            AND s.finished_at + coalesce(s.result_ttl, CASE s.state WHEN 'failed' THEN $4::float8 ELSE $3::float8 END)
+                * interval '1 second' < now()
+        RETURNING t.id
+    ), attempts AS (
+        DELETE FROM attempt a USING gone g WHERE a.task_id = g.id
+    ), keys AS (
+        DELETE FROM task_unique u USING gone g WHERE u.task_id = g.id AND u.scope <> 'period'
+    )
+    SELECT (SELECT id FROM seen ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) FROM seen) AS seen,
+        (SELECT count(*) FROM gone) AS gone";
+
+const KEEP_CURSOR: &str = "UPDATE upkeep SET cursor = $2 WHERE name = 'retention' AND holder = $1";
+
+/// What has its own time: keys, periods, sessions that are long dead and hold nothing, old quarantine.
+const OTHERS: [&str; 4] = [
+    "DELETE FROM idempotency WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM idempotency WHERE created_at < now() - interval '24 hours' LIMIT $1))",
+    "DELETE FROM task_unique WHERE ctid = ANY(ARRAY(SELECT ctid FROM task_unique WHERE until < now() LIMIT $1))",
+    "DELETE FROM session WHERE id IN (SELECT s.id FROM session s WHERE s.dead AND s.ended_at < now() - interval '1 day'
+        AND NOT EXISTS (SELECT FROM task t WHERE t.session_id = s.id) LIMIT $1)",
+    "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine WHERE seen_at < now() - interval '30 days' LIMIT $1)",
+];
+
+/// How long finished tasks are kept where they say nothing themselves, seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// Succeeded, cancelled, expired.
+    pub ended: f64,
+    /// Failed: people may want to look.
+    pub failed: f64,
+}
+
+/// What one step of the walk did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Walked {
+    /// Somebody else walks.
+    Held,
+    /// So many tasks went; there is more to see.
+    On(u64),
+    /// So many tasks went, and the walk is at its end.
+    Over(u64),
+}
+
+impl Store {
+    /// One step: looks at the next `limit` tasks and removes those that are past their time.
+    pub async fn retain_step(&self, session: SessionId, keep: Keep, limit: i64) -> Result<Walked, StoreError> {
+        let db = self.connection().await?;
+        let take = db.prepare_cached(TAKE).await?;
+        let Some(row) = db.query_opt(&take, &[&session.0]).await? else { return Ok(Walked::Held) };
+        let cursor: Uuid = row.try_get(0)?;
+        let step = db.prepare_cached(STEP).await?;
+        let row = db.query_one(&step, &[&cursor, &limit, &keep.ended, &keep.failed]).await?;
+        let (last, seen, gone): (Option<Uuid>, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let over = seen < limit;
+        let next = last.filter(|_| !over).unwrap_or(Uuid::nil());
+        let keep_cursor = db.prepare_cached(KEEP_CURSOR).await?;
+        db.execute(&keep_cursor, &[&session.0, &next]).await?;
+        Ok(if over { Walked::Over(gone.unsigned_abs()) } else { Walked::On(gone.unsigned_abs()) })
+    }
+
+    /// Removes up to `limit` of each of the other things that are past their time.
+    pub async fn retain_others(&self, limit: i64) -> Result<(), StoreError> {
+        let db = self.connection().await?;
+        for statement in OTHERS {
+            let delete = db.prepare_cached(statement).await?;
+            let parameters: [&(dyn ToSql + Sync); 1] = [&limit];
+            db.execute(&delete, &parameters).await?;
+        }
+        Ok(())
+    }
+}
