@@ -54,8 +54,8 @@ impl Acceptor {
     async fn commit(&self, request: Guarded) -> Result<Admitted, Problem> {
         let _place = self.places.try_acquire().map_err(|_| overloaded())?;
         let write = async {
-            if request.key.is_none() && request.tasks.iter().all(|(_, unique)| unique.is_none()) {
-                self.plain(request.tasks.into_iter().map(|(task, _)| task).collect()).await
+            if request.is_plain() {
+                self.plain(&request).await
             } else {
                 let answers = self.guarded.try_write(vec![request]).await?;
                 Ok(answers.into_iter().next().unwrap_or(Admitted::InFlight))
@@ -65,10 +65,11 @@ impl Acceptor {
     }
 
     /// Nothing stands in the way of these tasks.
-    async fn plain(&self, tasks: Vec<TaskSpec>) -> Result<Admitted, WriteError> {
-        let accepted = self.plain.try_write(tasks.clone()).await?;
-        let views = tasks.iter().zip(accepted).map(|(task, accepted)| TaskView::accepted(task, accepted));
-        Ok(Admitted::Fresh(views.map(|view| Fate::Accepted(Box::new(view))).collect()))
+    async fn plain(&self, request: &Guarded) -> Result<Admitted, WriteError> {
+        let tasks: Vec<TaskSpec> = request.specs().map(|(task, _)| task.clone()).collect();
+        let accepted = self.plain.try_write(tasks).await?;
+        let mut views = request.specs().zip(accepted).map(|((task, _), accepted)| TaskView::accepted(task, accepted));
+        Ok(Admitted::Fresh(request.all_in(&mut views)))
     }
 
     /// Offers to the publisher what is in and due.

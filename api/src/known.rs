@@ -63,27 +63,32 @@ impl Known {
     }
 
     /// A task type, or the problem that there is none.
-    pub(crate) async fn task_type(&self, name: &TaskName) -> Result<Arc<TaskType>, Problem> {
-        self.find_task_type(name).await?.ok_or_else(|| self.unknown_task(name))
+    pub(crate) async fn task_type(&self, name: &TaskName, asked: Instant) -> Result<Arc<TaskType>, Problem> {
+        self.find_task_type(name, asked).await?.ok_or_else(|| self.unknown_task(name))
     }
 
-    /// A task type, if some worker has announced it.
-    pub(crate) async fn find_task_type(&self, name: &TaskName) -> Result<Option<Arc<TaskType>>, Problem> {
+    /// A task type, if some worker has announced it. `asked` is when the client did: a request that asks for many names
+    /// reads at most once.
+    pub(crate) async fn find_task_type(
+        &self,
+        name: &TaskName,
+        asked: Instant,
+    ) -> Result<Option<Arc<TaskType>>, Problem> {
         let find = || self.names.borrow().types.get(name).cloned();
         if let Some(found) = find() {
             return Ok(Some(found));
         }
-        self.read_since(Instant::now()).await?;
+        self.read_since(asked).await?;
         Ok(find())
     }
 
     /// That a queue exists, or the problem that it does not.
-    pub(crate) async fn queue(&self, name: &QueueName) -> Result<(), Problem> {
+    pub(crate) async fn queue(&self, name: &QueueName, asked: Instant) -> Result<(), Problem> {
         let is_known = || self.names.borrow().queues.contains(name);
         if is_known() {
             return Ok(());
         }
-        self.read_since(Instant::now()).await?;
+        self.read_since(asked).await?;
         if is_known() { Ok(()) } else { Err(self.unknown_queue(name)) }
     }
 

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | terminal, running, another epoch | settled: the message is worth nothing any more |
 //! | no handler here | handed back for two seconds, with `waiting_reason = no_handler` |
-//! | a suspect | waits for this process's one place for suspects, or is handed back |
+//! | a suspect | runs in this process's one place for suspects, or is handed back |
 //! | our session is dead, or it expired | handed back |
 //! | no such task | put into quarantine |
 
@@ -23,7 +23,7 @@ use caraway_shared::{
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -63,11 +63,10 @@ impl Lane {
         self.slot_count - self.slots.available_permits()
     }
 
-    /// Unacked messages of each class: enough to fill the slots while acks are on their way, and no more, for every
-    /// message may carry many pointers and a pointer held here is one that no other worker can take.
-    fn prefetch(&self) -> u16 {
-        let full_bundles = (2 * self.slot_count).div_ceil(Bundle::MAX);
-        u16::try_from(full_bundles.max(self.slot_count.min(16))).unwrap_or(u16::MAX)
+    /// Unacked messages of each class: enough pointers to fill the slots twice, and no more, for a pointer that is held
+    /// here is one that no other worker can take.
+    fn prefetch(&self, bundle_max: usize) -> u16 {
+        u16::try_from((2 * self.slot_count).div_ceil(bundle_max).max(2)).unwrap_or(u16::MAX)
     }
 }
 
@@ -97,7 +96,8 @@ struct Held {
 /// is held goes back to the broker when the consumer is dropped; claims under way are tasks of their own.
 async fn serve_once(engine: &Arc<Engine>, lane: &Lane) -> Result<(), BrokerError> {
     drop(lane.slots.acquire().await);
-    let mut consumer = Consumer::open(&engine.consuming, &lane.queue, lane.prefetch()).await?;
+    let prefetch = lane.prefetch(engine.publisher.bundle_max(&lane.queue));
+    let mut consumer = Consumer::open(&engine.consuming, &lane.queue, prefetch).await?;
     let mut held = Waiting::default();
     let mut look = tokio::time::interval(LOOK_EVERY);
     let mut free_at = Instant::now();
@@ -256,7 +256,8 @@ impl Engine {
         }
     }
 
-    /// A suspect runs as the only one of its process, so that a crash is its own and not its neighbours'.
+    /// A suspect runs as the only one of its process, so that a crash is its own and not its neighbours'. One that finds
+    /// the place taken goes back, for here it would only keep a slot from others.
     async fn claim_suspect(
         self: Arc<Self>,
         queue: &QueueName,
@@ -264,7 +265,7 @@ impl Engine {
         pointer: Pointer,
         settle: Settle,
     ) {
-        let Ok(Ok(alone)) = timeout(HOLD_MAX, Arc::clone(&self.suspects).acquire_owned()).await else {
+        let Ok(alone) = Arc::clone(&self.suspects).try_acquire_owned() else {
             return self.hand_back(pointer, settle, NOT_NOW_SECONDS, None);
         };
         let answer = self.claims.write(vec![ClaimRow { pointer, suspect: true }]).await;

@@ -8,6 +8,7 @@ use caraway_shared::{
     task::{Budget, Epoch, OwnerId, TaskId},
 };
 use serde::Serialize;
+use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -75,7 +76,8 @@ impl Context {
     /// Says how far it is: anything that serializes. Only the last word counts; it is shown with the task within about
     /// a second.
     pub fn progress(&self, progress: &impl Serialize) {
-        if let Ok(value) = serde_json::to_value(progress) {
+        if let Ok(mut value) = serde_json::to_value(progress) {
+            strip_nul(&mut value);
             self.ticket.say(value);
         }
     }
@@ -104,5 +106,18 @@ impl Context {
         };
         self.store.put_item(&item).await?;
         Ok(item)
+    }
+}
+
+/// PostgreSQL's JSON cannot hold U+0000, and one handler's progress must not cost the others theirs.
+fn strip_nul(value: &mut Value) {
+    match value {
+        Value::String(text) => text.retain(|c| c != '\0'),
+        Value::Array(items) => items.iter_mut().for_each(strip_nul),
+        Value::Object(entries) => {
+            entries.retain(|key, _| !key.contains('\0'));
+            entries.values_mut().for_each(strip_nul);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => (),
     }
 }

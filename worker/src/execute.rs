@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     Context, Failure,
-    registry::{Registry, Run},
+    registry::Registry,
     running::{Stop, Ticket},
 };
 
@@ -64,10 +64,12 @@ pub(crate) struct Limits {
 
 type Job = JoinHandle<Result<Bytes, Failure>>;
 
+/// Everything of a user's, the reading of the arguments included, runs inside the job: a panic there is an ending too.
 fn start(claim: &Claim, context: Context, registry: &Registry) -> Result<Job, Failure> {
     // the claim took only names that this worker has
     let task = registry.get(&claim.name).ok_or_else(|| Failure::retryable("no_handler", "no such handler here"))?;
-    let run: Run = (task.start)(&claim.input, context)?;
+    let (start, input) = (Arc::clone(&task.start), claim.input.clone());
+    let run = async move { start(&input, context)?.await };
     Ok(if task.about.cpu {
         let runtime = tokio::runtime::Handle::current();
         tokio::task::spawn_blocking(move || runtime.block_on(run))

@@ -4,7 +4,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use caraway_shared::task::{Epoch, TaskId};
@@ -39,7 +42,11 @@ struct Run {
 
 /// Every run of this process. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Running(Arc<Mutex<Map>>);
+pub(crate) struct Running {
+    runs: Arc<Mutex<Map>>,
+    /// The process ends: what still enters is asked to stop at once.
+    ending: Arc<AtomicBool>,
+}
 
 impl Running {
     /// Enters a run; `None` if it is there already.
@@ -55,6 +62,9 @@ impl Running {
             return None;
         }
         map.insert((id, epoch), Arc::clone(&run));
+        if self.ending.load(Ordering::Acquire) {
+            run.end(Stop::Shutdown);
+        }
         Some(Ticket { id, epoch, run, entry: Arc::new(Entry { key: (id, epoch), running: self.clone() }) })
     }
 
@@ -70,6 +80,12 @@ impl Running {
         }
     }
 
+    /// Asks every run to end, and every later one.
+    pub(crate) fn end(&self) {
+        self.ending.store(true, Ordering::Release);
+        self.stop_all(Stop::Shutdown);
+    }
+
     /// Asks every run to end.
     pub(crate) fn stop_all(&self, why: Stop) {
         self.lock().values().for_each(|run| run.end(why));
@@ -82,7 +98,7 @@ impl Running {
     }
 
     fn lock(&self) -> MutexGuard<'_, Map> {
-        lock(&self.0)
+        lock(&self.runs)
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     net::TcpListener,
     sync::{Arc, atomic::AtomicI64},
     thread::available_parallelism,
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -33,7 +34,7 @@ use crate::{
     maintain::{self, Watermarks},
     ops,
     registry::Registry,
-    running::{Running, Stop},
+    running::Running,
     session,
     slot::Slot,
 };
@@ -178,7 +179,7 @@ impl Worker {
 impl Engine {
     /// Announces the handlers and opens the session, however long the database takes.
     async fn enter_service(&self) -> anyhow::Result<()> {
-        const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+        const PAUSE: Duration = Duration::from_secs(1);
         let queues: Vec<QueueName> = self.lanes.iter().map(|lane| lane.queue.clone()).collect();
         loop {
             let entered = async {
@@ -196,12 +197,18 @@ impl Engine {
     }
 }
 
+/// How long it may take, after the grace, to record that the rest was interrupted. What is not recorded by then is
+/// rescued by another worker.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// Waits for everything that runs; past the grace asks it to stop, and waits for that to be recorded.
-async fn drain(engine: &Engine, grace: std::time::Duration) {
+async fn drain(engine: &Engine, grace: Duration) {
     if timeout(grace, engine.tracker.wait()).await.is_err() {
         tracing::warn!(running = engine.running.count(), "the grace is over: the rest is handed to other workers");
-        engine.running.stop_all(Stop::Shutdown);
-        engine.tracker.wait().await;
+        engine.running.end();
+        if timeout(RECORD_TIMEOUT, engine.tracker.wait()).await.is_err() {
+            tracing::warn!(running = engine.running.count(), "not everything could be recorded; it will be rescued");
+        }
     }
 }
 

@@ -28,15 +28,21 @@ pub(crate) async fn deadline<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
-    let limit = if request.method() == Method::GET { READ_DEADLINE } else { WRITE_DEADLINE };
+    let reads = request.method() == Method::GET;
+    let limit = if reads { READ_DEADLINE } else { WRITE_DEADLINE };
     let limit = limit + wait_asked(request.request());
     let asked = request.request().clone();
     match tokio::time::timeout(limit, next.call(request)).await {
         Ok(answer) => Ok(answer?.map_into_left_body()),
-        Err(_) => Ok(ServiceResponse::from_err(too_slow(), asked).map_into_right_body()),
+        Err(_) => Ok(ServiceResponse::from_err(too_slow(reads), asked).map_into_right_body()),
     }
 }
 
-fn too_slow() -> Problem {
-    Problem::new(Code::DatabaseUnavailable, "the database did not answer in time; try again later")
+/// A write that is under way may still be done.
+fn too_slow(reads: bool) -> Problem {
+    if reads {
+        Problem::new(Code::DatabaseUnavailable, "the database did not answer in time; try again later")
+    } else {
+        Problem::outcome_unknown()
+    }
 }

@@ -5,12 +5,13 @@ use bytes::Bytes;
 use caraway_shared::{
     store::{
         TaskType,
-        tasks::{Fate, Guarded},
+        tasks::{Asked, Fate, Guarded},
     },
     task::{Extra, OwnerId, Priority, RetryPolicy, Start, TaskId, TaskName, TaskSpec, limits},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
@@ -73,7 +74,7 @@ pub(crate) async fn process_image(
     let input = input(&Arguments { image_id, options })?;
     let task = spec(&known, owner, input, traceparent(request.headers()));
     let key = key.of(&request, body.optional().unwrap_or_default());
-    let guarded = Guarded { owner, key, tasks: vec![(task, None)], atomic: true };
+    let guarded = Guarded { owner, key, tasks: vec![Asked::Task(Box::new(task), None)], atomic: true };
     let (fates, replayed) = admitted(state.acceptor.accept(guarded).await?)?;
     match fates.into_iter().next() {
         Some(Fate::Accepted(task)) => Ok(with_replay(HttpResponse::Accepted(), replayed, &task)
@@ -94,7 +95,7 @@ async fn check_image(state: &ApiState, owner: OwnerId, id: Uuid) -> Result<(), P
 /// The client cannot help it when no worker was ever started: not its fault, and worth another try.
 async fn task_type(state: &ApiState) -> Result<std::sync::Arc<TaskType>, Problem> {
     let name: TaskName = TASK.parse().map_err(Problem::internal)?;
-    state.known.find_task_type(&name).await?.ok_or_else(|| {
+    state.known.find_task_type(&name, Instant::now()).await?.ok_or_else(|| {
         Problem::new(Code::NoWorkerYet, format!("no worker has announced {TASK} yet; start one and try again"))
     })
 }

@@ -76,3 +76,30 @@ async fn bounds() {
     api.post_json("/v1/tasks/batch", "{}").await.assert_problem(422, "invalid_request");
     api.stop().await;
 }
+
+/// A refused atomic batch leaves everybody else's tasks alone, also those that it would have replaced.
+#[tokio::test]
+async fn a_refused_atomic_batch_replaces_nothing() {
+    let api = Api::start().await;
+    let unique =
+        |key: &str, on_conflict: &str| json!({ "name": "add", "unique": { "key": key, "on_conflict": on_conflict } });
+    let first = api.submit(&unique("a", "reject").to_string()).await;
+    api.submit(&unique("b", "reject").to_string()).await;
+    let body = json!({ "atomic": true, "tasks": [unique("a", "replace"), unique("b", "reject")] });
+    api.post_json("/v1/tasks/batch", body.to_string()).await.assert_problem(409, "duplicate_task");
+    assert_eq!(api.get(&format!("/v1/tasks/{first}")).await.json()["state"], "queued");
+    api.post_json("/v1/tasks", unique("a", "reject").to_string()).await.assert_problem(409, "duplicate_task");
+    api.stop().await;
+}
+
+/// Names that nobody knows are asked for once, not one by one.
+#[tokio::test]
+async fn a_thousand_unknown_names_are_told_at_once() {
+    let api = Api::start().await;
+    let tasks: Vec<Value> = (0..1000).map(|index| json!({ "name": format!("nobody_{index}") })).collect();
+    let asked = std::time::Instant::now();
+    let answer = api.post_json("/v1/tasks/batch", json!({ "tasks": tasks }).to_string()).await;
+    assert_eq!((answer.status.as_u16(), answer.json()["accepted"].clone()), (200, json!(0)));
+    assert!(asked.elapsed().as_secs() < 10, "{:?}", asked.elapsed());
+    api.stop().await;
+}

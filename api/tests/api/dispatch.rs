@@ -43,6 +43,15 @@ async fn a_start_in_the_past_is_now() {
 }
 
 #[tokio::test]
+async fn metadata_takes_any_number() {
+    let api = Api::start().await;
+    for number in ["1e-20000", "1e-400", "-0", "1e308", "123456789012345678901234567890"] {
+        api.submit(&format!(r#"{{"name": "add", "metadata": {{"a": {number}}}}}"#)).await;
+    }
+    api.stop().await;
+}
+
+#[tokio::test]
 async fn a_parent_must_be_there() {
     let api = Api::start().await;
     let body = r#"{"name": "add", "args": [1, 2], "parent_id": "01890000-0000-7000-8000-000000000000"}"#;

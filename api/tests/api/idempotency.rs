@@ -61,6 +61,19 @@ async fn batches_and_images_have_keys_too() {
     api.stop().await;
 }
 
+/// The repeated answer is the first one, place by place, whatever has become known meanwhile.
+#[tokio::test]
+async fn a_partly_refused_batch_is_repeated_as_it_was() {
+    let api = Api::start().await;
+    let batch = json!({ "tasks": [{ "name": "later" }, { "name": "add" }] }).to_string();
+    let first = post(&api, "/v1/tasks/batch", "key", &batch).await.json();
+    assert_eq!([&first["tasks"][0]["status"], &first["tasks"][1]["status"]], [422, 202]);
+    api.announce(&[("later", &[])]).await;
+    assert_eq!(post(&api, "/v1/tasks/batch", "key", &batch).await.json(), first);
+    assert_eq!(api.sql("SELECT FROM task", &[]).await.len(), 1);
+    api.stop().await;
+}
+
 #[tokio::test]
 async fn a_refused_request_frees_its_key() {
     let api = Api::start().await;

@@ -71,6 +71,7 @@ struct Offer {
 pub struct Publisher {
     offers: mpsc::Sender<Offer>,
     link: Link,
+    bundles: Bundles,
 }
 
 impl Publisher {
@@ -79,8 +80,8 @@ impl Publisher {
         let (offers, waiting) = mpsc::channel(OFFERS_MAX);
         let bundles = Bundles::default();
         tokio::spawn(bundles.clone().keep_fresh(store.clone(), shutdown.clone()));
-        tokio::spawn(run(link.clone(), store, waiting, bundles, shutdown));
-        Self { offers, link }
+        tokio::spawn(run(link.clone(), store, waiting, bundles.clone(), shutdown));
+        Self { offers, link, bundles }
     }
 
     /// Offers what was just committed. Never waits: when too much waits already, a relay takes it in a second.
@@ -91,6 +92,11 @@ impl Publisher {
     /// Publishes what a relay took; waits for a place. False when shutting down.
     pub(super) async fn relay(&self, owed: Vec<Owed>) -> bool {
         self.offers.send(Offer { owed, until: Instant::now() + RELAYED }).await.is_ok()
+    }
+
+    /// How many pointers a message of this queue may hold; the most there can be where nothing is known yet.
+    pub fn bundle_max(&self, queue: &QueueName) -> usize {
+        self.bundles.known(queue).unwrap_or(Bundle::MAX)
     }
 
     /// Whether a publish has a chance now.
@@ -104,9 +110,14 @@ impl Publisher {
 struct Bundles(Arc<RwLock<HashMap<QueueName, usize>>>);
 
 impl Bundles {
-    fn max(&self, queue: &QueueName) -> usize {
+    fn known(&self, queue: &QueueName) -> Option<usize> {
         let settings = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        settings.get(queue).copied().unwrap_or(1).clamp(1, Bundle::MAX)
+        settings.get(queue).map(|max| (*max).clamp(1, Bundle::MAX))
+    }
+
+    /// One by one while nothing is known: always right, only slower.
+    fn max(&self, queue: &QueueName) -> usize {
+        self.known(queue).unwrap_or(1)
     }
 
     async fn keep_fresh(self, store: Store, shutdown: CancellationToken) {
@@ -136,10 +147,14 @@ async fn run(
         let ended = match opened {
             None | Some(Err(BrokerError::Stopped)) => return,
             Some(Err(error)) => error,
-            Some(Ok(mut session)) => match session.serve(&mut offers, &mut taken, &shutdown).await {
-                Ok(()) => return,
-                Err(error) => error,
-            },
+            Some(Ok(mut session)) => {
+                let served = session.serve(&mut offers, &mut taken, &shutdown).await;
+                session.write_marks(); // what was confirmed before the end
+                match served {
+                    Ok(()) => return,
+                    Err(error) => error,
+                }
+            }
         };
         tracing::warn!(error = %ended, "publishing is interrupted; what is owed stays owed");
         tokio::time::sleep(PAUSE).await;
@@ -163,6 +178,8 @@ struct Session<'a> {
     declared: HashSet<(QueueName, Class)>,
     unconfirmed: FuturesUnordered<BoxFuture<'static, Confirmed>>,
     messages: u64,
+    /// Returned by the broker, their own confirm still to come.
+    returned: HashSet<u64>,
     /// Confirmed, not yet marked.
     marks: HashMap<u64, Vec<Mark>>,
     /// Marks being written; the next ones wait for it.
@@ -183,6 +200,7 @@ impl<'a> Session<'a> {
             declared: HashSet::new(),
             unconfirmed,
             messages: 0,
+            returned: HashSet::new(),
             marks: HashMap::new(),
             marking: None,
         })
@@ -250,6 +268,11 @@ impl<'a> Session<'a> {
     }
 
     async fn publish(&mut self, key: &(QueueName, Class), bundle: &[Mark]) -> Result<(), BrokerError> {
+        while self.unconfirmed.len() >= WINDOW
+            && let Some(confirmed) = self.unconfirmed.next().await
+        {
+            self.confirmed(confirmed).await?;
+        }
         if !self.declared.contains(key) {
             declare(&self.channel, &key.0, key.1, self.link.queue_type()).await?;
             self.declared.insert(key.clone());
@@ -278,11 +301,12 @@ impl<'a> Session<'a> {
         match answer? {
             Confirmation::Ack(returned) => {
                 metrics::counter!(names::PUBLISHED).increment(1);
-                if self.marks.len() < UNMARKED_MAX {
+                let was_returned = self.returned.remove(&message);
+                if !was_returned && self.marks.len() < UNMARKED_MAX {
                     self.marks.insert(message, marks);
                 }
                 if let Some(returned) = returned {
-                    self.returned(message_number(&returned.delivery.properties), &key).await?;
+                    self.take_back(message_number(&returned.delivery.properties), &key).await?;
                 }
             }
             // refused (a full queue), or a channel without confirms: the rows stay owed
@@ -295,11 +319,13 @@ impl<'a> Session<'a> {
 
     /// lapin attaches a returned message to whichever confirm completes next, so it is matched by its own id. Marks
     /// are written late enough for the return of an earlier message to find its mark.
-    async fn returned(&mut self, message: Option<u64>, key: &(QueueName, Class)) -> Result<(), BrokerError> {
+    async fn take_back(&mut self, message: Option<u64>, key: &(QueueName, Class)) -> Result<(), BrokerError> {
         metrics::counter!(names::UNROUTABLE).increment(1);
         tracing::warn!(queue = %key.0, "a message was returned: its queue is missing and is declared anew");
         match message {
-            Some(message) => drop(self.marks.remove(&message)),
+            // its own confirm may have come before this one, or may be still to come
+            Some(message) if self.marks.remove(&message).is_none() => drop(self.returned.insert(message)),
+            Some(_) => (),
             None => self.marks.clear(),
         }
         for (queue, class) in std::mem::take(&mut self.declared) {

@@ -15,7 +15,7 @@ impl Store {
     /// How many rows of a queue and class are marked as published longer ago than the audit's age, at most `limit`.
     pub async fn count_unclaimed(&self, queue: &QueueName, class: Class, limit: i64) -> Result<i64, StoreError> {
         let (low, high) = priorities(class);
-        let db = self.connection().await?;
+        let db = self.writer().await?;
         let count = db
             .prepare_cached(&format!(
                 "SELECT count(*) FROM (SELECT FROM task WHERE queue = $1
@@ -36,7 +36,7 @@ impl Store {
         limit: i64,
     ) -> Result<u64, StoreError> {
         let (low, high) = priorities(class);
-        let db = self.connection().await?;
+        let db = self.writer().await?;
         let owe = db
             .prepare_cached(&format!(
                 "UPDATE task t SET publish_after = now(), published_at = NULL

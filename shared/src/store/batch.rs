@@ -144,14 +144,14 @@ enum Tried<A> {
 impl<S: Batched> Commit<S> {
     /// Writes a batch. Where the database refuses data, halves it until the guilty request stands alone.
     async fn all(&self, batch: Vec<Request<S>>) {
-        let mut stack = vec![batch];
-        while let Some(mut batch) = stack.pop() {
-            match self.persist(&batch).await {
+        let mut stack = vec![(batch, false)];
+        while let Some((mut batch, again)) = stack.pop() {
+            match self.persist(&batch, again).await {
                 Ok(answers) => tell(batch, answers),
                 Err(WriteError::Refused(_)) if batch.len() > 1 => {
                     let rest = batch.split_off(batch.len() / 2);
-                    stack.push(rest);
-                    stack.push(batch);
+                    stack.push((rest, true));
+                    stack.push((batch, true));
                 }
                 Err(error) => {
                     tracing::warn!(write = S::NAME, requests = batch.len(), %error, "a batch was not written");
@@ -163,9 +163,9 @@ impl<S: Batched> Commit<S> {
         }
     }
 
-    /// Tries a batch as often as its kind allows.
-    async fn persist(&self, batch: &[Request<S>]) -> Result<Vec<Vec<S::Answer>>, WriteError> {
-        let mut again = false;
+    /// Tries a batch as often as its kind allows. After any failure a part of it may have happened: a write can be more
+    /// than one statement.
+    async fn persist(&self, batch: &[Request<S>], mut again: bool) -> Result<Vec<Vec<S::Answer>>, WriteError> {
         let mut rollbacks = 0;
         loop {
             let (verdict, text) = match self.once(batch, again).await {
@@ -174,11 +174,14 @@ impl<S: Batched> Commit<S> {
             };
             match verdict {
                 Verdict::Refused => return Err(WriteError::Refused(text)),
-                Verdict::RolledBack if rollbacks < ROLLBACKS_MAX => rollbacks += 1,
+                Verdict::RolledBack if rollbacks < ROLLBACKS_MAX => {
+                    again = true;
+                    rollbacks += 1;
+                }
                 Verdict::Unknown if !S::PERSISTENT => return Err(WriteError::Unknown(text)),
                 Verdict::NotNow | Verdict::RolledBack if !S::PERSISTENT => return Err(WriteError::Unavailable(text)),
                 Verdict::Unknown | Verdict::NotNow | Verdict::RolledBack => {
-                    again |= verdict == Verdict::Unknown;
+                    again = true;
                     metrics::counter!("caraway_batch_repeats_total", "write" => S::NAME).increment(1);
                     tracing::warn!(write = S::NAME, requests = batch.len(), error = text, "a batch is repeated");
                     tokio::time::sleep(PAUSE).await;

@@ -49,7 +49,7 @@ impl Store {
         Ok(Self {
             reads: pool(config, "", config.connections)?,
             writers: pool(config, PINNED_PLAN, 6)?,
-            lazy: pool(config, LAZY, 2)?,
+            lazy: pool(config, &[PINNED_PLAN, LAZY].join(" "), 2)?,
             beats: pool(config, LAZY, 1)?,
         })
     }

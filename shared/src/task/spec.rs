@@ -97,7 +97,7 @@ pub struct Extra {
     /// Words to find it by.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// Whatever the client wants to keep beside it, as it wrote it.
+    /// Whatever the client wants to keep beside it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Box<RawValue>>,
     /// The task that it belongs to.

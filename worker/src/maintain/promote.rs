@@ -12,6 +12,8 @@ const SLEEP_MAX: Duration = Duration::from_millis(500);
 /// The database's clock decides what is due; asking a moment early would find nothing and ask again at once.
 const SLEEP_MIN: Duration = Duration::from_millis(5);
 const ROWS_MAX: i64 = 500;
+/// Rows of one statement that ends what was not started in time.
+const EXPIRED_MAX: i64 = 5000;
 
 pub(super) async fn run(engine: Arc<Engine>, done: CancellationToken) {
     loop {
@@ -33,16 +35,25 @@ async fn round(engine: &Engine) -> Result<Option<Duration>, StoreError> {
     if next.is_none_or(|next| next > Duration::ZERO) {
         return Ok(next);
     }
+    // first what is late: it lies before what is due, and would be read past again and again
+    while engine.expire().await? == EXPIRED_MAX.unsigned_abs() {}
     let due = engine.store.promote_due(ROWS_MAX).await?;
     metrics::counter!(names::PROMOTED).increment(u64::try_from(due.len()).unwrap_or(0));
     if !due.is_empty() {
         engine.publisher.offer(due);
     }
-    metrics::counter!(names::EXPIRED).increment(engine.store.expire_due(ROWS_MAX).await?);
     let overdue = engine.store.give_up_overdue(ROWS_MAX).await?;
     if overdue > 0 {
         metrics::counter!(names::OVERDUE).increment(overdue);
         tracing::warn!(tasks = overdue, "attempts ran past their limit and are given up");
     }
     engine.store.next_due().await
+}
+
+impl Engine {
+    async fn expire(&self) -> Result<u64, StoreError> {
+        let expired = self.store.expire_due(EXPIRED_MAX).await?;
+        metrics::counter!(names::EXPIRED).increment(expired);
+        Ok(expired)
+    }
 }

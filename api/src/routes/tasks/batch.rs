@@ -2,11 +2,12 @@
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use caraway_shared::{
-    store::tasks::{Fate, Guarded, TaskView},
-    task::{OwnerId, TaskId, TaskSpec, Unique, limits},
+    store::tasks::{Asked, Fate, Guarded, Refusal, TaskView},
+    task::{TaskId, limits},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -51,26 +52,33 @@ pub(crate) async fn batch(
     let body = body.required()?;
     let (parts, atomic) = read(body)?;
     let traceparent = traceparent(request.headers());
-    let batch_id = Uuid::now_v7();
-    let mut checked = Vec::with_capacity(parts.len());
+    let (batch_id, asked) = (Uuid::now_v7(), Instant::now());
+    let mut tasks = Vec::with_capacity(parts.len());
     for (index, part) in parts.into_iter().enumerate() {
-        let task = check_one(&state, owner, format!("/tasks/{index}"), part, traceparent.clone(), batch_id).await;
-        match task {
-            Err(problem) if atomic => return Err(problem.with("index", index)),
-            task => checked.push(task),
+        let submission = Submission::read_at(format!("/tasks/{index}"), part);
+        let checked = match submission {
+            Ok(submission) => check(&state, owner, submission, traceparent.clone(), asked).await,
+            Err(problem) => Err(problem),
+        };
+        match checked {
+            Ok((mut task, unique)) => {
+                task.extra.batch_id = Some(batch_id);
+                tasks.push(Asked::Task(Box::new(task), unique));
+            }
+            Err(problem) if atomic || problem.status().is_server_error() => return Err(problem.with("index", index)),
+            Err(problem) => tasks.push(Asked::Refused(refusal(&problem)?)),
         }
     }
-    let (tasks, refused) = part(checked);
-    let fates = if tasks.is_empty() {
-        Vec::new()
+    let guarded = Guarded { owner, key: key.of(&request, body), tasks, atomic };
+    let fates = if guarded.specs().next().is_none() {
+        guarded.all_in(&mut std::iter::empty())
     } else {
-        let guarded = Guarded { owner, key: key.of(&request, body), tasks, atomic };
         admitted(state.acceptor.accept(guarded).await?)?.0
     };
     if let Some(Fate::Rejected(id)) = fates.iter().find(|fate| atomic && matches!(fate, Fate::Rejected(_))) {
         return Err(duplicate(*id));
     }
-    Ok(HttpResponse::Ok().json(answer(batch_id, refused, fates)))
+    Ok(HttpResponse::Ok().json(answer(batch_id, fates)?))
 }
 
 fn read(body: &[u8]) -> Result<(Vec<&RawValue>, bool), Problem> {
@@ -84,65 +92,35 @@ fn read(body: &[u8]) -> Result<(Vec<&RawValue>, bool), Problem> {
     fields.finish(tasks.map(|tasks| (tasks, atomic)))
 }
 
-/// A task, and what makes it unique.
-type Checked = (TaskSpec, Option<Unique>);
-
-async fn check_one(
-    state: &ApiState,
-    owner: OwnerId,
-    pointer: String,
-    part: &RawValue,
-    traceparent: Option<String>,
-    batch_id: Uuid,
-) -> Result<Checked, Problem> {
-    let submission = Submission::read_at(pointer, part)?;
-    let (mut task, unique) = check(state, owner, submission, traceparent).await?;
-    task.extra.batch_id = Some(batch_id);
-    Ok((task, unique))
-}
-
-/// The tasks that are good, and for each place of the request the problem of the one that is not.
-fn part(checked: Vec<Result<Checked, Problem>>) -> (Vec<Checked>, Vec<Option<Problem>>) {
-    let mut tasks = Vec::with_capacity(checked.len());
-    let refused = checked
-        .into_iter()
-        .map(|checked| match checked {
-            Ok(task) => {
-                tasks.push(task);
-                None
-            }
-            Err(problem) => Some(problem),
-        })
-        .collect();
-    (tasks, refused)
-}
-
-fn answer(batch_id: Uuid, refused: Vec<Option<Problem>>, fates: Vec<Fate>) -> Answer {
+fn answer(batch_id: Uuid, fates: Vec<Fate>) -> Result<Answer, Problem> {
     // a replayed answer has the batch of its first time
     let first = fates.iter().find_map(|fate| if let Fate::Accepted(task) = fate { task.batch_id } else { None });
     let accepted = fates.iter().filter(|fate| matches!(fate, Fate::Accepted(_))).count();
-    let mut fates = fates.into_iter();
-    let entry = |refused: Option<Problem>| match refused {
-        Some(problem) => Entry::refused(&problem),
-        None => fates.next().map_or_else(|| Entry::refused(&Problem::internal("a task without a fate")), Entry::of),
-    };
-    Answer { batch_id: first.unwrap_or(batch_id), accepted, tasks: refused.into_iter().map(entry).collect() }
+    let tasks = fates.into_iter().map(Entry::of).collect::<Result<_, _>>()?;
+    Ok(Answer { batch_id: first.unwrap_or(batch_id), accepted, tasks })
+}
+
+fn refusal(problem: &Problem) -> Result<Refusal, Problem> {
+    let document = serde_json::from_slice(&problem.document(None)).map_err(Problem::internal)?;
+    Ok(Refusal { status: problem.status().as_u16(), problem: document })
 }
 
 impl Entry {
-    fn of(fate: Fate) -> Self {
-        match fate {
+    fn of(fate: Fate) -> Result<Self, Problem> {
+        let refused = |refusal: Refusal| Self {
+            status: refusal.status,
+            task: None,
+            existing_task_id: None,
+            problem: Some(refusal.problem),
+        };
+        Ok(match fate {
             Fate::Accepted(task) => Self { status: 202, task: Some(task), existing_task_id: None, problem: None },
             Fate::Existing(id) => Self { status: 200, task: None, existing_task_id: Some(id), problem: None },
-            Fate::Rejected(id) => Self::refused(&duplicate(id)),
+            Fate::Refused(refusal) => refused(refusal),
+            Fate::Rejected(id) => refused(refusal(&duplicate(id))?),
             Fate::Abandoned => {
-                Self::refused(&Problem::new(Code::DuplicateTask, "another task of the batch was kept out"))
+                refused(refusal(&Problem::new(Code::DuplicateTask, "another task of the batch was kept out"))?)
             }
-        }
-    }
-
-    fn refused(problem: &Problem) -> Self {
-        let document = String::from_utf8(problem.document(None)).ok().and_then(|text| RawValue::from_string(text).ok());
-        Self { status: problem.status().as_u16(), task: None, existing_task_id: None, problem: document }
+        })
     }
 }

@@ -162,8 +162,10 @@ fn tags(value: &RawValue) -> Option<Vec<String>> {
     (sizes && tags.len() <= limits::TAGS_MAX && sorted.len() == tags.len()).then_some(tags)
 }
 
+/// Written anew from what was understood: the database's JSON refuses numbers that JSON itself allows.
 fn metadata(value: &RawValue) -> Option<Box<RawValue>> {
-    starts_with(value, '{').filter(|value| value.get().len() <= limits::METADATA_BYTES_MAX).map(ToOwned::to_owned)
+    let value = starts_with(value, '{').filter(|value| value.get().len() <= limits::METADATA_BYTES_MAX)?;
+    serde_json::value::to_raw_value(&typed::<serde_json::Value>(value)?).ok()
 }
 
 fn starts_with(value: &RawValue, first: char) -> Option<&RawValue> {

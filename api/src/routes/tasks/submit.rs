@@ -2,10 +2,11 @@
 
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::header, web::Data};
 use caraway_shared::{
-    store::tasks::{Admitted, Fate, Guarded, TaskView},
+    store::tasks::{Admitted, Asked, Fate, Guarded, TaskView},
     task::{OwnerId, TaskId, TaskSpec, Unique},
 };
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::{arguments, submission::Submission};
 use crate::{
@@ -25,14 +26,17 @@ pub(crate) async fn submit(
 ) -> Result<HttpResponse, Problem> {
     let body = body.required()?;
     let submission = Submission::read(body)?;
-    let task = check(&state, owner, submission, traceparent(request.headers())).await?;
-    let guarded = Guarded { owner, key: key.of(&request, body), tasks: vec![task], atomic: true };
+    let (task, unique) = check(&state, owner, submission, traceparent(request.headers()), Instant::now()).await?;
+    let guarded =
+        Guarded { owner, key: key.of(&request, body), tasks: vec![Asked::Task(Box::new(task), unique)], atomic: true };
     let (fates, replayed) = admitted(state.acceptor.accept(guarded).await?)?;
     match fates.into_iter().next() {
         Some(Fate::Accepted(task)) => answer(&state, owner, *task, replayed, wait).await,
         Some(Fate::Existing(id)) => existing(&state, owner, id).await,
         Some(Fate::Rejected(id)) => Err(duplicate(id)),
-        Some(Fate::Abandoned) | None => Err(Problem::internal("the accept writer answered for no task")),
+        Some(Fate::Abandoned | Fate::Refused(_)) | None => {
+            Err(Problem::internal("the accept writer answered for no task"))
+        }
     }
 }
 
@@ -45,7 +49,11 @@ async fn answer(
     wait: PreferWait,
 ) -> Result<HttpResponse, Problem> {
     let Some(wait) = wait.0 else { return Ok(with_replay(HttpResponse::Accepted(), replayed, &task).json(&task)) };
-    let ended = state.waiting.until_ended(owner, task.id, wait).await?;
+    let ended = state.waiting.until_ended(owner, task.id, wait).await.unwrap_or_else(|problem| {
+        // it is accepted, whatever becomes of the waiting
+        tracing::warn!(task.id = %task.id, %problem, "a client cannot wait for its task now");
+        None
+    });
     let (mut response, task) = match ended {
         Some(ended) => (with_replay(HttpResponse::Ok(), replayed, &ended), ended),
         None => (with_replay(HttpResponse::Accepted(), replayed, &task), task),
@@ -54,16 +62,17 @@ async fn answer(
     Ok(response.json(task))
 }
 
-/// Whether what the submission names exists, and its arguments fit; then the task to store.
+/// Whether what the submission names exists, as of `asked` or later, and its arguments fit; then the task to store.
 pub(super) async fn check(
     state: &ApiState,
     owner: OwnerId,
     submission: Submission<'_>,
     traceparent: Option<String>,
+    asked: Instant,
 ) -> Result<(TaskSpec, Option<Unique>), Problem> {
-    let known = state.known.task_type(&submission.name).await?;
+    let known = state.known.task_type(&submission.name, asked).await?;
     if let Some(queue) = &submission.queue {
-        state.known.queue(queue).await?;
+        state.known.queue(queue, asked).await?;
     }
     arguments::check(&submission, &known.parameters)?;
     if let Some(parent) = submission.parent()

@@ -4,7 +4,11 @@
 //! Invariant: a pointer that claims nothing is answered with the reason, because what becomes of the delivery depends
 //! on it (the decision table in ARCHITECTURE.md).
 
-use std::{collections::HashMap, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use deadpool_postgres::Object;
@@ -27,7 +31,8 @@ pub(super) const DEADLINE_GRACE: Duration = Duration::from_secs(10);
 const CLAIM: &str = "
     UPDATE task t SET state = 'running', epoch = t.epoch + 1, attempt = t.attempt + 1, session_id = $4, worker = $5,
         started_at = clock_timestamp(), publish_after = NULL, published_at = NULL, waiting_reason = NULL,
-        due_at = clock_timestamp() + (least(t.timeout_ms, $9) + $7) * interval '1 millisecond'
+        due_at = CASE WHEN t.timeout_ms IS NOT NULL
+            THEN clock_timestamp() + (least(t.timeout_ms, $9) + $7) * interval '1 millisecond' END
     FROM unnest($1::uuid[], $2::int4[], $3::bool[]) AS p(id, epoch, suspect)
     WHERE t.id = p.id AND t.state = 'queued' AND t.epoch = p.epoch AND t.name = ANY($6)
         AND (t.losses < $8 OR p.suspect) AND (t.expires_at IS NULL OR t.expires_at > now())
@@ -72,6 +77,8 @@ pub struct Claim {
     pub soft_timeout: Option<Duration>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+    /// Attempts whose worker died.
+    losses: i16,
 }
 
 /// A pointer to claim.
@@ -81,6 +88,13 @@ pub struct ClaimRow {
     pub pointer: Pointer,
     /// Whether a suspect may be claimed: the process runs no other.
     pub suspect: bool,
+}
+
+impl ClaimRow {
+    /// Whether it was this row that made the claim: a batch may hold several pointers to one task.
+    fn made(&self, claim: &Claim) -> bool {
+        self.pointer.epoch.0.wrapping_add(1) == claim.epoch.0 && (self.suspect || claim.losses < SUSPECT_LOSSES)
+    }
 }
 
 /// What became of a pointer.
@@ -147,10 +161,17 @@ impl Batched for Claims {
         let mut won: HashMap<Uuid, Claim> = read_all(&claimed)?;
         let missed: Vec<Uuid> = ids.iter().copied().filter(|id| !won.contains_key(id)).collect();
         let seen = if missed.is_empty() { HashMap::new() } else { self.look(db, missed).await? };
+        let taken: HashSet<Uuid> = won.keys().copied().collect();
         rows.iter()
-            .map(|row| match won.remove(&row.pointer.id.0) {
-                Some(claim) => Ok(Claimed::Run(Box::new(claim))),
-                None => self.why_not(row, seen.get(&row.pointer.id.0), session, again),
+            .map(|row| {
+                let id = row.pointer.id.0;
+                match won.remove(&id) {
+                    Some(claim) if row.made(&claim) => return Ok(Claimed::Run(Box::new(claim))),
+                    Some(claim) => drop(won.insert(id, claim)), // another row of this batch made it
+                    None if taken.contains(&id) => return Ok(Claimed::Stale), // and has it already
+                    None => return self.why_not(row, seen.get(&id), session, again),
+                }
+                Ok(Claimed::Stale)
             })
             .collect()
     }
@@ -218,5 +239,6 @@ fn read(row: &Row) -> Result<Claim, PgError> {
         queued_at: row.try_get("queued_at")?,
         started_at,
         traceparent: row.try_get("traceparent")?,
+        losses: row.try_get("losses")?,
     })
 }

@@ -14,7 +14,7 @@ mod show;
 pub use accept::{Accept, Accepted};
 pub use cancel::Cancelled;
 pub use claim::{Claim, ClaimRow, Claimed, Claims};
-pub use guarded::{AcceptGuarded, Admitted, Fate, Guarded, Key};
+pub use guarded::{AcceptGuarded, Admitted, Asked, Fate, Guarded, Key, Refusal};
 pub use owed::{HandBack, HandBacks, Mark, Owed};
 pub use record::{Record, RecordRow, Recorded};
 pub use rescue::Rescued;

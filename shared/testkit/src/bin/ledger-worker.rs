@@ -24,6 +24,7 @@ async fn main() -> anyhow::Result<()> {
         Task::new("spin", spin)?.burns_cpu(),
         Task::new("fail", fail)?,
         Task::new("panic", panic)?,
+        Task::new("panic_early", panic_early)?,
         Task::new("abort", abort)?,
         Task::new("snooze", snooze)?,
     ];
@@ -99,6 +100,11 @@ async fn fail(args: Times, context: Context) -> Result<Value, Failure> {
 async fn panic(_: Nothing, context: Context) -> Result<Value, Failure> {
     LEDGER.begin(&context)?;
     panic!("asked to panic")
+}
+
+/// Panics before it is a future at all.
+fn panic_early(_: Nothing, _: Context) -> std::future::Ready<Result<Value, Failure>> {
+    panic!("asked to panic early")
 }
 
 /// Takes its worker with it.

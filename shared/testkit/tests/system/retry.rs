@@ -16,6 +16,7 @@ async fn a_failing_task_is_tried_until_it_succeeds_or_its_attempts_are_spent() {
     let succeeds = submit("fail", json!({ "times": 2 })).await;
     let fails = submit("fail", json!({ "times": 9 })).await;
     let panics = submit("panic", json!({})).await;
+    let panics_early = submit("panic_early", json!({})).await;
     let snoozes = submit("snooze", json!({ "times": 5 })).await;
     let misfits = submit("sleep", json!({ "seconds": "long" })).await;
 
@@ -32,6 +33,8 @@ async fn a_failing_task_is_tried_until_it_succeeds_or_its_attempts_are_spent() {
     let ended = stage.client.wait(panics, SOON).await;
     assert_eq!((&ended["state"], &ended["error"]["code"]), (&json!("failed"), &json!("panic")), "{ended}");
     assert_eq!(stage.executions(panics), 3);
+    let ended = stage.client.wait(panics_early, SOON).await;
+    assert_eq!((&ended["state"], &ended["error"]["code"]), (&json!("failed"), &json!("panic")), "{ended}");
 
     let ended = stage.client.wait(snoozes, SOON).await;
     assert_eq!(
