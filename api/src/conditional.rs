@@ -1,7 +1,5 @@
 //! Entity tags: an answer that the client has already is not sent again (RFC 9110, section 13).
 
-use std::fmt::Write as _;
-
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
     http::header::{self, ContentType, EntityTag, Header as _, IfNoneMatch},
@@ -13,15 +11,7 @@ const REVALIDATE: &str = "private, no-cache";
 
 /// A strong tag of this content.
 pub(crate) fn tag_of(content: &[u8]) -> EntityTag {
-    EntityTag::new_strong(hex(&Sha256::digest(content)))
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // writing to a string cannot fail
-        text
-    })
+    EntityTag::new_strong(hex::encode(Sha256::digest(content)))
 }
 
 /// Begins the answer that carries this tag: 304 where the client has it, else 200 with `fresh` set.

@@ -317,8 +317,8 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// lapin attaches a returned message to whichever confirm completes next, so it is matched by its own id. Marks
-    /// are written late enough for the return of an earlier message to find its mark.
+    /// lapin attaches a returned message to whichever confirm completes next, so it is matched by its own id:
+    /// its mark may be there already, or its own confirm be still to come.
     async fn take_back(&mut self, message: Option<u64>, key: &(QueueName, Class)) -> Result<(), BrokerError> {
         metrics::counter!(names::UNROUTABLE).increment(1);
         tracing::warn!(queue = %key.0, "a message was returned: its queue is missing and is declared anew");

@@ -9,7 +9,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 pub mod names {
     /// Tasks accepted.
     pub const ACCEPTED: &str = "caraway_tasks_accepted_total";
-    /// Attempts that ended, by `outcome`.
+    /// Attempts that ended, by the `state` that they left the task in.
     pub const ENDED: &str = "caraway_attempts_ended_total";
     /// Messages confirmed by the broker.
     pub const PUBLISHED: &str = "caraway_messages_published_total";

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::is_processable;
 use crate::{
-    conditional::{Conditional, hex},
+    conditional::Conditional,
     extract::{ItemPath, Owner, item_not_found},
     problem::Problem,
     state::ApiState,
@@ -36,7 +36,8 @@ pub(crate) async fn content(
     ItemPath(id): ItemPath,
 ) -> Result<HttpResponse, Problem> {
     let item = state.store.item(owner, id).await?.ok_or_else(item_not_found)?;
-    let Conditional { mut response, fresh } = Conditional::new(&request, EntityTag::new_strong(hex(&item.sha256)));
+    let Conditional { mut response, fresh } =
+        Conditional::new(&request, EntityTag::new_strong(hex::encode(&item.sha256)));
     if !fresh {
         return Ok(response.finish());
     }

@@ -12,8 +12,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::conditional::hex;
-
 /// An item as the API shows it.
 #[derive(Serialize)]
 struct ItemView {
@@ -33,7 +31,7 @@ impl From<Item> for ItemView {
             id: item.id,
             content_type: item.content_type,
             bytes: item.bytes,
-            sha256: hex(&item.sha256),
+            sha256: hex::encode(&item.sha256),
             task_id: item.task_id,
             created_at: item.created_at,
         }

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, http::header::EntityTag, web::Data};
 
 use super::ItemView;
 use crate::{
-    conditional::{Conditional, hex},
+    conditional::Conditional,
     extract::{ItemPath, Owner, item_not_found},
     problem::Problem,
     state::ApiState,
@@ -18,6 +18,7 @@ pub(crate) async fn show(
     ItemPath(id): ItemPath,
 ) -> Result<HttpResponse, Problem> {
     let item = state.store.item(owner, id).await?.ok_or_else(item_not_found)?;
-    let Conditional { mut response, fresh } = Conditional::new(&request, EntityTag::new_strong(hex(&item.sha256)));
+    let Conditional { mut response, fresh } =
+        Conditional::new(&request, EntityTag::new_strong(hex::encode(&item.sha256)));
     Ok(if fresh { response.json(ItemView::from(item)) } else { response.finish() })
 }

@@ -21,7 +21,6 @@ use uuid::Uuid;
 
 use super::{ItemView, media_type};
 use crate::{
-    conditional::hex,
     extract::{BodyLimit, Owner, read_body},
     problem::{Code, Problem},
     state::ApiState,
@@ -47,7 +46,7 @@ pub(crate) async fn upload(
         id: item.id,
         content_type: item.content_type,
         bytes: i64::try_from(item.content.len()).unwrap_or(i64::MAX),
-        sha256: hex(&item.sha256),
+        sha256: hex::encode(item.sha256),
         task_id: None,
         created_at,
     };

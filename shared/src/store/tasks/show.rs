@@ -1,6 +1,5 @@
 //! Reading a task: its document, its attempts, its result.
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -191,15 +190,6 @@ impl Store {
         let mut views = earlier.iter().map(read_attempt).collect::<Result<Vec<_>, _>>()?;
         views.extend(last_attempt(&task, epoch).filter(|last| views.iter().all(|view| view.epoch != last.epoch)));
         Ok(Some(views))
-    }
-
-    /// A stored result, with the state it belongs to.
-    pub async fn task_result(&self, owner: OwnerId, id: TaskId) -> Result<Option<(State, Option<Bytes>)>, StoreError> {
-        let db = self.connection().await?;
-        let query = db.prepare_cached("SELECT state::text, result FROM task WHERE id = $1 AND owner_id = $2").await?;
-        let Some(row) = db.query_opt(&query, &[&id.0, &owner.0]).await? else { return Ok(None) };
-        let result: Option<Vec<u8>> = row.try_get(1)?;
-        Ok(Some((state(&row, 0)?, result.map(Bytes::from))))
     }
 }
 

@@ -1,10 +1,9 @@
 //! Must-show 5: a task that takes its worker with it each time is ended as poison, and its neighbours are not blamed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use caraway_testkit::{Loading, Place, Program, Stack};
+use caraway_testkit::{Loading, Place, Program, Stack, eventually};
 use serde_json::json;
-use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::stage::SOON;
@@ -30,7 +29,7 @@ async fn a_task_that_kills_its_workers_is_poison_and_its_neighbours_are_innocent
     assert_eq!((&ended["state"], &ended["error"]["code"]), (&json!("failed"), &json!("poison")), "{ended}");
     assert_eq!(crashes, 3, "it was lost twice, then ran alone, and that was enough");
     let load = loading.done().await;
-    caraway_testkit::eventually(SOON * 2, "every innocent task has succeeded", async || {
+    eventually(SOON * 2, "every innocent task has succeeded", async || {
         let states = database.states().await;
         let done = (states.get("succeeded"), states.get("failed")) == (Some(&500), Some(&1));
         if done { Ok(()) } else { Err(format!("{states:?}")) }
@@ -47,20 +46,15 @@ async fn a_task_that_kills_its_workers_is_poison_and_its_neighbours_are_innocent
 
 /// What systemd or Kubernetes would do: starts again what has ended, until the task has. How many crashes there were.
 async fn supervise(workers: &mut [Program], client: &caraway_testkit::Api, task: Uuid) -> usize {
-    let began = Instant::now();
     let mut crashes = 0;
-    loop {
-        for worker in &mut *workers {
-            if worker.exited().is_some() {
-                crashes += 1;
-                worker.respawn();
-            }
+    eventually(Duration::from_secs(90), "the poison has ended", async || {
+        for worker in workers.iter_mut().filter_map(|worker| worker.exited().map(|_| worker)) {
+            crashes += 1;
+            worker.respawn();
         }
         let document = client.show(task).await;
-        if document["finished_at"].is_string() {
-            return crashes;
-        }
-        assert!(began.elapsed() < Duration::from_secs(90), "after {crashes} crashes: {document}");
-        sleep(Duration::from_millis(100)).await;
-    }
+        if document["finished_at"].is_string() { Ok(()) } else { Err(format!("{crashes} crashes, {document}")) }
+    })
+    .await;
+    crashes
 }
