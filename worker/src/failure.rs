@@ -41,11 +41,13 @@ impl Failure {
         self
     }
 
-    /// Adds anything that helps, as JSON; dropped if it does not serialize.
+    /// Adds anything that helps, as JSON; dropped if it does not serialize or is larger than
+    /// [`TaskError::DETAILS_BYTES_MAX`].
     #[must_use]
     pub fn details(mut self, details: &impl Serialize) -> Self {
         if let Kind::Error { error, .. } = &mut self.0 {
-            error.details = to_raw_value(details).ok();
+            error.details =
+                to_raw_value(details).ok().filter(|details| details.get().len() <= TaskError::DETAILS_BYTES_MAX);
         }
         self
     }

@@ -7,6 +7,7 @@ mod idempotency;
 mod json;
 mod owner;
 mod path;
+mod query;
 mod traceparent;
 mod wait;
 
@@ -16,5 +17,6 @@ pub(crate) use idempotency::IdempotencyKey;
 pub(crate) use json::JsonBody;
 pub(crate) use owner::Owner;
 pub(crate) use path::{ItemPath, TaskPath, item_not_found, task_not_found};
+pub(crate) use query::Query;
 pub(crate) use traceparent::traceparent;
 pub(crate) use wait::{PreferWait, QueryWait, wait_asked};

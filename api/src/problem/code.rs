@@ -81,6 +81,10 @@ catalogue! {
     InvalidRequest "invalid_request" UNPROCESSABLE_ENTITY "The request is not valid";
     /// A field that does not exist.
     UnknownField "unknown_field" UNPROCESSABLE_ENTITY "There is no such field";
+    /// A query parameter that does not exist.
+    UnknownParameter "unknown_parameter" UNPROCESSABLE_ENTITY "There is no such parameter";
+    /// A search that no index serves, so that it could read everything.
+    UnsupportedSearch "unsupported_search" UNPROCESSABLE_ENTITY "Tasks cannot be searched like this";
     /// A string with U+0000, which the database cannot store as text.
     NulCharacter "nul_character" UNPROCESSABLE_ENTITY "A string holds the character U+0000";
     /// No worker has ever announced it.

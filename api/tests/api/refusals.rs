@@ -120,7 +120,7 @@ async fn addresses_that_name_nothing() {
 async fn methods_that_an_address_does_not_take() {
     let api = Api::start().await;
     let cases = [
-        (Method::GET, "/v1/tasks", "POST"),
+        (Method::PUT, "/v1/tasks", "POST, GET, HEAD"),
         (Method::DELETE, "/v1/tasks/018f4b2e-7b1c-7000-8000-000000000001", "GET, HEAD"),
         (Method::PUT, "/items", "POST"),
         (Method::TRACE, "/livez", "GET, HEAD"),

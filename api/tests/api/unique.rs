@@ -77,6 +77,59 @@ async fn what_becomes_of_the_second() {
 }
 
 #[tokio::test]
+async fn the_newest_waits_for_the_one_that_runs() {
+    let api = Api::start().await;
+    let latest = json!({ "key": "k", "on_conflict": "keep_latest" });
+    let state = async |id: Uuid| api.get(&format!("/v1/tasks/{id}")).await.json()["state"].clone();
+    let first = id(&submit(&api, &[1], latest.clone()).await);
+    let second = submit(&api, &[2], latest.clone()).await;
+    assert_eq!((second.status.as_u16(), state(first).await), (202, json!("cancelled")), "nothing runs yet");
+    let running = id(&second);
+    put(&api, running, "state = 'running', epoch = 1").await;
+    let third = submit(&api, &[3], latest.clone()).await;
+    assert_eq!((third.status.as_u16(), &third.json()["state"]), (202, &json!("waiting")), "{}", third.text());
+    assert_eq!(third.json()["waiting_reason"], "unique");
+    let fourth = submit(&api, &[4], latest.clone()).await;
+    assert_eq!((fourth.status.as_u16(), &fourth.json()["state"]), (202, &json!("waiting")));
+    assert_eq!(state(id(&third)).await, "cancelled", "one waits, the newest");
+    let other = submit(&api, &[5], json!({ "key": "k", "on_conflict": "reject" })).await;
+    assert_eq!(other.assert_problem(409, "duplicate_task")["existing_task_id"], json!(running));
+    assert!(api.store.unblock(10).await.unwrap().is_empty(), "the first still runs");
+
+    put(&api, running, "state = 'succeeded'").await;
+    let unblocked = api.store.unblock(10).await.unwrap();
+    assert_eq!(unblocked.iter().map(|owed| owed.pointer.id.0).collect::<Vec<_>>(), [id(&fourth)]);
+    assert_eq!(state(id(&fourth)).await, "queued");
+    let fifth = submit(&api, &[6], latest.clone()).await;
+    assert_eq!((state(id(&fourth)).await, state(id(&fifth)).await), (json!("cancelled"), json!("queued")));
+
+    // the holder ends, and a new one comes before anybody has looked: what waited is behind nobody
+    put(&api, id(&fifth), "state = 'running', epoch = 1").await;
+    let waits = id(&submit(&api, &[7], latest.clone()).await);
+    put(&api, id(&fifth), "state = 'failed'").await;
+    let last = submit(&api, &[8], latest.clone()).await;
+    assert_eq!((state(waits).await, state(id(&last)).await), (json!("cancelled"), json!("queued")));
+    assert!(api.store.unblock(10).await.unwrap().is_empty());
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn what_keep_latest_does_not_go_with() {
+    let api = Api::start().await;
+    for (unique, pointer) in [
+        (json!({ "on_conflict": "keep_latest", "while": "queued" }), "/unique/on_conflict"),
+        (json!({ "on_conflict": "keep_latest", "period": 5 }), "/unique/on_conflict"),
+    ] {
+        let problem = submit(&api, &[1], unique).await.assert_problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["pointer"], pointer);
+    }
+    let body = json!({ "name": "add", "args": [1, 2], "delay": 5, "unique": { "on_conflict": "keep_latest" } });
+    let problem = api.post_json("/v1/tasks", body.to_string()).await.assert_problem(422, "invalid_request");
+    assert_eq!(problem["errors"][0]["pointer"], "/unique");
+    api.stop().await;
+}
+
+#[tokio::test]
 async fn two_hundred_at_once_make_one_task() {
     let api = Api::start().await;
     let answers = join_all((0..200).map(|_| submit(&api, &[1, 2], json!({ "key": "one" })))).await;

@@ -14,7 +14,7 @@ const VIEW: &str = "
     ), depth AS (
         SELECT queue, count(*) AS depth, extract(epoch FROM now() - min(queued_at))::float8 AS oldest FROM queued GROUP BY queue
     ), running AS (
-        SELECT queue, count(*) AS running FROM task WHERE session_id IS NOT NULL GROUP BY queue
+        SELECT queue, count(*) AS running FROM task WHERE state = 'running' GROUP BY queue
     ), served AS (
         SELECT q->>'name' AS queue, count(*) AS workers, sum((q->>'slots')::int) AS slots
         FROM session s, jsonb_array_elements(s.queues) q WHERE NOT s.dead GROUP BY 1

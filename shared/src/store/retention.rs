@@ -28,6 +28,9 @@ const STEP: &str = "
         DELETE FROM attempt a USING gone g WHERE a.task_id = g.id
     ), keys AS (
         DELETE FROM task_unique u USING gone g WHERE u.task_id = g.id AND u.scope <> 'period'
+            AND u.next_id IS NULL
+    ), tags AS (
+        DELETE FROM task_tag a USING gone g WHERE a.task_id = g.id
     )
     SELECT (SELECT id FROM seen ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) FROM seen) AS seen,
         (SELECT count(*) FROM gone) AS gone";
@@ -40,7 +43,8 @@ const OTHERS: [&str; 4] = [
         SELECT ctid FROM idempotency WHERE created_at < now() - interval '24 hours' LIMIT $1))",
     "DELETE FROM task_unique WHERE ctid = ANY(ARRAY(SELECT ctid FROM task_unique WHERE until < now() LIMIT $1))",
     "DELETE FROM session WHERE id IN (SELECT s.id FROM session s WHERE s.dead AND s.ended_at < now() - interval '1 day'
-        AND NOT EXISTS (SELECT FROM task t WHERE t.session_id = s.id) LIMIT $1)",
+        AND s.id <> ALL(ARRAY(SELECT t.session_id FROM task t WHERE t.state = 'running' AND t.session_id IS NOT NULL))
+        LIMIT $1)",
     "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine WHERE seen_at < now() - interval '30 days' LIMIT $1)",
 ];
 
@@ -67,7 +71,7 @@ pub enum Walked {
 impl Store {
     /// One step: looks at the next `limit` tasks and removes those that are past their time.
     pub async fn retain_step(&self, session: SessionId, keep: Keep, limit: i64) -> Result<Walked, StoreError> {
-        let db = self.connection().await?;
+        let db = self.writer().await?;
         let take = db.prepare_cached(TAKE).await?;
         let Some(row) = db.query_opt(&take, &[&session.0]).await? else { return Ok(Walked::Held) };
         let cursor: Uuid = row.try_get(0)?;

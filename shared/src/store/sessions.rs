@@ -119,7 +119,7 @@ impl Store {
         let orders = db
             .prepare_cached(
                 "SELECT id, epoch FROM task WHERE session_id = $1 AND state = 'running'
-                 AND cancel_requested_at IS NOT NULL",
+                 AND cancel_requested_at IS NOT NULL AND finished_at IS NULL",
             )
             .await?;
         let cancelled = db.query(&orders, &[&id.0]).await?;

@@ -14,7 +14,7 @@ use super::{Event, RetryPolicy};
 /// An error as people see it: a stable code to match on, a sentence to read, anything else as JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TaskError {
-    /// Stable, `snake_case`.
+    /// Stable, `snake_case`; at most [`TaskError::CODE_BYTES_MAX`] bytes.
     pub code: String,
     /// For people; at most [`TaskError::MESSAGE_BYTES_MAX`] bytes.
     pub message: String,
@@ -24,16 +24,27 @@ pub struct TaskError {
 }
 
 impl TaskError {
+    /// Larger details are dropped.
+    pub const DETAILS_BYTES_MAX: usize = 16 << 10;
+
     /// Longer messages are cut, so that an error can never be what fills the database.
     pub const MESSAGE_BYTES_MAX: usize = 4096;
 
+    /// Longer codes are cut: tasks are found by them.
+    pub const CODE_BYTES_MAX: usize = 64;
+
     /// An error without details. NUL bytes, which PostgreSQL refuses in text, are dropped.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        let mut message: String = message.into();
-        message.retain(|c| c != '\0');
-        message.truncate(message.floor_char_boundary(Self::MESSAGE_BYTES_MAX));
-        Self { code: code.into(), message, details: None }
+        let (code, message) =
+            (bounded(code.into(), Self::CODE_BYTES_MAX), bounded(message.into(), Self::MESSAGE_BYTES_MAX));
+        Self { code, message, details: None }
     }
+}
+
+fn bounded(mut text: String, bytes_max: usize) -> String {
+    text.retain(|c| c != '\0');
+    text.truncate(text.floor_char_boundary(bytes_max));
+    text
 }
 
 /// How a run of a handler ended.

@@ -109,6 +109,9 @@ pub struct Extra {
     /// The task that it repeats.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<Uuid>,
+    /// Accepted as `waiting`, and for what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<&'static str>,
 }
 
 impl Extra {

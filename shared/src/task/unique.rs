@@ -41,6 +41,9 @@ pub enum OnConflict {
     /// The first task is cancelled if it has not started, and the second takes its place; one that runs stays, and is
     /// the answer.
     Replace,
+    /// As `replace`; but where the first task runs, the second waits for its end, in the place of one that waited
+    /// before: one runs, one waits, and that one has the newest arguments.
+    KeepLatest,
 }
 
 /// A task that others like it give way to.

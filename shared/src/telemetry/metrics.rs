@@ -35,6 +35,8 @@ pub mod names {
     pub const QUARANTINED: &str = "caraway_quarantined_total";
     /// Scheduled tasks that became due.
     pub const PROMOTED: &str = "caraway_promoted_total";
+    /// Tasks whose turn came after a unique one.
+    pub const UNBLOCKED: &str = "caraway_unblocked_total";
     /// Tasks not started in time.
     pub const EXPIRED: &str = "caraway_expired_total";
     /// Attempts given up by the deadline sweep.
@@ -87,6 +89,7 @@ impl Metrics {
             names::HANDED_BACK,
             names::QUARANTINED,
             names::PROMOTED,
+            names::UNBLOCKED,
             names::EXPIRED,
             names::OVERDUE,
             names::REMOVED,

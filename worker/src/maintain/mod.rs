@@ -6,6 +6,7 @@ mod beats;
 mod promote;
 mod rescue;
 mod retain;
+mod unblock;
 mod watermarks;
 
 use std::sync::Arc;
@@ -22,4 +23,5 @@ pub(crate) fn start(engine: &Arc<Engine>, done: &CancellationToken) {
     engine.tracker.spawn(rescue::run(Arc::clone(engine), done.clone()));
     engine.tracker.spawn(audit::run(Arc::clone(engine), done.clone()));
     engine.tracker.spawn(retain::run(Arc::clone(engine), done.clone()));
+    engine.tracker.spawn(unblock::run(Arc::clone(engine), done.clone()));
 }

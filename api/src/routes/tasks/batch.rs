@@ -100,7 +100,7 @@ fn answer(batch_id: Uuid, fates: Vec<Fate>) -> Result<Answer, Problem> {
     Ok(Answer { batch_id: first.unwrap_or(batch_id), accepted, tasks })
 }
 
-fn refusal(problem: &Problem) -> Result<Refusal, Problem> {
+pub(super) fn refusal(problem: &Problem) -> Result<Refusal, Problem> {
     let document = serde_json::from_slice(&problem.document(None)).map_err(Problem::internal)?;
     Ok(Refusal { status: problem.status().as_u16(), problem: document })
 }

@@ -3,8 +3,12 @@
 mod arguments;
 pub(crate) mod attempts;
 pub(crate) mod batch;
+mod bounds;
 pub(crate) mod cancel;
+pub(crate) mod list;
 pub(crate) mod result;
+pub(crate) mod retry;
+pub(crate) mod retry_many;
 pub(crate) mod show;
 mod submission;
 pub(crate) mod submit;

@@ -60,6 +60,9 @@ impl<'a> Submission<'a> {
         let start = times::start(&mut fields);
         let retry = fields.object("retry", Retry::read).unwrap_or_default();
         let unique = fields.object("unique", UniqueBy::read).flatten();
+        if start != Start::Now && unique.as_ref().is_some_and(UniqueBy::may_wait) {
+            fields.refuse("unique", "cannot keep_latest beside delay or run_at");
+        }
         let extra = extra(&mut fields);
         let submission = name.map(|name| Self {
             name,
@@ -150,6 +153,7 @@ fn extra(fields: &mut Fields<'_>) -> Extra {
         parent_id: fields.optional::<Uuid>("parent_id", "must be a task's id", typed),
         batch_id: None,
         retry_of: None,
+        waits_for: None,
     }
 }
 

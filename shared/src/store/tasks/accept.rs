@@ -15,32 +15,40 @@ use crate::{
 /// `publish_after` gives the publisher beside the accept a second; after that a relay takes the row. A start in the
 /// past is a start now.
 const INSERT: &str = "
+    WITH made AS (
     INSERT INTO task (id, owner_id, name, version, queue, priority, max_attempts, retry, timeout_ms, input, traceparent,
         state, due_at, publish_after, queued_at, expires_at, soft_timeout_ms, result_ttl, drop_result, tags, metadata,
-        parent_id, batch_id, retry_of, root_id)
+        parent_id, batch_id, retry_of, root_id, waiting_reason)
     SELECT n.id, n.owner_id, n.name, n.version, n.queue, n.priority, n.max_attempts, n.retry::jsonb, n.timeout_ms,
         n.input, n.traceparent,
-        CASE WHEN s.start > now() THEN 'scheduled' ELSE 'queued' END::task_state,
-        CASE WHEN s.start > now() THEN s.start ELSE x.expires_at END,
-        CASE WHEN s.start > now() THEN NULL ELSE now() + interval '1 second' END,
-        CASE WHEN s.start > now() THEN NULL ELSE now() END,
+        CASE WHEN x.waits_for IS NOT NULL THEN 'waiting' WHEN s.start > now() THEN 'scheduled'
+            ELSE 'queued' END::task_state,
+        CASE WHEN x.waits_for IS NOT NULL THEN NULL WHEN s.start > now() THEN s.start ELSE x.expires_at END,
+        CASE WHEN x.waits_for IS NULL AND s.start <= now() THEN now() + interval '1 second' END,
+        CASE WHEN x.waits_for IS NULL AND s.start <= now() THEN now() END,
         x.expires_at, (x.soft_timeout * 1000)::int8, x.result_ttl, coalesce(x.drop_result, false),
         coalesce(x.tags, '{}'), x.metadata, x.parent_id, x.batch_id, x.retry_of,
-        coalesce((SELECT p.root_id FROM task p WHERE p.id = x.parent_id AND p.owner_id = n.owner_id), n.id)
+        coalesce((SELECT p.root_id FROM task p WHERE p.id = coalesce(x.parent_id, x.retry_of)
+            AND p.owner_id = n.owner_id), n.id),
+        x.waits_for
     FROM unnest($1::uuid[], $2::int8[], $3::text[], $4::int4[], $5::text[], $6::int2[], $7::int4[], $8::text[],
         $9::int8[], $10::bytea[], $11::text[], $12::float8[], $13::timestamptz[], $14::text[])
         AS n(id, owner_id, name, version, queue, priority, max_attempts, retry, timeout_ms, input, traceparent, delay,
             run_at, extra)
     CROSS JOIN LATERAL (SELECT coalesce(n.run_at, now() + n.delay * interval '1 second', now()) AS start) s
     LEFT JOIN LATERAL jsonb_to_record(n.extra::jsonb) AS x(expires_at timestamptz, soft_timeout float8,
-        result_ttl float8, drop_result bool, tags text[], metadata jsonb, parent_id uuid, batch_id uuid, retry_of uuid)
-        ON n.extra IS NOT NULL
-    RETURNING id, state::text, created_at, CASE WHEN state = 'scheduled' THEN due_at END, root_id";
+        result_ttl float8, drop_result bool, tags text[], metadata jsonb, parent_id uuid, batch_id uuid, retry_of uuid,
+        waits_for text) ON n.extra IS NOT NULL
+    RETURNING id, owner_id, state, created_at, due_at, root_id, tags
+    ), tagged AS (
+        INSERT INTO task_tag SELECT owner_id, unnest(tags), id FROM made WHERE tags <> '{}'
+    )
+    SELECT id, state::text, created_at, CASE WHEN state = 'scheduled' THEN due_at END, root_id FROM made";
 
 /// What the database made of a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Accepted {
-    /// `queued` or `scheduled`.
+    /// `queued`, `scheduled` or `waiting`.
     pub state: State,
     /// When it was accepted.
     pub created_at: Timestamp,
@@ -119,8 +127,7 @@ pub(super) async fn insert(db: &impl GenericClient, tasks: &[&TaskSpec]) -> Resu
 }
 
 fn read(row: &Row) -> Result<(Uuid, Accepted), PgError> {
-    let scheduled = row.try_get::<_, &str>(1)? == State::Scheduled.as_str();
-    let state = if scheduled { State::Scheduled } else { State::Queued };
+    let state = row.try_get::<_, &str>(1)?.parse().unwrap_or(State::Queued);
     let accepted = Accepted { state, created_at: row.try_get(2)?, run_at: row.try_get(3)?, root_id: row.try_get(4)? };
     Ok((row.try_get(0)?, accepted))
 }

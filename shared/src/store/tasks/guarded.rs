@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use self::{
     keys::{keep_answers, replay, take_keys},
-    unique::{fate_beside, take_unique},
+    unique::{fate_beside, placed, take_unique},
 };
 use super::{TaskView, accept::insert};
 use crate::{
@@ -201,9 +201,12 @@ async fn admit_unique(db: &mut Transaction<'_>, request: &Guarded) -> Result<Vec
         savepoint.rollback().await?;
         return Ok(request.fates(decided, &mut std::iter::empty()));
     }
-    let inside: Vec<&TaskSpec> =
-        request.specs().filter(|(task, unique)| decided(task, *unique).is_none()).map(|(task, _)| task).collect();
-    let views = insert_all(&savepoint, &inside).await?;
+    let inside: Vec<TaskSpec> = request
+        .specs()
+        .filter(|(task, unique)| decided(task, *unique).is_none())
+        .map(|(task, unique)| placed(task, unique, &holders))
+        .collect();
+    let views = insert_all(&savepoint, &inside.iter().collect::<Vec<_>>()).await?;
     savepoint.commit().await?;
     Ok(request.fates(decided, &mut views.into_iter()))
 }

@@ -25,11 +25,12 @@ const TAKE: &str = "
     WHERE t.id = o.id AND t.state = 'queued'
     RETURNING t.id, t.epoch, t.queue, t.priority, t.losses, t.publish_after";
 
-/// Compares what was owed then: a row that was handed back meanwhile owes another message, at the same epoch.
+/// Compares what was owed then: a row that was handed back meanwhile owes another message, at the same epoch. Not with
+/// `=`, which would let the planner look every row up by the time that a whole batch has in common.
 const MARK: &str = "
     UPDATE task t SET publish_after = NULL, published_at = now()
     FROM unnest($1::uuid[], $2::int4[], $3::timestamptz[]) AS p(id, epoch, publish_after)
-    WHERE t.id = p.id AND t.state = 'queued' AND t.epoch = p.epoch AND t.publish_after = p.publish_after";
+    WHERE t.id = p.id AND t.state = 'queued' AND t.epoch = p.epoch AND t.publish_after IS NOT DISTINCT FROM p.publish_after";
 
 const HAND_BACK: &str = "
     UPDATE task t SET publish_after = now() + p.after * interval '1 second', published_at = NULL,

@@ -33,7 +33,8 @@ const OVERDUE: &str = "
             state = CASE WHEN l.unwanted THEN 'cancelled' WHEN l.spent THEN 'failed' ELSE 'scheduled' END::task_state,
             due_at = CASE WHEN NOT l.unwanted AND NOT l.spent THEN now() + interval '10 seconds' END,
             finished_at = CASE WHEN l.unwanted OR l.spent THEN clock_timestamp() END,
-            error = $2, session_id = NULL
+            error = $2, error_code = CASE WHEN l.spent AND NOT l.unwanted THEN 'timed_out' ELSE '' END,
+            session_id = NULL
         FROM late l WHERE t.id = l.id AND t.state = 'running' AND t.epoch = l.epoch
         RETURNING t.id, t.epoch, t.state
     ), kept AS (
@@ -70,7 +71,7 @@ impl Store {
 
     /// How long until something becomes due; `None` when nothing will.
     pub async fn next_due(&self) -> Result<Option<Duration>, StoreError> {
-        let db = self.connection().await?;
+        let db = self.writer().await?;
         let next = db
             .prepare_cached(
                 "SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 FROM task WHERE due_at IS NOT NULL",

@@ -14,11 +14,12 @@ use crate::{
 };
 
 const FINISH: &str = "
-    UPDATE task t SET state = o.state::task_state, error = o.error,
+    UPDATE task t SET state = o.state::task_state, error = o.error, error_code = o.code,
         result = CASE WHEN NOT t.drop_result THEN o.result END,
         result_type = CASE WHEN NOT t.drop_result AND o.result IS NOT NULL THEN 'application/json' END,
         session_id = NULL, due_at = NULL, finished_at = clock_timestamp()
-    FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::bytea[]) AS o(id, epoch, state, result, error)
+    FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::bytea[], $6::text[])
+        AS o(id, epoch, state, result, error, code)
     WHERE t.id = o.id AND t.state = 'running' AND t.epoch = o.epoch
     RETURNING t.id, t.state::text";
 
@@ -122,7 +123,8 @@ async fn finish(db: &Object, rows: &[&RecordRow], done: &mut Done) -> Result<(),
     let states: Vec<&str> = ends.iter().map(|end| end.0.as_str()).collect();
     let results: Vec<Option<&[u8]>> = ends.iter().map(|end| end.1).collect();
     let errors: Vec<Option<&[u8]>> = ends.iter().map(|end| end.2.as_deref()).collect();
-    collect(&db.query(&statement, &[&ids, &epochs, &states, &results, &errors]).await?, done)
+    let codes: Vec<&str> = rows.iter().map(|row| error_code(&row.outcome)).collect();
+    collect(&db.query(&statement, &[&ids, &epochs, &states, &results, &errors, &codes]).await?, done)
 }
 
 /// The state, the result and the error that a last outcome leaves.
@@ -134,6 +136,11 @@ fn end(outcome: &Outcome) -> End<'_> {
         Outcome::Fail(error) => (State::Failed, None, Some(error_json(error))),
         Outcome::Cancel | Outcome::Retry { .. } | Outcome::Release => (State::Cancelled, None, None),
     }
+}
+
+/// What a failed task is found by; nothing for others.
+fn error_code(outcome: &Outcome) -> &str {
+    if let Outcome::Fail(error) = outcome { &error.code } else { "" }
 }
 
 async fn run_again(db: &Object, rows: &[&RecordRow], done: &mut Done) -> Result<(), PgError> {

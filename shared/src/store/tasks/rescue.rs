@@ -6,7 +6,8 @@
 use super::claim::SUSPECT_LOSSES;
 use crate::store::{Store, StoreError};
 
-/// One round over what all dead sessions hold. A suspect that is lost again is poison: it ends, so that it cannot take
+/// One round over what all dead sessions hold, found among all that runs: dead sessions are many, in time. (The
+/// `OFFSET 0` keeps the planner from walking along all tasks instead.) A suspect that is lost again is poison: it ends, so that it cannot take
 /// one worker after another with it.
 const RESCUE: &str = "
     WITH held AS (
@@ -15,9 +16,10 @@ const RESCUE: &str = "
                 WHEN t.losses >= $2 THEN 'poison'
                 WHEN t.attempt >= t.max_attempts THEN 'worker_lost'
                 ELSE 'again' END AS verdict
-        FROM task t JOIN session s ON s.id = t.session_id
-        WHERE s.dead AND t.state = 'running'
-        ORDER BY t.id LIMIT $1 FOR NO KEY UPDATE OF t SKIP LOCKED
+        FROM task t
+        WHERE t.state = 'running'
+            AND NOT EXISTS (SELECT FROM session s WHERE s.id = t.session_id AND NOT s.dead OFFSET 0)
+        LIMIT $1 FOR NO KEY UPDATE OF t SKIP LOCKED
     ), done AS (
         UPDATE task t SET
             state = CASE h.verdict WHEN 'again' THEN 'queued' WHEN 'cancelled' THEN 'cancelled'
@@ -27,7 +29,8 @@ const RESCUE: &str = "
             publish_after = CASE WHEN h.verdict = 'again' THEN now() END,
             finished_at = CASE WHEN h.verdict <> 'again' THEN clock_timestamp() END,
             error = CASE h.verdict WHEN 'again' THEN t.error WHEN 'cancelled' THEN NULL
-                WHEN 'poison' THEN $3 ELSE $4 END
+                WHEN 'poison' THEN $3 ELSE $4 END,
+            error_code = CASE WHEN h.verdict IN ('poison', 'worker_lost') THEN h.verdict ELSE '' END
         FROM held h WHERE t.id = h.id AND t.state = 'running' AND t.epoch = h.epoch
         RETURNING t.id, t.losses
     ), kept AS (

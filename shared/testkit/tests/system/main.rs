@@ -9,6 +9,7 @@ mod due;
 mod duplicates;
 mod frozen;
 mod images;
+mod latest;
 mod limits;
 mod no_handler;
 mod poison;

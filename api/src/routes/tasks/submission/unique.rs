@@ -44,7 +44,8 @@ impl UniqueBy {
             });
         let scope = fields.optional("while", "must be queued, incomplete or period", typed);
         let period = fields.optional("period", "must be a number of seconds, more than 0 and up to a year", period);
-        let on_conflict = fields.optional("on_conflict", "must be return_existing, reject or replace", typed);
+        let on_conflict =
+            fields.optional("on_conflict", "must be return_existing, reject, replace or keep_latest", typed);
         let same = match (key, by) {
             (Some(key), None) => Same::Key(key),
             (None, Some(by)) => Same::By(by),
@@ -59,7 +60,16 @@ impl UniqueBy {
             fields.refuse("period", "goes with while: period, and with nothing else");
             return None;
         }
+        if on_conflict == Some(OnConflict::KeepLatest) && scope != Scope::Incomplete {
+            fields.refuse("on_conflict", "can be keep_latest with while: incomplete only");
+            return None;
+        }
         Some(Self { same, scope, period, on_conflict: on_conflict.unwrap_or_default() })
+    }
+
+    /// Whether a task may have to wait for another's end.
+    pub(super) fn may_wait(&self) -> bool {
+        self.on_conflict == OnConflict::KeepLatest
     }
 
     /// The hash of what makes this submission the same as another.

@@ -29,13 +29,14 @@ const LOCK_HOLDERS: &str = "
     JOIN unnest($1::int8[], $2::bytea[]) AS n(owner_id, hash) ON n.owner_id = u.owner_id AND n.hash = u.hash
     ORDER BY t.id FOR NO KEY UPDATE OF t";
 
-/// `replace` also takes the place of a task that has not started, which it cancels.
+/// `replace` and `keep_latest` also take the place of a task that has not started, which they cancel. What waited behind
+/// the holder is behind nobody now.
 const TAKE_OVER_UNIQUE: &str = "
     WITH n AS (
         SELECT * FROM unnest($1::int8[], $2::bytea[], $3::uuid[], $4::text[], $5::float8[], $6::bool[])
             AS n(owner_id, hash, task_id, scope, period, replaces)
     ), over AS (
-        SELECT n.*, t.id AS replaced FROM n
+        SELECT n.*, t.id AS replaced, u.next_id AS waited FROM n
         JOIN task_unique u ON u.owner_id = n.owner_id AND u.hash = n.hash
         LEFT JOIN task t ON t.id = u.task_id AND t.state IN ('scheduled', 'waiting', 'queued', 'running')
         WHERE CASE u.scope
@@ -46,29 +47,62 @@ const TAKE_OVER_UNIQUE: &str = "
     ), cancelled AS (
         UPDATE task t SET state = 'cancelled', cancel_requested_at = now(), finished_at = clock_timestamp(),
             due_at = NULL, publish_after = NULL, published_at = NULL
-        FROM over o WHERE o.replaces AND t.id = o.replaced AND t.state IN ('scheduled', 'waiting', 'queued')
+        FROM over o WHERE (t.id = o.waited OR o.replaces AND t.id = o.replaced)
+            AND t.state IN ('scheduled', 'waiting', 'queued')
         RETURNING t.id
     )
-    UPDATE task_unique u SET task_id = o.task_id, scope = o.scope::unique_scope,
+    UPDATE task_unique u SET task_id = o.task_id, scope = o.scope::unique_scope, next_id = NULL,
         until = now() + o.period * interval '1 second'
     FROM over o WHERE u.owner_id = o.owner_id AND u.hash = o.hash
     RETURNING u.task_id";
 
+/// `keep_latest` behind a holder that runs: the next one, instead of the one that was next.
+const COME_NEXT: &str = "
+    WITH n AS (
+        SELECT n.owner_id, n.hash, n.task_id, u.next_id AS waited
+        FROM unnest($1::int8[], $2::bytea[], $3::uuid[]) AS n(owner_id, hash, task_id)
+        JOIN task_unique u ON u.owner_id = n.owner_id AND u.hash = n.hash AND u.task_id <> n.task_id
+        WHERE u.scope = 'incomplete'
+    ), cancelled AS (
+        UPDATE task t SET state = 'cancelled', cancel_requested_at = now(), finished_at = clock_timestamp()
+        FROM n WHERE t.id = n.waited AND t.state = 'waiting'
+    )
+    UPDATE task_unique u SET next_id = n.task_id FROM n WHERE u.owner_id = n.owner_id AND u.hash = n.hash";
+
 const SEE_UNIQUE: &str = "
-    SELECT u.owner_id, u.hash, u.task_id FROM task_unique u
+    SELECT u.owner_id, u.hash, u.task_id, u.next_id FROM task_unique u
     JOIN unnest($1::int8[], $2::bytea[]) AS n(owner_id, hash) USING (owner_id, hash)";
 
 /// Who holds what, by owner and hash.
-pub(super) type Holders = HashMap<(i64, [u8; 32]), Uuid>;
+pub(super) type Holders = HashMap<(i64, [u8; 32]), Holder>;
+
+/// The task that holds a key, and the one that waits for its end.
+pub(super) struct Holder {
+    task: Uuid,
+    next: Option<Uuid>,
+}
+
+/// What a task that waits behind a unique one tells people.
+const WAITS_FOR: &str = "unique";
 
 /// The fate of a task that is not inserted because of another; `None` for one that is.
 pub(super) fn fate_beside(task: &TaskSpec, unique: &Unique, holders: &Holders) -> Option<Fate> {
-    let holder = TaskId(*holders.get(&(task.owner.0, unique.hash))?);
+    let held = holders.get(&(task.owner.0, unique.hash))?;
+    let holder = TaskId(held.task);
     match unique.on_conflict {
-        _ if holder == task.id => None,
+        _ if held.task == task.id.0 || held.next == Some(task.id.0) => None,
         OnConflict::Reject => Some(Fate::Rejected(holder)),
-        OnConflict::ReturnExisting | OnConflict::Replace => Some(Fate::Existing(holder)),
+        OnConflict::ReturnExisting | OnConflict::Replace | OnConflict::KeepLatest => Some(Fate::Existing(holder)),
     }
+}
+
+/// The task as it is inserted: waiting, where it comes next.
+pub(super) fn placed(task: &TaskSpec, unique: Option<&Unique>, holders: &Holders) -> TaskSpec {
+    let held = unique.and_then(|unique| holders.get(&(task.owner.0, unique.hash)));
+    let waits = held.is_some_and(|held| held.next == Some(task.id.0));
+    let mut task = task.clone();
+    task.extra.waits_for = waits.then_some(WAITS_FOR);
+    task
 }
 
 /// Takes what is free, or held by a task whose time is over; answers who holds what afterwards.
@@ -83,7 +117,10 @@ pub(super) async fn take_unique(db: &Transaction<'_>, request: &Guarded) -> Resu
     let scopes: Vec<&str> = wanted.iter().map(|(_, unique)| unique.scope.as_str()).collect();
     let periods: Vec<Option<f64>> =
         wanted.iter().map(|(_, unique)| unique.period.map(|period| period.as_secs_f64())).collect();
-    let replaces: Vec<bool> = wanted.iter().map(|(_, unique)| unique.on_conflict == OnConflict::Replace).collect();
+    let replaces: Vec<bool> = wanted
+        .iter()
+        .map(|(_, unique)| matches!(unique.on_conflict, OnConflict::Replace | OnConflict::KeepLatest))
+        .collect();
     let take = db.prepare_cached(TAKE_UNIQUE).await?;
     let taken = db.query(&take, &[&owners, &hashes, &ids, &scopes, &periods]).await?;
     if taken.len() < wanted.len() {
@@ -108,13 +145,21 @@ pub(super) async fn take_unique(db: &Transaction<'_>, request: &Guarded) -> Resu
             ],
         )
         .await?;
+        let keeps =
+            |index: &usize| wanted.get(*index).is_some_and(|(_, unique)| unique.on_conflict == OnConflict::KeepLatest);
+        let next: Vec<usize> = rest.into_iter().filter(keeps).collect();
+        if !next.is_empty() {
+            let come_next = db.prepare_cached(COME_NEXT).await?;
+            db.execute(&come_next, &[&pick(&owners, &next), &pick(&hashes, &next), &pick(&ids, &next)]).await?;
+        }
     }
     let see = db.prepare_cached(SEE_UNIQUE).await?;
     let rows = db.query(&see, &[&owners, &hashes]).await?;
     rows.iter()
         .map(|row| {
             let hash: &[u8] = row.try_get(1)?;
-            Ok(((row.try_get(0)?, hash.try_into().unwrap_or_default()), row.try_get(2)?))
+            let holder = Holder { task: row.try_get(2)?, next: row.try_get(3)? };
+            Ok(((row.try_get(0)?, hash.try_into().unwrap_or_default()), holder))
         })
         .collect()
 }

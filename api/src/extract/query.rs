@@ -1,0 +1,105 @@
+//! The query part of an address, parameter by parameter, so that an answer can point at everything that is wrong with it.
+
+use std::{
+    collections::BTreeMap,
+    future::{Ready, ready},
+};
+
+use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
+
+use crate::problem::{Code, Fault, Problem};
+
+/// Rows of a page where nothing is said.
+const LIMIT_DEFAULT: i64 = 50;
+/// Rows of a page, at most.
+const LIMIT_MAX: i64 = 500;
+
+/// Parameters, taken one by one; what is left at the end is unknown.
+pub(crate) struct Query {
+    left: BTreeMap<String, String>,
+    faults: Vec<Fault>,
+}
+
+impl FromRequest for Query {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string());
+        ready(
+            pairs
+                .map(|pairs| Self::of(pairs.into_inner()))
+                .map_err(|_| Problem::new(Code::BadRequest, "the query part of the address cannot be read")),
+        )
+    }
+}
+
+impl Query {
+    fn of(pairs: Vec<(String, String)>) -> Self {
+        let mut query = Self { left: BTreeMap::new(), faults: Vec::new() };
+        for (name, value) in pairs {
+            if query.left.contains_key(&name) {
+                query.refuse(&name, "is given twice");
+            }
+            query.left.insert(name, value);
+        }
+        query
+    }
+
+    /// A parameter that may be left out. `must` completes "this parameter …".
+    pub(crate) fn optional<T>(&mut self, name: &str, must: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let value = self.left.remove(name)?;
+        // U+0000 is in no name of ours, and the database cannot even look for it
+        let read = Some(value.as_str()).filter(|value| !value.contains('\0')).and_then(read);
+        if read.is_none() {
+            self.refuse(name, must);
+        }
+        read
+    }
+
+    /// How many rows of a page are wanted.
+    pub(crate) fn limit(&mut self) -> i64 {
+        let limit = self.optional("limit", "must be a whole number from 1 to 500", |value| {
+            value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit))
+        });
+        limit.unwrap_or(LIMIT_DEFAULT)
+    }
+
+    /// A parameter that is good by itself, and wrong beside another.
+    pub(crate) fn refuse(&mut self, name: &str, detail: &str) {
+        self.fault(name, Code::InvalidRequest, detail);
+    }
+
+    /// Ends the reading: `value` where nothing was wrong, else everything that was.
+    pub(crate) fn finish<T>(mut self, value: T) -> Result<T, Problem> {
+        for name in std::mem::take(&mut self.left).into_keys() {
+            self.fault(&name, Code::UnknownParameter, "does not exist");
+        }
+        if self.faults.is_empty() { Ok(value) } else { Err(Problem::faults(self.faults)) }
+    }
+
+    fn fault(&mut self, name: &str, code: Code, detail: &str) {
+        self.faults.push(Fault { pointer: format!("?{name}"), code, detail: detail.into() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(pairs: &[(&str, &str)]) -> Query {
+        Query::of(pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
+    }
+
+    #[test]
+    fn everything_wrong_is_pointed_at() {
+        let mut query = query(&[("limit", "0"), ("x", "1"), ("x", "2"), ("name", "a\0b")]);
+        assert_eq!(query.limit(), LIMIT_DEFAULT);
+        let name: Option<String> = query.optional("name", "must be a name", |name| Some(name.into()));
+        assert_eq!(name, None);
+        let problem: serde_json::Value = serde_json::from_slice(&query.finish(()).unwrap_err().document(None)).unwrap();
+        let pointers: Vec<_> =
+            problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect();
+        assert_eq!(pointers, ["?x", "?limit", "?name", "?x"]);
+    }
+}

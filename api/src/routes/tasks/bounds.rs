@@ -1,0 +1,48 @@
+//! Bounds in time, as bounds of ids: an id begins with the millisecond in which its task was accepted (RFC 9562, version
+//! 7), so a list that walks along ids needs no other index to begin and end at a time.
+
+use jiff::Timestamp;
+use uuid::{Builder, Uuid};
+
+pub(super) const TIME: &str = "must be a time as RFC 3339 writes it, such as 2030-01-31T12:00:00Z";
+
+/// From `after` up to, and without, `before`.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Times {
+    pub(super) after: Option<Timestamp>,
+    pub(super) before: Option<Timestamp>,
+}
+
+impl Times {
+    /// The first id that belongs to it, and the first that does not any more.
+    pub(super) fn ids(self) -> (Uuid, Uuid) {
+        (self.after.map_or(Uuid::nil(), first_id), self.before.map_or(Uuid::max(), first_id))
+    }
+}
+
+pub(super) fn time(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}
+
+fn first_id(time: Timestamp) -> Uuid {
+    // before 1970 there was none
+    let millis = u64::try_from(time.as_millisecond()).unwrap_or(0);
+    Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_lies_in_its_millisecond() {
+        let now = Timestamp::from_millisecond(1_800_000_000_123).unwrap();
+        let id = Builder::from_unix_timestamp_millis(1_800_000_000_123, &[7; 10]).into_uuid();
+        let next = Timestamp::from_millisecond(1_800_000_000_124).unwrap();
+        let (from, before) = Times { after: Some(now), before: Some(next) }.ids();
+        assert!(from <= id && id < before);
+        let (from, before) = Times { after: Some(next), before: Some(now) }.ids();
+        assert!(id < from && before <= id);
+        assert_eq!(Times::default().ids(), (Uuid::nil(), Uuid::max()));
+    }
+}

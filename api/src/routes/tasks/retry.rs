@@ -1,0 +1,43 @@
+//! `POST /v1/tasks/{id}/retry`: another task like one that has ended, which points back with `retry_of`.
+
+use actix_web::{HttpRequest, HttpResponse, web::Data};
+use caraway_shared::{
+    store::tasks::{Asked, Fate, Guarded, Retriable},
+    task::State,
+};
+
+use super::submit::{admitted, with_replay};
+use crate::{
+    extract::{Fields, IdempotencyKey, JsonBody, Owner, TaskPath, task_not_found},
+    problem::{Code, Problem},
+    state::ApiState,
+};
+
+/// 202 with `Location` and the new task; 409 while the old one has not ended.
+pub(crate) async fn retry(
+    request: HttpRequest,
+    state: Data<ApiState>,
+    Owner(owner): Owner,
+    TaskPath(id): TaskPath,
+    key: IdempotencyKey,
+    body: JsonBody,
+) -> Result<HttpResponse, Problem> {
+    let body = body.optional().unwrap_or(b"{}");
+    Fields::of(body)?.finish(Some(()))?;
+    let (_, retriable) = state.store.retriable(owner, &[id]).await?.into_iter().next().ok_or_else(task_not_found)?;
+    let task = match retriable {
+        Retriable::Ended(task) => Asked::Task(task, None),
+        Retriable::NotYet(state) => return Err(not_yet(state)),
+    };
+    let guarded = Guarded { owner, key: key.of(&request, body), tasks: vec![task], atomic: true };
+    let (fates, replayed) = admitted(state.acceptor.accept(guarded).await?)?;
+    match fates.into_iter().next() {
+        Some(Fate::Accepted(task)) => Ok(with_replay(HttpResponse::Accepted(), replayed, &task).json(task)),
+        _ => Err(Problem::internal("the accept writer answered for no task")),
+    }
+}
+
+pub(super) fn not_yet(state: State) -> Problem {
+    Problem::new(Code::TaskNotFinished, format!("the task is {state}; only what has ended can be retried"))
+        .with("state", state.as_str())
+}

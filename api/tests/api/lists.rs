@@ -1,0 +1,186 @@
+//! `GET /v1/tasks` and `GET /v1/quarantine`: by whatever an index serves, page by page, at the cost of a page.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{eventually::eventually_async, server::Api};
+
+/// Tasks beside those that a search is to find. By hand it was tried with two million: the figures are in ARCHITECTURE.md.
+const MANY: i64 = 50_000;
+/// Rows and index entries that a page of ten may read.
+const READ_MAX: i64 = 1_500;
+
+async fn ids(api: &Api, query: &str) -> Vec<String> {
+    let answer = api.get(&format!("/v1/tasks?{query}")).await;
+    assert_eq!(answer.status, 200, "{query}: {}", answer.text());
+    let tasks = answer.json()["data"].as_array().unwrap().clone();
+    tasks.iter().map(|task| task["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// As if a worker had been there.
+async fn end(api: &Api, id: Uuid, state: &str, error_code: &str) {
+    let error =
+        (!error_code.is_empty()).then(|| json!({ "code": error_code, "message": "no" }).to_string().into_bytes());
+    api.sql(
+        &format!(
+            "UPDATE task SET state = '{state}', epoch = 1, attempt = 1, finished_at = now(), publish_after = NULL,
+                published_at = NULL, due_at = NULL, error = $2, error_code = '{error_code}' WHERE id = $1"
+        ),
+        &[&id, &error],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn by_state_queue_name_code_tag_batch_and_time() {
+    let api = Api::start().await;
+    let submit = async |body: Value| api.submit(&body.to_string()).await.to_string();
+    let queued = submit(json!({ "name": "add", "args": [1, 2], "tags": ["red", "blue"] })).await;
+    let later = submit(json!({ "name": "add", "args": [1, 2], "delay": 60, "tags": ["red"] })).await;
+    let failed = submit(json!({ "name": "add", "args": [1, 2] })).await;
+    end(&api, failed.parse().unwrap(), "failed", "no_luck").await;
+    let done = submit(json!({ "name": "process_image", "args": [Uuid::nil()] })).await;
+    end(&api, done.parse().unwrap(), "succeeded", "").await;
+    let batch = json!({ "tasks": [{ "name": "add", "args": [1, 2] }, { "name": "add", "args": [3, 4] }] });
+    let batch = api.post_json("/v1/tasks/batch", batch.to_string()).await.json();
+    let of_batch: Vec<&str> = [1, 0].map(|index| batch["tasks"][index]["task"]["id"].as_str().unwrap()).into();
+    let (batch_id, of_batch) = (batch["batch_id"].as_str().unwrap(), of_batch.iter().map(|id| (*id).to_owned()));
+
+    let all: Vec<String> = of_batch.clone().chain([&done, &failed, &later, &queued].map(Clone::clone)).collect();
+    assert_eq!(ids(&api, "").await, all, "the newest first");
+    let some = |some: &[&String]| some.iter().map(|id| (*id).clone()).collect::<Vec<_>>();
+    for (query, expected) in [
+        ("state=scheduled", some(&[&later])),
+        ("state=succeeded,failed", some(&[&done, &failed])),
+        ("state=failed&error_code=no_luck", some(&[&failed])),
+        ("error_code=no_luck&queue=tests&name=add", some(&[&failed])),
+        ("state=failed&error_code=other", vec![]),
+        ("name=process_image", some(&[&done])),
+        ("name=nobody", vec![]),
+        ("queue=elsewhere", vec![]),
+        ("tag=red", some(&[&later, &queued])),
+        ("tag=blue", some(&[&queued])),
+        (&format!("batch_id={batch_id}"), of_batch.collect()),
+        ("created_before=2001-01-01T00:00:00Z", vec![]),
+        ("created_after=2001-01-01T00:00:00Z&state=scheduled", some(&[&later])),
+        ("created_after=9999-01-01T00:00:00Z", vec![]),
+    ] {
+        assert_eq!(ids(&api, query).await, expected, "{query}");
+    }
+    let line = api.get("/v1/tasks?state=failed").await.json()["data"][0].clone();
+    assert_eq!((&line["error"]["code"], &line["state"]), (&json!("no_luck"), &json!("failed")), "{line}");
+    assert!(line.get("result").is_none(), "results are at their own address");
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_without_a_gap() {
+    let api = Api::start().await;
+    let mut submitted = Vec::new();
+    for priority in 0..7 {
+        submitted.insert(0, api.submit(&format!(r#"{{"name": "add", "args": [1, 2], "priority": {priority}}}"#)).await);
+    }
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = api.get(&format!("/v1/tasks?limit=3&state=queued{cursor}")).await.json();
+        seen.extend(page["data"].as_array().unwrap().iter().map(|task| task["id"].as_str().unwrap().to_owned()));
+        assert!(page["data"].as_array().unwrap().len() <= 3);
+        // what comes in meanwhile is before the first page, and moves nothing
+        api.submit(r#"{"name": "add", "args": [5, 6]}"#).await;
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(seen, submitted.iter().map(ToString::to_string).collect::<Vec<_>>());
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn what_no_index_serves_is_refused() {
+    let api = Api::start().await;
+    for (query, code, pointer) in [
+        ("tag=a&state=failed", "unsupported_search", None),
+        ("tag=a&batch_id=018f4b2e-7b1c-7000-8000-000000000001", "unsupported_search", None),
+        ("worker=me", "unknown_parameter", Some("?worker")),
+        ("state=done", "invalid_request", Some("?state")),
+        ("state=failed&state=queued", "invalid_request", Some("?state")),
+        ("limit=0", "invalid_request", Some("?limit")),
+        ("limit=501", "invalid_request", Some("?limit")),
+        ("cursor=x", "invalid_request", Some("?cursor")),
+        ("batch_id=1", "invalid_request", Some("?batch_id")),
+        ("created_after=yesterday", "invalid_request", Some("?created_after")),
+        ("tag=", "invalid_request", Some("?tag")),
+        ("name=%00", "invalid_request", Some("?name")),
+    ] {
+        let problem = api.get(&format!("/v1/tasks?{query}")).await.assert_problem(422, code);
+        if let Some(pointer) = pointer {
+            assert_eq!(problem["errors"][0]["pointer"], pointer, "{query}");
+        }
+    }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_costs_a_page_however_many_there_are() {
+    let api = Api::start().await;
+    api.sql(
+        "INSERT INTO task (id, name, queue, priority, state, max_attempts, input, finished_at, error_code)
+         SELECT gen_random_uuid(), 'add', 'tests', 4, s.state, 5, '{}', now(), CASE s.state WHEN 'failed' THEN 'e' ELSE '' END
+         FROM generate_series(1, $1::int8) i, LATERAL (SELECT CASE WHEN i % 1000 = 0 THEN 'failed' ELSE 'succeeded' END::task_state) s(state)",
+        &[&MANY],
+    )
+    .await;
+    api.sql("INSERT INTO task_tag SELECT 1, 'all', id FROM task", &[]).await;
+    let task = api.submit(r#"{"name": "add", "args": [1, 2]}"#).await;
+    for query in
+        ["", "state=queued", "state=running", "state=failed&error_code=e", "name=add", "queue=tests&name=x", "tag=all"]
+    {
+        let before = read_so_far(&api).await;
+        let found = ids(&api, &format!("{query}&limit=10")).await.len();
+        let expected = match query {
+            "state=queued" => 1,
+            "state=running" | "queue=tests&name=x" => 0,
+            _ => 10,
+        };
+        assert_eq!(found, expected, "{query}");
+        let read = eventually_async("the statistics", async || {
+            // the counters of a connection are told when it has been idle for a moment; this one reads the row once more
+            api.get(&format!("/v1/tasks/{task}")).await;
+            let read = read_so_far(&api).await - before;
+            (read > 0).then_some(read)
+        })
+        .await;
+        assert!(read < READ_MAX, "{query}: {read} rows and entries read");
+    }
+    api.stop().await;
+}
+
+/// Rows and index entries read of the tables of tasks.
+async fn read_so_far(api: &Api) -> i64 {
+    let rows = api
+        .sql(
+            "SELECT (sum(t.seq_tup_read) + sum(coalesce(i.read, 0)))::int8 FROM pg_stat_user_tables t
+             LEFT JOIN LATERAL (SELECT sum(idx_tup_read) AS read FROM pg_stat_user_indexes x WHERE x.relid = t.relid) i ON true
+             WHERE t.relname IN ('task', 'task_tag')",
+            &[],
+        )
+        .await;
+    rows[0].get(0)
+}
+
+#[tokio::test]
+async fn what_was_put_aside_is_shown() {
+    let api = Api::start().await;
+    assert_eq!(api.get("/v1/quarantine").await.json(), json!({ "data": [], "next_cursor": null }));
+    for body in [b"one".as_slice(), b"\x00two"] {
+        api.store.quarantine("caraway.v1.default.normal", "undecodable", body).await.unwrap();
+    }
+    let first = api.get("/v1/quarantine?limit=1").await.json();
+    assert_eq!(
+        (&first["data"][0]["body_hex"], &first["data"][0]["reason"]),
+        (&json!("0074776f"), &json!("undecodable"))
+    );
+    let second = api.get(&format!("/v1/quarantine?cursor={}", first["next_cursor"].as_str().unwrap())).await.json();
+    assert_eq!((&second["data"][0]["body_hex"], &second["next_cursor"]), (&json!("6f6e65"), &Value::Null));
+    api.get("/v1/quarantine?cursor=x").await.assert_problem(422, "invalid_request");
+    api.stop().await;
+}

@@ -1,0 +1,190 @@
+//! Lists: the newest tasks that match, page by page.
+//!
+//! Invariant: every search reads an index from where the last page ended, and what it reads is bounded by the page (and by
+//! the few combinations of state, queue, name and error code that exist), never by the table.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio_postgres::{Row, types::ToSql};
+use uuid::Uuid;
+
+use crate::{
+    store::{Store, StoreError},
+    task::{OwnerId, State, TaskId},
+};
+
+/// What to search by.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Search {
+    /// Any combination; what is empty matches all.
+    Parts {
+        /// In one of these states.
+        states: Vec<State>,
+        /// In this queue.
+        queue: Option<String>,
+        /// Of this handler.
+        name: Option<String>,
+        /// Failed with this code.
+        error_code: Option<String>,
+    },
+    /// With this tag.
+    Tag(String),
+    /// Of this batch.
+    Batch(Uuid),
+}
+
+/// A page of a search: ids from `from` up to, and without, `before`; the newest first.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sought {
+    /// Whose.
+    pub owner: OwnerId,
+    /// By what.
+    pub search: Search,
+    /// The oldest id wanted.
+    pub from: Uuid,
+    /// Where the last page ended.
+    pub before: Uuid,
+    /// Leaves out what was retried already.
+    pub unretried: bool,
+    /// Rows at most.
+    pub limit: i64,
+}
+
+/// A task in a list: what tells it from others. Its whole document is at its own address.
+#[derive(Clone, Debug, Serialize)]
+pub struct TaskLine {
+    /// UUID version 7.
+    pub id: TaskId,
+    /// Which handler.
+    pub name: String,
+    /// Where it queues.
+    pub queue: String,
+    /// 0–9.
+    pub priority: i16,
+    /// Where it stands.
+    pub state: State,
+    /// Why it waits, where something is known.
+    pub waiting_reason: Option<String>,
+    /// The current attempt, or the last one; 0 before the first.
+    pub attempt: i32,
+    /// Attempts in all.
+    pub max_attempts: i32,
+    /// Accepted.
+    pub created_at: Timestamp,
+    /// Not before; only while it is scheduled.
+    pub run_at: Option<Timestamp>,
+    /// The last attempt began.
+    pub started_at: Option<Timestamp>,
+    /// Terminal since.
+    pub finished_at: Option<Timestamp>,
+    /// Who runs it, or ran it last.
+    pub worker: Option<String>,
+    /// Of the last attempt that had one.
+    pub error: Option<Box<RawValue>>,
+    /// Words to find it by.
+    pub tags: Vec<String>,
+    /// The batch it came in.
+    pub batch_id: Option<Uuid>,
+    /// The task that it repeats.
+    pub retry_of: Option<Uuid>,
+}
+
+const LINE: &str = "t.id, t.name, t.queue, t.priority, t.state::text, t.waiting_reason, t.attempt, t.max_attempts,
+        t.created_at, CASE WHEN t.state = 'scheduled' THEN t.due_at END AS run_at, t.started_at, t.finished_at, t.worker,
+        t.error, t.tags, t.batch_id, t.retry_of";
+
+const RETRIED: &str = "EXISTS (SELECT FROM task r WHERE r.retry_of = t.id)";
+
+/// Which combinations exist is read along the index, one probe each; then the newest of every one that matches.
+const BY_PARTS: &str = "
+    WITH RECURSIVE part(state, queue, name, code) AS (
+        SELECT s.state, q.name, f.name, f.error_code
+        FROM unnest($5::text[]::task_state[]) AS s(state)
+        CROSS JOIN (SELECT DISTINCT name FROM queue WHERE $6::text IS NULL OR name = $6) q
+        CROSS JOIN LATERAL (SELECT t.name, t.error_code FROM task t
+            WHERE t.state = s.state AND t.queue = q.name AND t.owner_id = $1
+            ORDER BY t.name, t.error_code LIMIT 1) f
+      UNION ALL
+        SELECT p.state, p.queue, f.name, f.error_code FROM part p
+        CROSS JOIN LATERAL (SELECT t.name, t.error_code FROM task t
+            WHERE t.state = p.state AND t.queue = p.queue AND t.owner_id = $1
+                AND (t.name, t.error_code) > (p.name, p.code)
+            ORDER BY t.name, t.error_code LIMIT 1) f
+    )
+    SELECT f.id FROM part p
+    CROSS JOIN LATERAL (SELECT t.id FROM task t
+        WHERE t.state = p.state AND t.queue = p.queue AND t.owner_id = $1 AND t.name = p.name
+            AND t.error_code = p.code AND t.id < $2 AND t.id >= $3 AND {unretried}
+        ORDER BY t.id DESC LIMIT $4) f
+    WHERE ($7::text IS NULL OR p.name = $7) AND ($8::text IS NULL OR p.code = $8)
+    ORDER BY f.id DESC LIMIT $4";
+
+const BY_TAG: &str = "
+    SELECT g.task_id AS id FROM task_tag g
+    WHERE g.owner_id = $1 AND g.tag = $5 AND g.task_id < $2 AND g.task_id >= $3
+    ORDER BY g.task_id DESC LIMIT $4";
+
+const BY_BATCH: &str = "
+    SELECT t.id FROM task t
+    WHERE t.owner_id = $1 AND t.batch_id = $5 AND t.id < $2 AND t.id >= $3
+    ORDER BY t.id DESC LIMIT $4";
+
+impl Store {
+    /// One page.
+    pub async fn list_tasks(&self, sought: &Sought) -> Result<Vec<TaskLine>, StoreError> {
+        let db = self.connection().await?;
+        let mut parameters: Vec<&(dyn ToSql + Sync)> =
+            vec![&sought.owner.0, &sought.before, &sought.from, &sought.limit];
+        let states: Vec<&str>;
+        let by = match &sought.search {
+            Search::Tag(tag) => {
+                parameters.push(tag);
+                BY_TAG.to_owned()
+            }
+            Search::Batch(batch) => {
+                parameters.push(batch);
+                BY_BATCH.to_owned()
+            }
+            Search::Parts { states: wanted, queue, name, error_code } => {
+                let all = if wanted.is_empty() { &State::ALL[..] } else { wanted };
+                states = all.iter().map(|state| state.as_str()).collect();
+                let rest: [&(dyn ToSql + Sync); 4] = [&states, queue, name, error_code];
+                parameters.extend(rest);
+                let unretried = if sought.unretried { format!("NOT {RETRIED}") } else { "true".into() };
+                BY_PARTS.replace("{unretried}", &unretried)
+            }
+        };
+        let list = db
+            .prepare_cached(&format!("SELECT {LINE} FROM ({by}) page JOIN task t ON t.id = page.id ORDER BY t.id DESC"))
+            .await?;
+        db.query(&list, &parameters).await?.iter().map(read).collect()
+    }
+}
+
+fn read(row: &Row) -> Result<TaskLine, StoreError> {
+    let state: &str = row.try_get("state")?;
+    let error: Option<&[u8]> = row.try_get("error")?;
+    Ok(TaskLine {
+        id: TaskId(row.try_get("id")?),
+        name: row.try_get("name")?,
+        queue: row.try_get("queue")?,
+        priority: row.try_get("priority")?,
+        state: state.parse().map_err(|_| StoreError::Data(format!("state {state:?}")))?,
+        waiting_reason: row.try_get("waiting_reason")?,
+        attempt: row.try_get("attempt")?,
+        max_attempts: row.try_get("max_attempts")?,
+        created_at: row.try_get("created_at")?,
+        run_at: row.try_get("run_at")?,
+        started_at: row.try_get("started_at")?,
+        finished_at: row.try_get("finished_at")?,
+        worker: row.try_get("worker")?,
+        error: error
+            .map(serde_json::from_slice)
+            .transpose()
+            .map_err(|_| StoreError::Data("error is not JSON".into()))?,
+        tags: row.try_get("tags")?,
+        batch_id: row.try_get("batch_id")?,
+        retry_of: row.try_get("retry_of")?,
+    })
+}

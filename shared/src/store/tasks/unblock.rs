@@ -1,0 +1,32 @@
+//! Unblock: a task that waited behind a unique one takes its place once that has ended.
+//!
+//! Invariant: whose turn it is was decided when it was accepted, under the lock of the key's row; here the row only
+//! moves on, so any number of processes may try.
+
+use super::{Owed, owed::read_owed};
+use crate::store::{Store, StoreError};
+
+const UNBLOCK: &str = "
+    WITH over AS MATERIALIZED (
+        SELECT u.owner_id, u.hash, u.next_id FROM task_unique u
+        WHERE u.next_id IS NOT NULL
+            AND NOT EXISTS (SELECT FROM task t WHERE t.id = u.task_id
+                AND t.state IN ('scheduled', 'waiting', 'queued', 'running') OFFSET 0)
+        LIMIT $1 FOR UPDATE OF u SKIP LOCKED
+    ), moved AS (
+        UPDATE task_unique u SET task_id = o.next_id, next_id = NULL
+        FROM over o WHERE u.owner_id = o.owner_id AND u.hash = o.hash
+    )
+    UPDATE task t SET state = 'queued', waiting_reason = NULL, queued_at = now(),
+        publish_after = now() + interval '1 second', due_at = t.expires_at
+    FROM over o WHERE t.id = o.next_id AND t.state = 'waiting'
+    RETURNING t.id, t.epoch, t.queue, t.priority, t.losses, t.publish_after";
+
+impl Store {
+    /// Queues up to `limit` tasks whose turn has come; the caller publishes them, and a relay does if it cannot.
+    pub async fn unblock(&self, limit: i64) -> Result<Vec<Owed>, StoreError> {
+        let db = self.writer().await?;
+        let unblock = db.prepare_cached(UNBLOCK).await?;
+        db.query(&unblock, &[&limit]).await?.iter().map(read_owed).collect()
+    }
+}
