@@ -25,6 +25,7 @@ mod images;
 mod items;
 mod lifecycle;
 mod log;
+mod openapi;
 mod operations;
 mod outages;
 mod proxy;

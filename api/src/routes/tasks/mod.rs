@@ -6,5 +6,5 @@ pub(crate) mod batch;
 pub(crate) mod cancel;
 pub(crate) mod result;
 pub(crate) mod show;
-mod submission;
+pub(crate) mod submission;
 pub(crate) mod submit;
