@@ -82,13 +82,13 @@ struct Schema {
 impl Docs {
     /// Of the whole document.
     pub(super) fn of(openapi: &OpenApi) -> serde_json::Result<Self> {
-        let document = serde_json::to_value(openapi)?;
-        let groups = list(&document["tags"]).map(|tag| group(openapi, &document, tag)).collect();
-        let schemas = entries(&document["components"]["schemas"])
+        let document = &serde_json::to_value(openapi)?;
+        let groups = list(at(document, &["tags"])).map(|tag| group(openapi, document, tag)).collect();
+        let schemas = entries(at(document, &["components", "schemas"]))
             .map(|(name, schema)| self::schema(name, schema, &field_order(openapi, name)));
         Ok(Self {
-            version: string(&document["info"]["version"]),
-            introduction: paragraphs(text(&document["info"]["description"])),
+            version: string(at(document, &["info", "version"])),
+            introduction: paragraphs(text(at(document, &["info", "description"]))),
             groups,
             schemas: schemas.collect(),
         })
@@ -98,11 +98,15 @@ impl Docs {
 /// In the order of the document, which a JSON value does not keep.
 fn group(openapi: &OpenApi, document: &Value, tag: &Value) -> Group {
     let operations = openapi.paths.paths.keys().flat_map(|path| {
-        entries(&document["paths"][path])
-            .filter(|(_, operation)| list(&operation["tags"]).any(|name| *name == tag["name"]))
+        entries(at(document, &["paths", path]))
+            .filter(|(_, operation)| list(at(operation, &["tags"])).any(|name| name == at(tag, &["name"])))
             .map(move |(method, operation)| self::operation(method, path, operation))
     });
-    Group { name: string(&tag["name"]), about: pieces(text(&tag["description"])), operations: operations.collect() }
+    Group {
+        name: string(at(tag, &["name"])),
+        about: pieces(text(at(tag, &["description"]))),
+        operations: operations.collect(),
+    }
 }
 
 /// A schema's fields as its type declares them.
@@ -119,17 +123,21 @@ fn field_order(openapi: &OpenApi, name: &str) -> Vec<String> {
 }
 
 fn operation(method: &str, path: &str, operation: &Value) -> Operation {
-    let body = entries(&operation["requestBody"]["content"]).next();
-    let responses = || entries(&operation["responses"]);
+    let body = entries(at(operation, &["requestBody", "content"])).next();
+    let responses = || entries(at(operation, &["responses"]));
     Operation {
-        id: string(&operation["operationId"]),
+        id: string(at(operation, &["operationId"])),
         method: method.to_uppercase(),
         path: path.into(),
-        summary: string(&operation["summary"]),
-        about: paragraphs(text(&operation["description"])),
+        summary: string(at(operation, &["summary"])),
+        about: paragraphs(text(at(operation, &["description"]))),
         // those that are references are common to all, and stand in the introduction
-        parameters: list(&operation["parameters"]).filter(|it| it["$ref"].is_null()).map(parameter).collect(),
-        body: body.map(|(media_type, content)| Body { media_type: media_type.into(), kind: kind(&content["schema"]) }),
+        parameters: list(at(operation, &["parameters"]))
+            .filter(|it| at(it, &["$ref"]).is_null())
+            .map(parameter)
+            .collect(),
+        body: body
+            .map(|(media_type, content)| Body { media_type: media_type.into(), kind: kind(at(content, &["schema"])) }),
         curl: curl(method, path, body),
         answers: responses().filter(|(status, _)| !is_error(status)).map(answer).collect(),
         problems: responses().filter(|(status, _)| is_error(status)).map(refusal).collect(),
@@ -142,11 +150,11 @@ fn is_error(status: &str) -> bool {
 
 fn parameter(parameter: &Value) -> Row {
     row(
-        text(&parameter["name"]),
-        text(&parameter["in"]),
-        parameter["required"] == true,
-        &parameter["schema"],
-        text(&parameter["description"]),
+        text(at(parameter, &["name"])),
+        text(at(parameter, &["in"])),
+        at(parameter, &["required"]) == true,
+        at(parameter, &["schema"]),
+        text(at(parameter, &["description"])),
     )
 }
 
@@ -162,42 +170,44 @@ fn row(name: &str, place: &str, required: bool, schema: &Value, about: &str) -> 
 }
 
 fn answer((status, response): (&str, &Value)) -> Answer {
-    let content = || entries(&response["content"]);
-    let example = content().next().map(|(_, content)| &content["example"]).filter(|example| !example.is_null());
-    let header = |(name, header): (&str, &Value)| row(name, "", false, &header["schema"], text(&header["description"]));
+    let content = || entries(at(response, &["content"]));
+    let example = content().next().map(|(_, content)| at(content, &["example"])).filter(|example| !example.is_null());
+    let header = |(name, header): (&str, &Value)| {
+        row(name, "", false, at(header, &["schema"]), text(at(header, &["description"])))
+    };
     Answer {
         status: status.into(),
-        about: paragraphs(text(&response["description"])),
-        kind: content().next().map(|(_, content)| kind(&content["schema"])).unwrap_or_default(),
+        about: paragraphs(text(at(response, &["description"]))),
+        kind: content().next().map(|(_, content)| kind(at(content, &["schema"]))).unwrap_or_default(),
         media_types: content().map(|(media_type, _)| media_type).collect::<Vec<_>>().join(", "),
-        headers: entries(&response["headers"]).filter(|(name, _)| *name != "X-Request-Id").map(header).collect(),
+        headers: entries(at(response, &["headers"])).filter(|(name, _)| *name != "X-Request-Id").map(header).collect(),
         example: example.map(pretty).unwrap_or_default(),
     }
 }
 
 fn refusal((status, response): (&str, &Value)) -> Refusal {
-    let examples = entries(&response["content"]["application/problem+json"]["examples"]);
+    let examples = entries(at(response, &["content", "application/problem+json", "examples"]));
     Refusal {
         status: status.into(),
-        codes: examples.map(|(code, example)| (code.into(), string(&example["summary"]))).collect(),
+        codes: examples.map(|(code, example)| (code.into(), string(at(example, &["summary"])))).collect(),
     }
 }
 
 fn schema(name: &str, schema: &Value, order: &[String]) -> Schema {
     // what is put together of several is shown as one
-    let parts: Vec<&Value> = match schema["allOf"].as_array() {
+    let parts: Vec<&Value> = match at(schema, &["allOf"]).as_array() {
         Some(parts) => parts.iter().collect(),
         None => vec![schema],
     };
     let field = |name: &String| {
-        let part = parts.iter().find(|part| !part["properties"][name].is_null())?;
-        let (field, required) = (&part["properties"][name], list(&part["required"]).any(|it| it == name));
-        Some(row(name, "", required, field, text(&field["description"])))
+        let part = parts.iter().find(|part| !at(part, &["properties", name]).is_null())?;
+        let (field, required) = (at(part, &["properties", name]), list(at(part, &["required"])).any(|it| it == name));
+        Some(row(name, "", required, field, text(at(field, &["description"]))))
     };
     Schema {
         name: name.into(),
-        about: paragraphs(text(&schema["description"])),
-        kind: if schema["properties"].is_null() { kind(schema) } else { Vec::new() },
+        about: paragraphs(text(at(schema, &["description"]))),
+        kind: if at(schema, &["properties"]).is_null() { kind(schema) } else { Vec::new() },
         limits: limits(schema),
         fields: order.iter().filter_map(field).collect(),
     }
@@ -208,7 +218,7 @@ fn curl(method: &str, path: &str, body: Option<(&str, &Value)>) -> String {
     let address = format!("$CARAWAY_URL{}", path.replace("{id}", "$ID").replace("{code}", "$CODE"));
     match body {
         Some((media_type, content)) if media_type.ends_with("json") => {
-            let example = content["example"].to_string();
+            let example = at(content, &["example"]).to_string();
             format!("curl -sS {address} \\\n  -H 'Content-Type: {media_type}' \\\n  -d '{example}'")
         }
         Some((media_type, _)) => {
@@ -229,6 +239,11 @@ fn entries(object: &Value) -> impl Iterator<Item = (&str, &Value)> {
 
 fn list(array: &Value) -> impl Iterator<Item = &Value> {
     array.as_array().into_iter().flatten()
+}
+
+/// A part of a document; null where there is none.
+fn at<'a>(value: &'a Value, path: &[&str]) -> &'a Value {
+    path.iter().fold(value, |value, name| value.get(name).unwrap_or(&Value::Null))
 }
 
 fn text(value: &Value) -> &str {

@@ -37,8 +37,8 @@ pub(crate) struct SubmissionSchema {
     /// When an attempt is asked to end, seconds.
     #[schema(exclusive_minimum = 0)]
     soft_timeout: Option<f64>,
-    retry: Option<Retry>,
-    unique: Option<UniqueSchema>,
+    retry: Option<RetryBody>,
+    unique: Option<UniqueBody>,
     /// How long the finished task is kept, seconds, up to 90 days; by default a day if it succeeded, else a week.
     #[schema(minimum = 0, maximum = 7_776_000)]
     result_ttl: Option<f64>,
@@ -61,8 +61,9 @@ struct Tag(String);
 /// How often, when, and after which errors a task is tried again.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Retry)]
 #[expect(dead_code, reason = "the shape of a body, for the OpenAPI document")]
-struct Retry {
+struct RetryBody {
     /// Attempts in all; 5 where nothing is said.
     #[schema(minimum = 1, maximum = 100)]
     max_attempts: Option<i32>,
@@ -93,7 +94,7 @@ struct CodePattern(String);
 #[serde(deny_unknown_fields)]
 #[schema(as = Unique)]
 #[expect(dead_code, reason = "the shape of a body, for the OpenAPI document")]
-struct UniqueSchema {
+struct UniqueBody {
     /// Tasks with the same key are the same, whatever they do. At most 255 bytes.
     #[schema(min_length = 1, max_length = 255)]
     key: Option<String>,
@@ -156,8 +157,8 @@ mod tests {
             Submission::read(json!({"name": "add", field: null}).to_string().as_bytes()).unwrap();
         }
         for (field, inner) in [
-            ("retry", serde_json::to_value(Retry::schema()).unwrap()),
-            ("unique", serde_json::to_value(UniqueSchema::schema()).unwrap()),
+            ("retry", serde_json::to_value(RetryBody::schema()).unwrap()),
+            ("unique", serde_json::to_value(UniqueBody::schema()).unwrap()),
         ] {
             for part in inner["properties"].as_object().unwrap().keys() {
                 Submission::read(json!({"name": "add", field: {part: null}}).to_string().as_bytes()).unwrap();
