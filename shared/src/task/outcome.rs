@@ -17,7 +17,7 @@ use super::{Event, RetryPolicy};
 pub struct TaskError {
     /// Stable, `snake_case`.
     pub code: String,
-    /// For people; at most [`TaskError::MESSAGE_BYTES_MAX`] bytes.
+    /// For people; at most 4096 bytes.
     pub message: String,
     /// Whatever helps, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]

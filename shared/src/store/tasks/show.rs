@@ -25,7 +25,7 @@ const ATTEMPTS: &str = "
     SELECT a.epoch, a.attempt, a.outcome::text, a.error, a.worker, a.started_at, a.ended_at
     FROM attempt a WHERE a.task_id = $1 AND a.owner_id = $2 ORDER BY a.epoch";
 
-/// A task as the API shows it. The fields, their names and their order are the contract.
+/// A task: everything about it. Every field is always there; what is not known is null.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = Task)]
 pub struct TaskView {
