@@ -5,9 +5,34 @@ use actix_web::{
     http::header::{self, ContentType, EntityTag, Header as _, IfNoneMatch},
 };
 use sha2::{Digest, Sha256};
+use utoipa::{
+    IntoParams,
+    openapi::{
+        ObjectBuilder,
+        path::{Parameter, ParameterIn},
+    },
+};
+
+use crate::openapi::parameter;
 
 /// May be kept, and must be asked for again before it is used: that is what the tag is for.
 const REVALIDATE: &str = "private, no-cache";
+
+/// The condition, for the OpenAPI document.
+pub(crate) struct Condition;
+
+impl IntoParams for Condition {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let description = "The `ETag` of an earlier answer, or several: if nothing has changed, the answer is 304 without a \
+                           body.";
+        vec![parameter::header(
+            "If-None-Match",
+            description,
+            "\"3f79bb7b435b05321651daefd374cdc6\"",
+            ObjectBuilder::new(),
+        )]
+    }
+}
 
 /// A strong tag of this content.
 pub(crate) fn tag_of(content: &[u8]) -> EntityTag {

@@ -20,6 +20,8 @@ pub(crate) enum Job {
     Serve(Box<Serve>),
     /// Bring the database's schema up to date, and end
     Migrate(Box<Common>),
+    /// Print the OpenAPI document, and end
+    Openapi,
 }
 
 /// Flags of `serve`.
@@ -44,11 +46,12 @@ impl Job {
         Cli::parse_from(with_command(std::env::args_os().collect())).job
     }
 
-    /// How this job logs.
-    pub(crate) const fn common(&self) -> &Common {
+    /// What this job is told of servers and logs, if it needs any.
+    pub(crate) const fn common(&self) -> Option<&Common> {
         match self {
-            Self::Serve(serve) => &serve.common,
-            Self::Migrate(common) => common,
+            Self::Serve(serve) => Some(&serve.common),
+            Self::Migrate(common) => Some(common),
+            Self::Openapi => None,
         }
     }
 }
@@ -107,7 +110,7 @@ mod tests {
     fn a_stranger_may_not_reach_it_unless_told_so() {
         let serve = |flags: &[&str]| match job(&[&SERVERS[..], flags].concat()) {
             Job::Serve(serve) => serve.check_exposure().is_ok(),
-            Job::Migrate(_) => false,
+            Job::Migrate(_) | Job::Openapi => false,
         };
         assert!(serve(&["--bind", "127.0.0.1:0"]) && serve(&["--bind", "[::1]:0"]));
         assert!(!serve(&["--bind", "0.0.0.0:0"]) && !serve(&["--bind", "[::]:8080"]));

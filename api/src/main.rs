@@ -11,6 +11,8 @@ mod extract;
 mod health;
 mod known;
 mod middleware;
+mod openapi;
+mod pages;
 mod problem;
 mod routes;
 mod shutdown;
@@ -18,21 +20,26 @@ mod startup;
 mod state;
 mod waiting;
 
+use std::io::Write as _;
+
 use caraway_shared::{
     config::prepare,
     telemetry::{Metrics, init_logs},
 };
 
-use self::{config::Job, startup::Application};
+use self::{config::Job, openapi::Document, startup::Application};
 
 /// Two threads carry the database, the broker and the batches; HTTP has threads of its own.
 #[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {
     let _crash_points = fail::FailScenario::setup(); // does nothing unless the feature is compiled in
     let job = Job::parse();
-    init_logs(job.common().log_format, &job.common().loglevel)?;
+    if let Some(common) = job.common() {
+        init_logs(common.log_format, &common.loglevel)?;
+    }
     match job {
         Job::Serve(serve) => Application::build(*serve, Metrics::install()?)?.run_until_stopped().await,
         Job::Migrate(common) => Ok(prepare(&common.store("caraway-api migrate")?, true).await?),
+        Job::Openapi => Ok(std::io::stdout().write_all(Document::pretty()?.as_bytes())?),
     }
 }

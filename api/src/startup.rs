@@ -17,8 +17,8 @@ use caraway_shared::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    accept::Acceptor, config::Serve, health::Health, known::Known, middleware, routes, shutdown::Signals,
-    state::ApiState, waiting::Waiting,
+    accept::Acceptor, config::Serve, health::Health, known::Known, middleware, pages::Contract, routes,
+    shutdown::Signals, state::ApiState, waiting::Waiting,
 };
 
 /// A request's head must be complete by then; its body has deadlines of its own in `extract`.
@@ -69,7 +69,7 @@ impl Application {
             link,
             metrics,
         };
-        let (server, address) = listen(&config, state.clone(), closing.clone())?;
+        let (server, address) = listen(&config, state.clone(), Contract::build()?, closing.clone())?;
         Ok(Self { config, address, server, state, publisher, closing, shutdown })
     }
 
@@ -133,12 +133,18 @@ fn flat(served: Result<std::io::Result<()>, tokio::task::JoinError>) -> anyhow::
 }
 
 /// Every bound of the HTTP server is stated here, so that no default is a surprise.
-fn listen(config: &Serve, state: ApiState, closing: CancellationToken) -> anyhow::Result<(Server, SocketAddr)> {
-    let data = Data::new(state);
+fn listen(
+    config: &Serve,
+    state: ApiState,
+    contract: Contract,
+    closing: CancellationToken,
+) -> anyhow::Result<(Server, SocketAddr)> {
+    let (data, contract) = (Data::new(state), Data::new(contract));
     let app = move || {
         App::new()
             .app_data(data.clone())
-            .configure(routes::all)
+            .app_data(contract.clone())
+            .configure(|api| drop(routes::all(api)))
             // the last one is the outermost
             .wrap(from_fn(middleware::gate))
             .wrap(from_fn(middleware::problems))

@@ -1,7 +1,7 @@
 # What the machine has to have, from the distribution's own packages.
 # shellcheck shell=bash
 
-# install_missing [build]
+# install_missing [build|fuzz]
 install_missing() {
     local packages
     mapfile -t packages < <(missing_packages "$@")
@@ -17,6 +17,9 @@ missing_packages() {
     if [[ ${1:-} == build ]] && ! command -v cc >/dev/null; then
         echo gcc
         echo libc6-dev
+    fi
+    if [[ ${1:-} == fuzz ]] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+        echo python3-venv
     fi
 }
 

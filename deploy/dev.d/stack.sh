@@ -77,7 +77,8 @@ wait_for_all() {
 
 wipe_stack() {
     wipe_postgres
-    rm -rf -- "$STATE"/{data,demo,env,log,ports,run} "${STATE:?}"/{etc,lock}
+    stop_fuzz_stack --wipe
+    rm -rf -- "$STATE"/{data,demo,env,log,ports,python,run} "${STATE:?}"/{etc,lock} "$STATE/fuzz/reports"
     wipe_test_stacks
     # What is left is not ours.
     rmdir -- "$STATE" 2>/dev/null || true

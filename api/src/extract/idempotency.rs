@@ -6,8 +6,18 @@ use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use caraway_shared::{store::tasks::Key, task::Unique};
+use utoipa::{
+    IntoParams,
+    openapi::{
+        ObjectBuilder,
+        path::{Parameter, ParameterIn},
+    },
+};
 
-use crate::problem::{Code, Problem};
+use crate::{
+    openapi::parameter,
+    problem::{Code, Problem},
+};
 
 const HEADER: &str = "idempotency-key";
 const BYTES_MAX: usize = 255;
@@ -16,10 +26,23 @@ const BYTES_MAX: usize = 255;
 pub(crate) struct IdempotencyKey(Option<String>);
 
 impl IdempotencyKey {
+    /// What may come of one.
+    pub(crate) const PROBLEMS: &[Code] =
+        &[Code::InvalidIdempotencyKey, Code::IdempotencyInFlight, Code::IdempotencyKeyReused];
+
     /// The key together with what it stands for.
     pub(crate) fn of(self, request: &HttpRequest, body: &[u8]) -> Option<Key> {
         let parts = [request.method().as_str().as_bytes(), request.path().as_bytes(), body];
         self.0.map(|key| Key { key, fingerprint: Unique::hash(parts) })
+    }
+}
+
+impl IntoParams for IdempotencyKey {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let key = ObjectBuilder::new().pattern(Some(r#"^("[!#-~]{1,255}"|[!#-~]{1,255})$"#));
+        let description = "A string of your choice, new for every new request: repeated with it, a request is answered as \
+                           the first time and done once. Kept for at least 24 hours.";
+        vec![parameter::header("Idempotency-Key", description, "order-42", key)]
     }
 }
 

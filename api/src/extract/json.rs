@@ -15,6 +15,18 @@ const LIMIT: BodyLimit = BodyLimit { bytes_max: limits::BODY_BYTES_MAX, deadline
 pub(crate) struct JsonBody(Bytes);
 
 impl JsonBody {
+    /// What it refuses, and what reading the fields of it may.
+    pub(crate) const PROBLEMS: &[Code] = &[
+        Code::BadRequest,
+        Code::MalformedJson,
+        Code::BodyTimeout,
+        Code::BodyTooLarge,
+        Code::UnsupportedMediaType,
+        Code::InvalidRequest,
+        Code::UnknownField,
+        Code::NulCharacter,
+    ];
+
     /// The body, where one is needed.
     pub(crate) fn required(&self) -> Result<&[u8], Problem> {
         self.optional().ok_or_else(|| Problem::new(Code::EmptyBody, "send a JSON object as the body"))

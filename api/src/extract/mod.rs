@@ -18,5 +18,5 @@ pub(crate) use json::JsonBody;
 pub(crate) use owner::Owner;
 pub(crate) use path::{ItemPath, TaskPath, item_not_found, task_not_found};
 pub(crate) use query::Query;
-pub(crate) use traceparent::traceparent;
+pub(crate) use traceparent::{Traceparent, traceparent};
 pub(crate) use wait::{PreferWait, QueryWait, wait_asked};

@@ -4,9 +4,16 @@ use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use caraway_shared::task::TaskId;
+use utoipa::{
+    IntoParams,
+    openapi::path::{Parameter, ParameterIn},
+};
 use uuid::Uuid;
 
-use crate::problem::{Code, Problem};
+use crate::{
+    openapi::parameter,
+    problem::{Code, Problem},
+};
 
 /// `{id}` of a task.
 #[derive(Clone, Copy)]
@@ -15,6 +22,28 @@ pub(crate) struct TaskPath(pub(crate) TaskId);
 /// `{id}` of an item.
 #[derive(Clone, Copy)]
 pub(crate) struct ItemPath(pub(crate) Uuid);
+
+impl TaskPath {
+    /// What it refuses.
+    pub(crate) const PROBLEMS: &[Code] = &[Code::TaskNotFound];
+}
+
+impl ItemPath {
+    /// What it refuses.
+    pub(crate) const PROBLEMS: &[Code] = &[Code::ItemNotFound];
+}
+
+impl IntoParams for TaskPath {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![parameter::path_id("The task's id.")]
+    }
+}
+
+impl IntoParams for ItemPath {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![parameter::path_id("The item's id.")]
+    }
+}
 
 impl FromRequest for TaskPath {
     type Error = Problem;

@@ -35,6 +35,9 @@ impl FromRequest for Query {
 }
 
 impl Query {
+    /// What it refuses.
+    pub(crate) const PROBLEMS: &[Code] = &[Code::BadRequest, Code::InvalidRequest, Code::UnknownParameter];
+
     fn of(pairs: Vec<(String, String)>) -> Self {
         let mut query = Self { left: BTreeMap::new(), faults: Vec::new() };
         for (name, value) in pairs {

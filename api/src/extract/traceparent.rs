@@ -1,6 +1,27 @@
 //! Trace context (W3C), taken in and handed on with the task.
 
 use actix_web::http::header::HeaderMap;
+use utoipa::{
+    IntoParams,
+    openapi::{
+        ObjectBuilder,
+        path::{Parameter, ParameterIn},
+    },
+};
+
+use crate::openapi::parameter;
+
+/// The header, for the OpenAPI document.
+pub(crate) struct Traceparent;
+
+impl IntoParams for Traceparent {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let description = "Trace context (W3C), kept with the task and handed to its handler. One that is not well-formed is \
+                           ignored.";
+        let example = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        vec![parameter::header("traceparent", description, example, ObjectBuilder::new())]
+    }
+}
 
 /// The caller's trace context, where it is well-formed; one that is not is ignored, as the standard says.
 pub(crate) fn traceparent(headers: &HeaderMap) -> Option<String> {

@@ -7,8 +7,18 @@ use std::{
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Query};
 use serde::Deserialize;
+use utoipa::{
+    IntoParams,
+    openapi::{
+        ObjectBuilder, Type,
+        path::{Parameter, ParameterIn},
+    },
+};
 
-use crate::problem::{Code, Fault, Problem};
+use crate::{
+    openapi::parameter,
+    problem::{Code, Fault, Problem},
+};
 
 /// Nobody waits longer in one request; a client that wants to asks again.
 const SECONDS_MAX: u64 = 60;
@@ -16,6 +26,14 @@ const SECONDS_MAX: u64 = 60;
 /// From the header; a preference that is not understood is ignored, as the RFC says.
 #[derive(Clone, Copy)]
 pub(crate) struct PreferWait(pub(crate) Option<Duration>);
+
+impl IntoParams for PreferWait {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let description = "`wait=N` (RFC 7240): answer when the task has ended, at the latest after N whole seconds, at \
+                           most 60. Preferences that are not understood are ignored.";
+        vec![parameter::header("Prefer", description, "wait=10", ObjectBuilder::new())]
+    }
+}
 
 impl FromRequest for PreferWait {
     type Error = Problem;
@@ -28,6 +46,20 @@ impl FromRequest for PreferWait {
 
 /// From the query.
 pub(crate) struct QueryWait(pub(crate) Duration);
+
+impl QueryWait {
+    /// What it refuses.
+    pub(crate) const PROBLEMS: &[Code] = &[Code::InvalidRequest];
+}
+
+impl IntoParams for QueryWait {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let seconds = ObjectBuilder::new().schema_type(Type::Number).minimum(Some(0)).default(Some(0.into()));
+        let description =
+            "Answer when the task has ended, at the latest after this many seconds. More than 60 count as 60.";
+        vec![parameter::query("wait", description, seconds)]
+    }
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -15,7 +15,7 @@ mod problems;
 mod unread;
 
 pub(crate) use deadline::deadline;
-pub(crate) use gate::gate;
+pub(crate) use gate::{gate, is_always_open};
 pub(crate) use observe::{RequestId, observe};
 pub(crate) use problems::problems;
 pub(crate) use unread::unread;

@@ -1,15 +1,22 @@
 //! The catalogue: every code that a problem document of this API can carry. It is public, and closed: clients match on
 //! it, so a code is never renamed and never reused.
 
+use std::borrow::Cow;
+
 use actix_web::http::StatusCode;
 use serde::{Serialize, Serializer};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
 
+// The doc comment of a code is public too: it is what `/problems/{code}` says of it.
 macro_rules! catalogue {
-    ($($(#[$doc:meta])* $variant:ident $code:literal $status:ident $title:literal;)*) => {
+    ($($(#[doc = $meaning:literal])* $variant:ident $code:literal $status:ident $title:literal $remedy:literal;)*) => {
         /// What kind of problem.
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub(crate) enum Code {
-            $($(#[$doc])* $variant,)*
+            $($(#[doc = $meaning])* $variant,)*
         }
 
         impl Code {
@@ -30,83 +37,130 @@ macro_rules! catalogue {
             pub(crate) const fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title,)* }
             }
+
+            /// What it means, in a sentence or two.
+            pub(crate) const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($meaning),*).trim_ascii(),)* }
+            }
+
+            /// What a client should do about it.
+            pub(crate) const fn remedy(self) -> &'static str {
+                match self { $(Self::$variant => $remedy,)* }
+            }
         }
     };
 }
 
 catalogue! {
-    /// HTTP that makes no sense.
-    BadRequest "bad_request" BAD_REQUEST "The request makes no sense";
-    /// A body was needed.
-    EmptyBody "empty_body" BAD_REQUEST "The body is empty";
-    /// Not JSON, or JSON that not every parser reads alike: a key twice, nested too deep, a lone surrogate.
-    MalformedJson "malformed_json" BAD_REQUEST "The body is not well-formed JSON";
-    /// No such address.
-    NotFound "not_found" NOT_FOUND "There is nothing here";
-    /// No such task.
-    TaskNotFound "task_not_found" NOT_FOUND "There is no such task";
-    /// No such item.
-    ItemNotFound "item_not_found" NOT_FOUND "There is no such item";
-    /// The address takes other methods; `Allow` names them.
-    MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "The method is not allowed here";
-    /// The body did not come in time.
-    BodyTimeout "body_timeout" REQUEST_TIMEOUT "The body did not come in time";
-    /// Its result is not there yet; `state` tells where it stands.
-    TaskNotFinished "task_not_finished" CONFLICT "The task is not finished";
-    /// It will never have a result; `error` tells why.
-    TaskFailed "task_failed" CONFLICT "The task has failed";
-    /// It will never have a result.
-    TaskCancelled "task_cancelled" CONFLICT "The task was cancelled";
-    /// It will never have a result.
-    TaskExpired "task_expired" CONFLICT "The task was not started in time";
-    /// It cannot be cancelled any more; `state` tells how it ended.
-    TaskAlreadyFinished "task_already_finished" CONFLICT "The task is already finished";
-    /// Unique, and another task is there; `existing_task_id` names it.
-    DuplicateTask "duplicate_task" CONFLICT "Another task like this one exists";
-    /// A request with this `Idempotency-Key` is being decided.
-    IdempotencyInFlight "idempotency_in_flight" CONFLICT "A request with this key is in flight";
-    /// The `Idempotency-Key` belongs to another request.
-    IdempotencyKeyReused "idempotency_key_reused" UNPROCESSABLE_ENTITY "The key belongs to another request";
-    /// `Idempotency-Key` is none.
-    InvalidIdempotencyKey "invalid_idempotency_key" BAD_REQUEST "The idempotency key is not valid";
-    /// Larger than this address takes.
-    BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large";
-    /// `args` and `kwargs` are larger than a task may carry.
-    InputTooLarge "input_too_large" PAYLOAD_TOO_LARGE "The task's arguments are too large";
-    /// Not a type, or an encoding, that this address takes.
-    UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The media type is not supported";
-    /// The content is not what `Content-Type` says.
-    ContentTypeMismatch "content_type_mismatch" UNSUPPORTED_MEDIA_TYPE "The content is of another type than declared";
-    /// A value that is wrong; `errors` point at it.
-    InvalidRequest "invalid_request" UNPROCESSABLE_ENTITY "The request is not valid";
-    /// A field that does not exist.
-    UnknownField "unknown_field" UNPROCESSABLE_ENTITY "There is no such field";
-    /// A query parameter that does not exist.
-    UnknownParameter "unknown_parameter" UNPROCESSABLE_ENTITY "There is no such parameter";
-    /// A search that no index serves, so that it could read everything.
-    UnsupportedSearch "unsupported_search" UNPROCESSABLE_ENTITY "Tasks cannot be searched like this";
-    /// A string with U+0000, which the database cannot store as text.
-    NulCharacter "nul_character" UNPROCESSABLE_ENTITY "A string holds the character U+0000";
-    /// No worker has ever announced it.
-    UnknownTask "unknown_task" UNPROCESSABLE_ENTITY "There is no such task type";
-    /// Nobody has declared it.
-    UnknownQueue "unknown_queue" UNPROCESSABLE_ENTITY "There is no such queue";
-    /// Arguments that the task's parameters do not take.
-    InvalidArguments "invalid_arguments" UNPROCESSABLE_ENTITY "The task does not take these arguments";
-    /// Not an image that can be processed.
-    ItemNotImage "item_not_image" UNPROCESSABLE_ENTITY "The item is not an image";
-    /// A fault of ours.
-    Internal "internal" INTERNAL_SERVER_ERROR "Something went wrong here";
-    /// The database does not answer. Nothing was changed.
-    DatabaseUnavailable "database_unavailable" SERVICE_UNAVAILABLE "The database is not available";
-    /// A commit whose answer did not come.
-    OutcomeUnknown "outcome_unknown" SERVICE_UNAVAILABLE "It is not known whether the task was accepted";
-    /// Too much at once.
-    Overloaded "overloaded" SERVICE_UNAVAILABLE "There is too much to do right now";
-    /// No worker for this has ever been started.
-    NoWorkerYet "no_worker_yet" SERVICE_UNAVAILABLE "No worker has offered this yet";
-    /// Starting, stopping, or without its database.
-    NotReady "not_ready" SERVICE_UNAVAILABLE "Not ready";
+    /// The request is not HTTP as this server understands it, or its body broke off before its end.
+    BadRequest "bad_request" BAD_REQUEST "The request makes no sense"
+        "Look at what your HTTP client really sends; the same bytes will be refused again.";
+    /// This address needs a body, and none came.
+    EmptyBody "empty_body" BAD_REQUEST "The body is empty"
+        "Send the body, and a `Content-Length` or a chunked encoding with it.";
+    /// The body is not JSON, or JSON that not every parser reads alike: a key that stands twice, nesting deeper than
+    /// 32, a lone surrogate, a number beyond a double.
+    MalformedJson "malformed_json" BAD_REQUEST "The body is not well-formed JSON"
+        "Write the body with a JSON library; `detail` says where reading stopped.";
+    /// No resource has this address.
+    NotFound "not_found" NOT_FOUND "There is nothing here"
+        "Compare the path with `/docs`; paths have no slash at their end and heed upper and lower case.";
+    /// No task has this id: it never existed, belongs to somebody else, or was removed after its `result_ttl`.
+    TaskNotFound "task_not_found" NOT_FOUND "There is no such task"
+        "Use the id as it was answered when the task was accepted. A finished task is kept for `result_ttl` seconds and not longer.";
+    /// No stored item has this id.
+    ItemNotFound "item_not_found" NOT_FOUND "There is no such item"
+        "Use the id that `POST /items` answered, or the one in a task's result.";
+    /// The address exists and takes other methods.
+    MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "The method is not allowed here"
+        "The header `Allow` lists the methods that this address takes.";
+    /// The body was not complete in time: 10 seconds after the head for JSON, 30 for an item. Nothing was done.
+    BodyTimeout "body_timeout" REQUEST_TIMEOUT "The body did not come in time"
+        "Send it again, over a faster connection or in a smaller piece.";
+    /// The task has no result yet; `state` tells where it stands.
+    TaskNotFinished "task_not_finished" CONFLICT "The task is not finished"
+        "Ask again later, or wait for its end with `GET /v1/tasks/{id}?wait=60`.";
+    /// The task has failed for good and will never have a result; `error` tells why.
+    TaskFailed "task_failed" CONFLICT "The task has failed"
+        "Read `error` and `GET /v1/tasks/{id}/attempts`; mend the cause and submit a new task.";
+    /// The task was cancelled and will never have a result.
+    TaskCancelled "task_cancelled" CONFLICT "The task was cancelled"
+        "Submit a new task if the work is wanted after all.";
+    /// No worker had started the task by its `expires_at`, so it never will be.
+    TaskExpired "task_expired" CONFLICT "The task was not started in time"
+        "Submit a new task with a later `expires_at`, and look whether workers serve its queue: `GET /v1/queues`.";
+    /// The task had ended before it could be cancelled; `state` tells how.
+    TaskAlreadyFinished "task_already_finished" CONFLICT "The task is already finished"
+        "Nothing: an end never changes.";
+    /// The task is unique, and another one that counts as the same keeps it out; `existing_task_id` names that one.
+    DuplicateTask "duplicate_task" CONFLICT "Another task like this one exists"
+        "Follow the task that exists, wait for its end, or choose another key.";
+    /// Another request with the same `Idempotency-Key` is being decided at this moment.
+    IdempotencyInFlight "idempotency_in_flight" CONFLICT "A request with this key is in flight"
+        "Repeat the request with the same key in a moment; you will get the answer of the first.";
+    /// The `Idempotency-Key` was used before with another body or at another address.
+    IdempotencyKeyReused "idempotency_key_reused" UNPROCESSABLE_ENTITY "The key belongs to another request"
+        "Make a new key for every new request; repeat a request with exactly the bytes of its first time.";
+    /// `Idempotency-Key` is not one string of 1 to 255 visible ASCII characters without quotes inside.
+    InvalidIdempotencyKey "invalid_idempotency_key" BAD_REQUEST "The idempotency key is not valid"
+        "Send one such key, for example a UUID, and the header only once.";
+    /// The body is larger than this address takes; `bytes_max` is its limit.
+    BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"
+        "Send less in one request; large inputs go into an item (`POST /items`) whose id the task is told.";
+    /// `args` and `kwargs` are together larger than a task may carry; `bytes_max` is the limit.
+    InputTooLarge "input_too_large" PAYLOAD_TOO_LARGE "The task's arguments are too large"
+        "Store the data as an item (`POST /items`) and give the task its id.";
+    /// The `Content-Type` or the `Content-Encoding` of the body is none that this address takes.
+    UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The media type is not supported"
+        "Send JSON as `application/json` in UTF-8, items as their plain bytes, and nothing compressed.";
+    /// The first bytes of the item tell another type than its `Content-Type`.
+    ContentTypeMismatch "content_type_mismatch" UNSUPPORTED_MEDIA_TYPE "The content is of another type than declared"
+        "Declare what the bytes are, or send `application/octet-stream` and let them speak for themselves.";
+    /// At least one value is wrong; `errors` point at each of them and say what it must be.
+    InvalidRequest "invalid_request" UNPROCESSABLE_ENTITY "The request is not valid"
+        "Mend every value that `errors` name, all of them are listed at once.";
+    /// The body has a field that does not exist; `errors` point at it.
+    UnknownField "unknown_field" UNPROCESSABLE_ENTITY "There is no such field"
+        "Look for a slip in its name, or leave it out; fields are never ignored silently.";
+    /// The address has no query parameter of this name; `errors` point at it.
+    UnknownParameter "unknown_parameter" UNPROCESSABLE_ENTITY "There is no such parameter"
+        "Look for a slip in its name, or leave it out; parameters are never ignored silently.";
+    /// No index serves this search, so it could read every task there is.
+    UnsupportedSearch "unsupported_search" UNPROCESSABLE_ENTITY "Tasks cannot be searched like this"
+        "Search by `state`, `queue`, `name` and `error_code` in any combination, or by `tag`, or by `batch_id`.";
+    /// A string in the body holds the character U+0000, which the database cannot store as text.
+    NulCharacter "nul_character" UNPROCESSABLE_ENTITY "A string holds the character U+0000"
+        "Remove it, or send the data as base64 or as an item.";
+    /// No worker has ever announced a task type of this name.
+    UnknownTask "unknown_task" UNPROCESSABLE_ENTITY "There is no such task type"
+        "Look for a slip in the name; `GET /v1/task-types` lists what is known. Start a worker that has it, and it is known at once.";
+    /// No worker serves a queue of this name and no task type names it, so the task would lie there for ever.
+    UnknownQueue "unknown_queue" UNPROCESSABLE_ENTITY "There is no such queue"
+        "Look for a slip in the name; `GET /v1/queues` lists what exists. Start a worker that serves it, and it exists.";
+    /// The arguments do not fit the parameters that the task type declares; `errors` point at them.
+    InvalidArguments "invalid_arguments" UNPROCESSABLE_ENTITY "The task does not take these arguments"
+        "Compare them with the `parameters` in `GET /v1/task-types`.";
+    /// The item is stored, but its bytes are no image that can be processed.
+    ItemNotImage "item_not_image" UNPROCESSABLE_ENTITY "The item is not an image"
+        "Upload a JPEG, PNG, WebP, GIF, BMP or TIFF.";
+    /// A fault of ours. The text of the error is in the log only.
+    Internal "internal" INTERNAL_SERVER_ERROR "Something went wrong here"
+        "Tell the operator the `instance`, which finds the request in the log. Repeat it only with an `Idempotency-Key`.";
+    /// PostgreSQL does not answer. Nothing was changed.
+    DatabaseUnavailable "database_unavailable" SERVICE_UNAVAILABLE "The database is not available"
+        "Repeat the request after `Retry-After` seconds, and wait longer each time.";
+    /// The database did not confirm in time, so the request may have been done or not.
+    OutcomeUnknown "outcome_unknown" SERVICE_UNAVAILABLE "It is not known whether the task was accepted"
+        "Repeat it with the same `Idempotency-Key`: it is then done once. Without a key a repeated request may make a second task.";
+    /// Too many uploads are being taken in at once. Nothing was stored.
+    Overloaded "overloaded" SERVICE_UNAVAILABLE "There is too much to do right now"
+        "Repeat the request after `Retry-After` seconds.";
+    /// No worker that can do this was ever started on this installation.
+    NoWorkerYet "no_worker_yet" SERVICE_UNAVAILABLE "No worker has offered this yet"
+        "Start a worker, or wait for one that is just starting, and repeat the request.";
+    /// This process is starting, stopping, or without its database.
+    NotReady "not_ready" SERVICE_UNAVAILABLE "Not ready"
+        "Send requests to another process, or wait.";
 }
 
 impl Code {
@@ -114,6 +168,11 @@ impl Code {
     pub(crate) fn is_retryable(self) -> bool {
         matches!(self, Self::TaskNotFinished | Self::BodyTimeout | Self::IdempotencyInFlight)
             || self.status() == StatusCode::SERVICE_UNAVAILABLE
+    }
+
+    /// The code of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == name)
     }
 
     /// What stands for a bare status that a library answered with.
@@ -127,6 +186,22 @@ impl Code {
             400..=499 => Self::BadRequest,
             _ => Self::Internal,
         }
+    }
+}
+
+impl PartialSchema for Code {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("What kind of problem. The list is closed: a code is never renamed and never reused."))
+            .enum_values(Some(Self::ALL.iter().map(|code| code.as_str())))
+            .into()
+    }
+}
+
+impl ToSchema for Code {
+    fn name() -> Cow<'static, str> {
+        "ProblemCode".into()
     }
 }
 
@@ -152,5 +227,13 @@ mod tests {
     #[test]
     fn every_code_is_an_error() {
         assert!(Code::ALL.iter().all(|code| code.status().as_u16() >= 400 && !code.title().is_empty()));
+    }
+
+    #[test]
+    fn every_code_is_explained_in_sentences() {
+        for code in Code::ALL {
+            let texts = [code.meaning(), code.remedy()];
+            assert!(texts.iter().all(|text| text.len() > 10 && text.ends_with('.')), "{code:?}");
+        }
     }
 }

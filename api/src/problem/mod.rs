@@ -5,12 +5,19 @@
 
 mod code;
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
-use caraway_shared::store::{StoreError, WriteError};
+use caraway_shared::{
+    store::{StoreError, WriteError},
+    task::{State, TaskError, TaskId},
+};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
+};
 
 pub(crate) use self::code::Code;
 
@@ -18,9 +25,9 @@ pub(crate) use self::code::Code;
 const RETRY_AFTER_SECONDS: &str = "1";
 
 /// Something is wrong with one part of the request body.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub(crate) struct Fault {
-    /// Which part: a JSON pointer (RFC 6901).
+    /// Which part: a JSON pointer (RFC 6901), or `?name` for a part of the query.
     pub(crate) pointer: String,
     /// What kind of fault.
     pub(crate) code: Code,
@@ -41,20 +48,67 @@ struct Content {
     cause: Option<String>,
 }
 
-#[derive(Serialize)]
+/// Why a request was not done (RFC 9457).
+#[derive(Serialize, ToSchema)]
 struct Document<'a> {
+    /// The address of a page about this kind of problem.
     r#type: String,
+    /// The kind of problem in a few words, always the same.
     title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// What is wrong with this request, for people.
     detail: &'a str,
     code: Code,
+    /// The request's id, which finds it in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<&'a str>,
+    /// Whether the same request may well succeed later.
     retryable: bool,
+    /// Everything that is wrong with the request, part by part.
     #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+    #[schema(required = false)]
     errors: &'a [Fault],
     #[serde(flatten)]
+    #[schema(value_type = Members)]
     members: &'a Map<String, Value>,
+}
+
+/// What some kinds of problem tell beside.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the members are put in by name; this is their shape for the OpenAPI document")]
+struct Members {
+    /// The task's state.
+    #[schema(nullable = false)]
+    state: Option<State>,
+    /// Why the task failed.
+    #[schema(nullable = false)]
+    error: Option<TaskError>,
+    /// The task that keeps this one out.
+    #[schema(nullable = false)]
+    existing_task_id: Option<TaskId>,
+    /// The limit that was passed, bytes.
+    #[schema(nullable = false)]
+    bytes_max: Option<u64>,
+    /// Which task of the batch, from 0.
+    #[schema(nullable = false)]
+    index: Option<u32>,
+    /// Which servers behind answer.
+    #[schema(nullable = false)]
+    checks: Option<BTreeMap<String, String>>,
+}
+
+impl PartialSchema for Problem {
+    fn schema() -> RefOr<Schema> {
+        Document::schema()
+    }
+}
+
+impl ToSchema for Problem {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Document::schemas(schemas);
+    }
 }
 
 impl Problem {
@@ -94,6 +148,47 @@ impl Problem {
     pub(crate) fn caused_by(mut self, cause: impl fmt::Display) -> Self {
         self.0.cause = Some(cause.to_string());
         self
+    }
+
+    /// What a document of this kind looks like.
+    pub(crate) fn example(code: Code) -> Value {
+        let task = "019aad3c-5c66-7e21-b1a9-2d7e0c7d5a01";
+        let problem = match code {
+            Code::InvalidRequest | Code::UnknownField | Code::InvalidArguments => {
+                let (pointer, detail) = match code {
+                    Code::UnknownField => ("/prio", "does not exist"),
+                    Code::InvalidArguments => ("/args", "2 parameters, but 3 positional arguments"),
+                    _ => ("/priority", "must be a whole number from 0 to 9"),
+                };
+                Self::faults(vec![Fault { pointer: pointer.into(), code, detail: detail.into() }])
+            }
+            Code::TaskNotFinished => {
+                Self::new(code, "the task has no result yet; ask again later").with("state", "running")
+            }
+            Code::TaskFailed => Self::new(code, "the task has failed and has no result")
+                .with("state", "failed")
+                .with("error", json!({"code": "timed_out", "message": "its time limit was reached"})),
+            Code::TaskCancelled => {
+                Self::new(code, "the task was cancelled and has no result").with("state", "cancelled")
+            }
+            Code::TaskExpired => {
+                Self::new(code, "the task was not started in time and has no result").with("state", "expired")
+            }
+            Code::TaskAlreadyFinished => {
+                Self::new(code, "the task is succeeded; it can no longer be cancelled").with("state", "succeeded")
+            }
+            Code::DuplicateTask => {
+                Self::new(code, format!("task {task} is unique and keeps this one out")).with("existing_task_id", task)
+            }
+            Code::BodyTooLarge => Self::new(code, "this address takes up to 1048576 bytes").with("bytes_max", 1 << 20),
+            Code::InputTooLarge => Self::new(
+                code,
+                "args and kwargs may hold 262144 bytes together; store larger ones as an item and send its id",
+            )
+            .with("bytes_max", 256 << 10),
+            _ => Self::new(code, code.meaning()),
+        };
+        serde_json::from_slice(&problem.document(Some("019aad3c-5c66-7e21-b1a9-2d7e0c7d5a00"))).unwrap_or_default()
     }
 
     /// The inner error's text, for the log.

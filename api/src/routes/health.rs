@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use caraway_shared::store::Store;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     problem::{Code, Problem},
@@ -15,19 +16,45 @@ use crate::{
 /// A server that takes longer counts as away.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Readiness {
+    /// `alive`, `ready`, or `degraded`: tasks are accepted, and something behind is away.
     status: &'static str,
+    /// `up` or `down` for every server behind, with `?verbose`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
     checks: Option<BTreeMap<&'static str, &'static str>>,
 }
 
-/// Always 200.
+/// Is it alive?
+///
+/// The process runs and answers.
+#[utoipa::path(
+    get,
+    path = "/livez",
+    operation_id = "get_liveness",
+    tag = "operations",
+    responses((status = 200, description = "It is.", body = Readiness, example = json!({"status": "alive"}))),
+)]
 pub(crate) async fn livez() -> HttpResponse {
     HttpResponse::Ok().json(Readiness { status: "alive", checks: None })
 }
 
-/// 200 when tasks can be accepted, else 503; `?verbose` lists the servers behind.
+/// Is it ready?
+///
+/// Whether tasks can be accepted, which needs PostgreSQL and nothing else.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "get_readiness",
+    tag = "operations",
+    params(("verbose" = Option<String>, Query, description = "Lists the servers behind, whatever its value is.")),
+    responses((
+        status = 200, description = "It is.", body = Readiness,
+        example = json!({"status": "ready", "checks": {"postgres": "up", "rabbitmq": "up", "redis": "up"}}),
+    )),
+    extensions(("x-problems" = json!([Code::NotReady]))),
+)]
 pub(crate) async fn readyz(request: HttpRequest, state: Data<ApiState>) -> Result<HttpResponse, Problem> {
     let (postgres, redis) = tokio::join!(answers(&state.store), state.cache.ping());
     let rabbitmq = state.link.is_up();

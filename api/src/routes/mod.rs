@@ -1,29 +1,27 @@
 //! Every address of this API, on one screen.
 
-mod health;
-mod items;
-mod metrics;
-mod problems;
-mod process_image;
-mod quarantine;
-mod queues;
-mod task_types;
-mod tasks;
-mod workers;
+pub(crate) mod contract;
+pub(crate) mod health;
+pub(crate) mod items;
+pub(crate) mod metrics;
+pub(crate) mod problems;
+pub(crate) mod process_image;
+pub(crate) mod quarantine;
+pub(crate) mod queues;
+mod table;
+pub(crate) mod task_types;
+pub(crate) mod tasks;
+pub(crate) mod workers;
 
-use actix_web::{
-    FromRequest, Handler, HttpResponse, Responder, Route,
-    http::header,
-    middleware::from_fn,
-    web::{self, ServiceConfig, resource},
-};
+use actix_web::{HttpResponse, http::header, web::ServiceConfig};
 use serde::Serialize;
+use utoipa::{ToSchema, openapi::HttpMethod};
 
-use crate::middleware::deadline;
+use self::table::{Table, get, post, resource};
 
-/// All routes.
-pub(crate) fn all(api: &mut ServiceConfig) {
-    api
+/// All routes, and what they are. Each stands in `openapi.rs` too; a test there compares the two.
+pub(crate) fn all(api: &mut ServiceConfig) -> Vec<(HttpMethod, &'static str)> {
+    Table::new(api)
         // tasks
         .service(resource("/v1/tasks").route(post(tasks::submit::submit)).route(get(tasks::list::list)))
         .service(resource("/v1/tasks/batch").route(post(tasks::batch::batch)))
@@ -43,43 +41,32 @@ pub(crate) fn all(api: &mut ServiceConfig) {
         .service(resource("/v1/workers").route(get(workers::workers)))
         .service(resource("/v1/task-types").route(get(task_types::task_types)))
         .service(resource("/v1/quarantine").route(get(quarantine::quarantine)))
-        // what the `type` of a problem document points to
+        // the contract, for programs and for people; the `type` of a problem document points here
+        .service(resource("/openapi.json").route(get(contract::openapi)))
+        .service(resource("/docs").route(get(contract::docs)))
+        .service(resource("/docs/style.css").route(get(contract::style)))
         .service(resource("/problems").route(get(problems::all)))
         .service(resource("/problems/{code}").route(get(problems::one)))
         // for those who operate it
         .service(resource("/livez").route(get(health::livez)))
         .service(resource("/readyz").route(get(health::readyz)))
-        .service(resource("/metrics").route(get(metrics::metrics)));
-}
-
-fn get<F, Args>(handler: F) -> Route
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    web::get().to(handler).wrap(from_fn(deadline))
-}
-
-fn post<F, Args>(handler: F) -> Route
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    web::post().to(handler).wrap(from_fn(deadline))
+        .service(resource("/metrics").route(get(metrics::metrics)))
+        .listed()
 }
 
 /// What every list looks like.
-#[derive(Serialize)]
-struct List<'a, T> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct List<'a, T> {
+    /// All of them, at once.
     data: &'a [T],
 }
 
 /// One page of a list that may be long.
-#[derive(Serialize)]
-struct Page<T> {
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Page<T> {
     data: Vec<T>,
+    /// Where the next page begins; null at the end.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 

@@ -12,10 +12,12 @@ use caraway_shared::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    extract::{Fields, IdempotencyKey, ItemPath, JsonBody, Owner, item_not_found, traceparent, typed},
+    extract::{Fields, IdempotencyKey, ItemPath, JsonBody, Owner, Traceparent, item_not_found, traceparent, typed},
+    openapi::examples,
     problem::{Code, Problem},
     routes::{
         items::is_processable,
@@ -28,7 +30,7 @@ const TASK: &str = "process_image";
 const SIDE_PIXELS_MAX: u16 = 8192;
 
 /// The whole answer, as the cheatsheet has it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Started {
     message: &'static str,
     task_id: TaskId,
@@ -59,7 +61,76 @@ struct Options {
     grayscale: Option<bool>,
 }
 
-/// 202 with the task's id, and its address in `Location`.
+/// How the picture shall become. What is left out is the handler's to choose.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ImageOptions)]
+#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
+struct OptionsSchema {
+    /// Pixels.
+    #[schema(minimum = 1, maximum = 8192)]
+    width: Option<u16>,
+    /// Pixels.
+    #[schema(minimum = 1, maximum = 8192)]
+    height: Option<u16>,
+    fit: Option<Fit>,
+    format: Option<Format>,
+    /// Of a JPEG.
+    #[schema(minimum = 1, maximum = 100)]
+    quality: Option<u8>,
+    grayscale: Option<bool>,
+}
+
+/// Into `width` and `height`: whole and smaller, cut, or stretched.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
+enum Fit {
+    Contain,
+    Cover,
+    Fill,
+}
+
+/// A picture's format.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
+enum Format {
+    Jpeg,
+    Png,
+    Webp,
+}
+
+/// Process a stored picture
+///
+/// Submits the task `process_image` for an item: a thumbnail, by default. The task's result names the item that it made.
+/// The body may be left out.
+#[utoipa::path(
+    post,
+    path = "/process-image/{id}",
+    operation_id = "process_image",
+    tag = "items",
+    params(ItemPath, IdempotencyKey, Traceparent),
+    request_body(content = Option<OptionsSchema>, example = json!({"width": 320, "fit": "cover"})),
+    responses((
+        status = 202, description = "Accepted; it can no longer be lost.", body = Started,
+        headers(
+            ("Location" = String, description = "The task's address."),
+            ("Idempotency-Replayed" = String, description = "`true` where the answer was given before."),
+        ),
+        links(
+            ("task" = (operation_id = "get_task", parameters(("id" = "$response.body#/task_id")))),
+            ("result" = (operation_id = "get_task_result", parameters(("id" = "$response.body#/task_id")))),
+        ),
+        example = json!({"message": "Image processing started", "task_id": examples::TASK_ID}),
+    )),
+    extensions(("x-problems" = json!([
+        ItemPath::PROBLEMS,
+        IdempotencyKey::PROBLEMS,
+        JsonBody::PROBLEMS,
+        [Code::ItemNotImage, Code::NoWorkerYet]
+    ]))),
+)]
 pub(crate) async fn process_image(
     request: HttpRequest,
     state: Data<ApiState>,

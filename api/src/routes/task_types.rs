@@ -6,22 +6,45 @@ use caraway_shared::{
     task::{QueueName, TaskName},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::{problem::Problem, routes::listed, state::ApiState};
+use crate::{
+    problem::Problem,
+    routes::{List, listed},
+    state::ApiState,
+};
 
 /// A task type as the API shows it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = TaskType)]
 struct TaskTypeView {
     name: TaskName,
     version: i32,
+    /// In their order.
     parameters: Vec<String>,
+    /// Where its tasks queue unless they say otherwise.
     queue: QueueName,
-    /// Seconds, as everywhere.
+    /// The hard time limit of its attempts unless they say otherwise, seconds.
     timeout: Option<f64>,
+    /// Whether it burns CPU.
     cpu: bool,
 }
 
-/// `{"data": […]}`.
+/// List the task types
+///
+/// What can be submitted, as workers have announced it, with the names of the parameters in their order.
+#[utoipa::path(
+    get,
+    path = "/v1/task-types",
+    operation_id = "list_task_types",
+    tag = "catalogue",
+    responses((
+        status = 200, description = "All of them.", body = List<TaskTypeView>,
+        example = json!({"data": [
+            {"name": "add", "version": 1, "parameters": ["x", "y"], "queue": "default", "timeout": null, "cpu": false}
+        ]}),
+    )),
+)]
 pub(crate) async fn task_types(state: Data<ApiState>) -> Result<HttpResponse, Problem> {
     let types = state.store.task_types().await?;
     Ok(listed(&types.into_iter().map(TaskTypeView::from).collect::<Vec<_>>()))

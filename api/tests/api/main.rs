@@ -26,6 +26,7 @@ mod items;
 mod lifecycle;
 mod lists;
 mod log;
+mod openapi;
 mod operations;
 mod outages;
 mod proxy;

@@ -21,6 +21,7 @@ pub use batch::{Batched, Writer};
 pub use error::{StoreError, WriteError};
 pub use items::{Item, NewItem};
 pub use pool::{Store, StoreConfig};
+pub use quarantine::QuarantineView;
 pub use queues::{QueueRow, QueueView};
 pub use retention::{Keep, Walked};
 pub use sessions::{BeatAnswer, LoadedQueue, NewSession, SeenSession, WorkerView};

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Store, StoreError};
 
@@ -9,7 +10,8 @@ use super::{Store, StoreError};
 const BODY_BYTES_MAX: usize = 4096;
 
 /// A message that was put aside, as the API shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = QuarantinedMessage)]
 pub struct QuarantineView {
     /// Rises with time.
     pub id: i64,

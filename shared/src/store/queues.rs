@@ -1,6 +1,7 @@
 //! Queues: those that exist, and what lies in them.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Store, StoreError};
 use crate::task::QueueName;
@@ -35,7 +36,8 @@ pub struct QueueRow {
 }
 
 /// A queue as the API shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Queue)]
 pub struct QueueView {
     /// Its name.
     pub name: String,

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{Store, StoreError};
 use crate::task::{Epoch, SessionId, TaskId};
@@ -23,7 +24,7 @@ pub struct NewSession {
 }
 
 /// A queue as one worker serves it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LoadedQueue {
     /// Which queue.
     pub name: String,
@@ -57,7 +58,8 @@ pub struct SeenSession {
 }
 
 /// A worker as the API shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Worker)]
 pub struct WorkerView {
     /// The session.
     pub id: i64,

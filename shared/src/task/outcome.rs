@@ -8,18 +8,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::{Event, RetryPolicy};
 
 /// An error as people see it: a stable code to match on, a sentence to read, anything else as JSON.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TaskError {
     /// Stable, `snake_case`; at most [`TaskError::CODE_BYTES_MAX`] bytes.
     pub code: String,
-    /// For people; at most [`TaskError::MESSAGE_BYTES_MAX`] bytes.
+    /// For people; at most 4096 bytes.
     pub message: String,
     /// Whatever helps, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Value>)]
     pub details: Option<Box<RawValue>>,
 }
 

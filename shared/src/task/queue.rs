@@ -3,6 +3,10 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
 
 /// A name that breaks the rule, or a priority outside 0–9.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -22,8 +26,13 @@ fn check_name(name: &str) -> Result<(), NameError> {
     if starts_well && goes_on_well && name.len() <= 128 { Ok(()) } else { Err(NameError::Shape) }
 }
 
+fn name_schema(description: &str) -> RefOr<Schema> {
+    let text = ObjectBuilder::new().schema_type(Type::String).description(Some(description));
+    text.pattern(Some("^[A-Za-z][A-Za-z0-9_.-]{0,127}$")).into()
+}
+
 macro_rules! name {
-    ($(#[$doc:meta])* $type:ident) => {
+    ($(#[$doc:meta])* $type:ident $description:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -58,6 +67,14 @@ macro_rules! name {
             }
         }
 
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                name_schema($description)
+            }
+        }
+
+        impl ToSchema for $type {}
+
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
@@ -68,16 +85,17 @@ macro_rules! name {
 
 name! {
     /// The name of a task type: `[A-Za-z][A-Za-z0-9_.-]{0,127}`. Cheap to clone.
-    TaskName
+    TaskName "The name of a task type."
 }
 name! {
     /// The name of a queue, by the same rule. Cheap to clone.
-    QueueName
+    QueueName "The name of a queue."
 }
 
 /// 0–9, higher is more urgent; 4 where nothing is said (what RabbitMQ 4.3 gives to messages without one).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, ToSchema)]
 #[serde(transparent)]
+#[schema(minimum = 0, maximum = 9)]
 pub struct Priority(u8);
 
 impl Priority {

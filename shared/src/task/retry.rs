@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// How the wait grows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BackoffKind {
     /// Always `initial`.
@@ -18,17 +19,20 @@ pub enum BackoffKind {
 }
 
 /// How long to wait between attempts. Durations are seconds, as everywhere in the JSON.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Backoff {
     /// How the wait grows.
     #[serde(rename = "type")]
     pub kind: BackoffKind,
     /// Wait after the first attempt, seconds.
+    #[schema(minimum = 0, maximum = 31_622_400)]
     pub initial: f64,
     /// Growth per attempt (exponential only).
+    #[schema(minimum = 1, maximum = 1000)]
     pub factor: f64,
     /// Longest wait, seconds.
+    #[schema(minimum = 0, maximum = 31_622_400)]
     pub max: f64,
 }
 

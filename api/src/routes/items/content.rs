@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::is_processable;
 use crate::{
-    conditional::Conditional,
+    conditional::{Condition, Conditional},
     extract::{ItemPath, Owner, item_not_found},
     problem::Problem,
     state::ApiState,
@@ -27,8 +27,27 @@ use crate::{
 /// A second wall behind `Content-Disposition`: even a browser that shows the content must not run it.
 const NO_SCRIPTS: &str = "default-src 'none'; sandbox";
 
-/// The content, chunk by chunk. The first one is read before the head goes out, so that a database that is away is an
-/// honest 503 and not a broken download.
+/// Download an item
+///
+/// Its bytes, under its own media type. Images may be shown in place, everything else is an attachment.
+#[utoipa::path(
+    get,
+    path = "/items/{id}/content",
+    operation_id = "get_item_content",
+    tag = "items",
+    params(ItemPath, Condition),
+    responses(
+        (status = 200, description = "The bytes.", content_type = "*/*", body = Vec<u8>,
+            headers(
+                ("ETag" = String, description = "Of this content; send it as `If-None-Match`."),
+                ("Content-Disposition" = String, description = "`inline` for images, else `attachment`."),
+            )),
+        (status = 304, description = "It has not changed."),
+    ),
+    extensions(("x-problems" = json!(ItemPath::PROBLEMS))),
+)]
+// Chunk by chunk. The first one is read before the head goes out, so that a database that is away is an honest 503 and
+// not a broken download.
 pub(crate) async fn content(
     request: HttpRequest,
     state: Data<ApiState>,

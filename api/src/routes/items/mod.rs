@@ -10,14 +10,20 @@ pub(crate) use self::media_type::is_processable;
 use caraway_shared::store::Item;
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// An item as the API shows it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Item)]
 struct ItemView {
     id: Uuid,
+    /// As recognised by its first bytes, else as declared.
     content_type: String,
+    /// Its size.
     bytes: i64,
+    /// Of its content.
+    #[schema(pattern = "^[0-9a-f]{64}$")]
     sha256: String,
     /// The task that made it; absent where a client uploaded it.
     #[serde(skip_serializing_if = "Option::is_none")]

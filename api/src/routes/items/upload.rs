@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::{ItemView, media_type};
 use crate::{
     extract::{BodyLimit, Owner, read_body},
+    openapi::examples,
     problem::{Code, Problem},
     state::ApiState,
 };
@@ -30,7 +31,36 @@ const LIMIT: BodyLimit = BodyLimit { bytes_max: limits::ITEM_BYTES_MAX, deadline
 /// How long an upload waits for others to finish.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// 201 with `Location` and the item.
+/// Store an item
+///
+/// The bytes themselves are the body: 1 byte to 16 MiB, no form, no JSON around them. What they are is told by their first
+/// bytes, and held against `Content-Type`; any media type is taken, `application/octet-stream` says nothing.
+#[utoipa::path(
+    post,
+    path = "/items",
+    operation_id = "upload_item",
+    tag = "items",
+    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The bytes of the item."),
+    responses((
+        status = 201, description = "Stored.", body = ItemView,
+        headers(("Location" = String, description = "The item's address.")),
+        links(
+            ("item" = (operation_id = "get_item", parameters(("id" = "$response.body#/id")))),
+            ("content" = (operation_id = "get_item_content", parameters(("id" = "$response.body#/id")))),
+            ("process" = (operation_id = "process_image", parameters(("id" = "$response.body#/id")))),
+        ),
+        example = json!(examples::item()),
+    )),
+    extensions(("x-problems" = json!([
+        Code::BadRequest,
+        Code::EmptyBody,
+        Code::BodyTimeout,
+        Code::BodyTooLarge,
+        Code::UnsupportedMediaType,
+        Code::ContentTypeMismatch,
+        Code::Overloaded
+    ]))),
+)]
 pub(crate) async fn upload(
     request: HttpRequest,
     state: Data<ApiState>,

@@ -1,15 +1,33 @@
 //! `GET /v1/tasks/{id}/attempts`: every run of a task, the first one first.
 
 use actix_web::{HttpResponse, web::Data};
+use caraway_shared::store::tasks::AttemptView;
 
 use crate::{
     extract::{Owner, TaskPath, task_not_found},
     problem::Problem,
-    routes::listed,
+    routes::{List, listed},
     state::ApiState,
 };
 
-/// `{"data": […]}`.
+/// List a task's attempts
+///
+/// Every run of it, the first one first, with the error of each. A task that has not started has none.
+#[utoipa::path(
+    get,
+    path = "/v1/tasks/{id}/attempts",
+    operation_id = "list_task_attempts",
+    tag = "tasks",
+    params(TaskPath),
+    responses((
+        status = 200, description = "The attempts.", body = List<AttemptView>,
+        example = json!({"data": [{
+            "epoch": 1, "attempt": 1, "outcome": "failed", "error": {"code": "asked_to_fail", "message": "attempt 1 of 1"},
+            "worker": "host:4711", "started_at": "2026-11-22T20:00:00.127Z", "ended_at": "2026-11-22T20:00:00.129Z"
+        }]}),
+    )),
+    extensions(("x-problems" = json!(TaskPath::PROBLEMS))),
+)]
 pub(crate) async fn attempts(
     state: Data<ApiState>,
     Owner(owner): Owner,

@@ -8,40 +8,101 @@ use caraway_shared::{
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    submission::Submission,
+    submission::{Submission, schema::SubmissionSchema},
     submit::{admitted, check, duplicate},
 };
 use crate::{
-    extract::{Fields, IdempotencyKey, JsonBody, Owner, traceparent, typed},
+    extract::{Fields, IdempotencyKey, JsonBody, Owner, Traceparent, traceparent, typed},
+    openapi::examples,
     problem::{Code, Problem},
     state::ApiState,
 };
 
 /// The answer: one entry a task, in the order given.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = BatchAnswer)]
 struct Answer {
     batch_id: Uuid,
+    /// How many are new.
     accepted: usize,
+    /// In the order given.
     tasks: Vec<Entry>,
 }
 
 /// What became of one task.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = BatchEntry)]
 struct Entry {
+    /// What a request with this task alone would have been answered.
     status: u16,
+    /// With 202.
     #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<Box<TaskView>>,
+    /// With 200: the earlier task that stands for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     existing_task_id: Option<TaskId>,
+    /// With any other status.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Problem>)]
     problem: Option<Box<RawValue>>,
 }
 
-/// 200 with a status for each task. With `atomic`, one task that cannot be accepted keeps all of them out, and the
-/// answer is the problem.
+/// Tasks to be run.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Batch)]
+#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
+struct BatchSchema {
+    #[schema(min_items = 1, max_items = 1000)]
+    tasks: Vec<SubmissionSchema>,
+    /// One task that cannot be accepted keeps all of them out.
+    atomic: Option<bool>,
+}
+
+/// Submit many tasks
+///
+/// Up to 1,000 tasks in one request and one commit. The answer is `200` with a status for each task, in the order given:
+/// a task that is refused does not keep the others out. With `atomic` it does, and the answer is its problem, with its
+/// `index`.
+#[utoipa::path(
+    post,
+    path = "/v1/tasks/batch",
+    operation_id = "submit_tasks",
+    tag = "tasks",
+    params(IdempotencyKey, Traceparent),
+    request_body(
+        content = BatchSchema,
+        example = json!({"tasks": [{"name": "add", "args": [1, 2]}, {"name": "add", "args": [3, 4]}]})
+    ),
+    responses((
+        status = 200, description = "What became of each.", body = Answer,
+        example = json!({
+            "batch_id": "019aad3c-5c66-7e21-b1a9-2d7e0c7d5b00",
+            "accepted": 1,
+            "tasks": [
+                {"status": 202, "task": examples::queued()},
+                {"status": 422, "problem": Problem::example(Code::InvalidArguments)}
+            ]
+        }),
+    )),
+    extensions(("x-problems" = json!([
+        IdempotencyKey::PROBLEMS,
+        JsonBody::PROBLEMS,
+        [
+            Code::EmptyBody,
+            Code::TaskNotFound,
+            Code::DuplicateTask,
+            Code::InputTooLarge,
+            Code::UnknownTask,
+            Code::UnknownQueue,
+            Code::InvalidArguments
+        ]
+    ]))),
+)]
 pub(crate) async fn batch(
     request: HttpRequest,
     state: Data<ApiState>,

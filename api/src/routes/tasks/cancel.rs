@@ -1,16 +1,36 @@
 //! `POST /v1/tasks/{id}/cancel`: at once before the start, a request while it runs. Safe to repeat.
 
 use actix_web::{HttpResponse, http::header::ContentType, web::Data};
-use caraway_shared::{store::tasks::Cancelled, task::State};
+use caraway_shared::{
+    store::tasks::{Cancelled, TaskView},
+    task::State,
+};
 
 use crate::{
     document,
     extract::{Owner, TaskPath, task_not_found},
+    openapi::examples,
     problem::{Code, Problem},
     state::ApiState,
 };
 
-/// 200 with the task when it is cancelled, 202 when it was asked to stop, 409 when it had ended otherwise.
+/// Cancel a task
+///
+/// One that has not started is cancelled at once. One that runs is asked to stop, and is `cancelled` when it has. Safe to
+/// repeat.
+#[utoipa::path(
+    post,
+    path = "/v1/tasks/{id}/cancel",
+    operation_id = "cancel_task",
+    tag = "tasks",
+    params(TaskPath),
+    responses(
+        (status = 200, description = "It is cancelled.", body = TaskView, example = json!(examples::cancelled())),
+        (status = 202, description = "It runs, and was asked to stop.", body = TaskView,
+            example = json!(examples::asked_to_stop())),
+    ),
+    extensions(("x-problems" = json!([TaskPath::PROBLEMS, [Code::TaskAlreadyFinished]]))),
+)]
 pub(crate) async fn cancel(
     state: Data<ApiState>,
     Owner(owner): Owner,

@@ -3,20 +3,77 @@
 
 use actix_web::{HttpResponse, web::Data};
 use caraway_shared::{
-    store::tasks::{Search, Sought},
+    store::tasks::{Search, Sought, TaskLine},
     task::{OwnerId, State, limits},
 };
+use jiff::Timestamp;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::bounds::{self, Times};
 use crate::{
     extract::{Owner, Query},
+    openapi::examples,
     problem::{Code, Problem},
-    routes::paged,
+    routes::{Page, paged},
     state::ApiState,
 };
 
-/// `{"data": […], "next_cursor": …}`.
+/// What a list can be asked for.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the shape of the query, for the OpenAPI document")]
+pub(crate) struct ListQuery {
+    /// In one of these states, with commas between.
+    #[param(
+        pattern = "^(scheduled|waiting|queued|running|succeeded|failed|cancelled|expired)(,(scheduled|waiting|queued|running|succeeded|failed|cancelled|expired))*$",
+        example = "failed,expired"
+    )]
+    state: Option<String>,
+    /// In this queue.
+    #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z][A-Za-z0-9_.-]*$")]
+    queue: Option<String>,
+    /// Of this task type.
+    #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z][A-Za-z0-9_.-]*$")]
+    name: Option<String>,
+    /// Failed for good, with this code.
+    #[param(min_length = 1, max_length = 64, pattern = "^[!-~]*$", example = "timed_out")]
+    error_code: Option<String>,
+    /// With this tag; alone.
+    #[param(min_length = 1, max_length = 64, pattern = "^[!-~]*$")]
+    tag: Option<String>,
+    /// Of this batch; alone.
+    batch_id: Option<Uuid>,
+    /// Accepted then or later, by the millisecond in the id.
+    created_after: Option<Timestamp>,
+    /// Accepted earlier.
+    created_before: Option<Timestamp>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<Uuid>,
+    /// Tasks of a page.
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    limit: Option<i64>,
+}
+
+/// List tasks
+///
+/// The newest first, page by page. `state`, `queue`, `name` and `error_code` go together in any combination; `tag` and
+/// `batch_id` each go alone; the two times go with all of them. Every search reads an index, so it is fast however many
+/// tasks there are; any other is refused. A list tells tasks apart: the whole of one is at its own address.
+///
+/// The dead letters are `?state=failed`, by reason with `&error_code=…`.
+#[utoipa::path(
+    get,
+    path = "/v1/tasks",
+    operation_id = "list_tasks",
+    tag = "tasks",
+    params(ListQuery),
+    responses((
+        status = 200, description = "A page.", body = Page<TaskLine>,
+        example = json!({"data": [examples::line()], "next_cursor": "019aad3c-5c66-7e21-b1a9-2d7e0c7d5b00"}),
+    )),
+    extensions(("x-problems" = json!([Query::PROBLEMS, [Code::UnsupportedSearch]]))),
+)]
 pub(crate) async fn list(state: Data<ApiState>, Owner(owner): Owner, query: Query) -> Result<HttpResponse, Problem> {
     let mut sought = read(owner, query)?;
     let limit = sought.limit;

@@ -10,5 +10,5 @@ pub(crate) mod result;
 pub(crate) mod retry;
 pub(crate) mod retry_many;
 pub(crate) mod show;
-mod submission;
+pub(crate) mod submission;
 pub(crate) mod submit;

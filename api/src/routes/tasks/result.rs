@@ -8,13 +8,33 @@ use caraway_shared::{store::tasks::TaskView, task::State};
 use serde_json::{Value, value::RawValue};
 
 use crate::{
-    conditional, document,
+    conditional::{self, Condition},
+    document,
     extract::{Owner, TaskPath},
     problem::{Code, Problem},
     state::ApiState,
 };
 
-/// The result as the handler wrote it, or why there is none.
+/// Fetch a task's result
+///
+/// What the handler returned, byte for byte, and nothing around it: any JSON. Of a task without a result the answer is
+/// `409`, and its code tells whether one may still come (`task_not_finished`) or never will.
+#[utoipa::path(
+    get,
+    path = "/v1/tasks/{id}/result",
+    operation_id = "get_task_result",
+    tag = "tasks",
+    params(TaskPath, Condition),
+    responses(
+        (status = 200, description = "The result.", body = Value, 
+            headers(("ETag" = String, description = "Of this content; send it as `If-None-Match`.")), example = json!(3)),
+        (status = 304, description = "It has not changed."),
+    ),
+    extensions(("x-problems" = json!([
+        TaskPath::PROBLEMS,
+        [Code::TaskNotFinished, Code::TaskFailed, Code::TaskCancelled, Code::TaskExpired]
+    ]))),
+)]
 pub(crate) async fn result(
     request: HttpRequest,
     state: Data<ApiState>,

@@ -2,18 +2,39 @@
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use caraway_shared::{
-    store::tasks::{Asked, Fate, Guarded, Retriable},
+    store::tasks::{Asked, Fate, Guarded, Retriable, TaskView},
     task::State,
 };
 
 use super::submit::{admitted, with_replay};
 use crate::{
     extract::{Fields, IdempotencyKey, JsonBody, Owner, TaskPath, task_not_found},
+    openapi::examples,
     problem::{Code, Problem},
     state::ApiState,
 };
 
-/// 202 with `Location` and the new task; 409 while the old one has not ended.
+/// Retry a task
+///
+/// What has ended never changes; another task like it is accepted, which points back with `retry_of`. It has the same
+/// arguments, limits, tags and metadata, and starts at once: a delay, an expiry and a unique key belonged to the first.
+#[utoipa::path(
+    post,
+    path = "/v1/tasks/{id}/retry",
+    operation_id = "retry_task",
+    tag = "tasks",
+    params(TaskPath, IdempotencyKey),
+    responses((
+        status = 202, description = "The new task.", body = TaskView,
+        headers(("Location" = String, description = "Its address.")), example = json!(examples::queued()),
+    )),
+    extensions(("x-problems" = json!([
+        TaskPath::PROBLEMS,
+        IdempotencyKey::PROBLEMS,
+        JsonBody::PROBLEMS,
+        [Code::TaskNotFinished]
+    ]))),
+)]
 pub(crate) async fn retry(
     request: HttpRequest,
     state: Data<ApiState>,

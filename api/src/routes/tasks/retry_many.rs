@@ -10,8 +10,10 @@ use caraway_shared::{
     store::tasks::{Asked, Fate, Guarded, Refusal, Retriable, Search, Sought},
     task::{OwnerId, State, TaskId, limits},
 };
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
@@ -22,7 +24,7 @@ use super::{
 };
 use crate::{
     extract::{Fields, IdempotencyKey, JsonBody, Owner, task_not_found, typed},
-    problem::Problem,
+    problem::{Code, Problem},
     state::ApiState,
 };
 
@@ -38,27 +40,128 @@ enum Of {
 }
 
 /// The answer: one entry a task, in the order given or the newest first.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RetryAnswer)]
 struct Answer {
+    /// Whether nothing was done.
     dry_run: bool,
+    /// The new tasks are a batch.
+    #[schema(required)]
     batch_id: Option<Uuid>,
+    /// How many new tasks there are.
     retried: usize,
+    /// In the order given, or the newest first.
     tasks: Vec<Entry>,
+    /// Where a search goes on; null at its end.
+    #[schema(required)]
     next_cursor: Option<TaskId>,
 }
 
 /// What became of one task.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RetryEntry)]
 struct Entry {
+    /// The task that had ended.
     retry_of: TaskId,
+    /// 202: there is a new one. 200: there would be (`dry_run`).
     status: u16,
+    /// With 202: the new one.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<TaskId>,
+    /// With any other status.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Problem>)]
     problem: Option<Box<RawValue>>,
 }
 
-/// 200 with a status for each task: 202 where a new one was accepted. With `dry_run` nothing is, and the status is 200.
+/// What to retry: these, or what a search finds.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[schema(as = Retries)]
+#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
+enum RetriesSchema {
+    Ids(IdsSchema),
+    Matching(MatchingSchema),
+}
+
+/// These tasks.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RetryIds)]
+#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
+struct IdsSchema {
+    #[schema(min_items = 1, max_items = 1000)]
+    ids: std::collections::BTreeSet<TaskId>,
+    /// Tell what would be done, and do nothing.
+    dry_run: Option<bool>,
+}
+
+/// What a search finds and was not retried yet.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RetryMatching)]
+#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
+struct MatchingSchema {
+    filter: FilterSchema,
+    /// Tell what would be done, and do nothing.
+    dry_run: Option<bool>,
+    /// Tasks at most.
+    #[schema(minimum = 1, maximum = 1000, default = 1000)]
+    limit: Option<usize>,
+    /// The `next_cursor` of the answer before.
+    cursor: Option<Uuid>,
+}
+
+/// Which tasks; what is left out matches all.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RetryFilter)]
+#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
+struct FilterSchema {
+    /// `failed` where nothing is said.
+    #[schema(pattern = "^(failed|cancelled|expired)$")]
+    state: Option<String>,
+    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]*$")]
+    queue: Option<String>,
+    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]*$")]
+    name: Option<String>,
+    /// Failed with this code.
+    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]*$")]
+    error_code: Option<String>,
+    /// Accepted then or later.
+    created_after: Option<Timestamp>,
+    /// Accepted earlier.
+    created_before: Option<Timestamp>,
+}
+
+/// Retry many tasks
+///
+/// By their ids, or by what they failed of. The answer is `200` with a status for each: `202` where a new task was
+/// accepted, which points back with `retry_of`. A search leaves out what was retried already, so it can be repeated, and
+/// walked through with `next_cursor`. Try it with `dry_run` first.
+#[utoipa::path(
+    post,
+    path = "/v1/tasks/actions/retry",
+    operation_id = "retry_tasks",
+    tag = "tasks",
+    params(IdempotencyKey),
+    request_body(content = RetriesSchema, example = json!({"filter": {"error_code": "timed_out"}, "dry_run": true})),
+    responses((
+        status = 200, description = "What became of each.", body = Answer,
+        example = json!({
+            "dry_run": false,
+            "batch_id": "019aad3c-5c66-7e21-b1a9-2d7e0c7d5b00",
+            "retried": 1,
+            "tasks": [{
+                "retry_of": "019aad3c-5c66-7e21-b1a9-2d7e0c7d5b01",
+                "status": 202,
+                "id": "019aad3c-5c66-7e21-b1a9-2d7e0c7d5b02"
+            }],
+            "next_cursor": null
+        }),
+    )),
+    extensions(("x-problems" = json!([IdempotencyKey::PROBLEMS, JsonBody::PROBLEMS, [Code::EmptyBody]]))),
+)]
 pub(crate) async fn retry_many(
     request: HttpRequest,
     state: Data<ApiState>,

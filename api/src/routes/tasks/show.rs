@@ -1,15 +1,34 @@
 //! `GET /v1/tasks/{id}`: everything about a task.
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
+use caraway_shared::store::tasks::TaskView;
 
 use crate::{
-    conditional, document,
+    conditional::{self, Condition},
+    document,
     extract::{Owner, QueryWait, TaskPath},
+    openapi::examples,
     problem::Problem,
     state::ApiState,
 };
 
-/// The task's document, at once or with `?wait=N` when it has ended, at the latest after N seconds; with a strong `ETag` of its content: a client that polls pays for changes only.
+/// Show a task
+///
+/// Everything about it: where it stands, its progress, its result or its error. At once, or with `?wait=N` when it has
+/// ended, at the latest after N seconds. The `ETag` is of the content: a client that polls pays for changes only.
+#[utoipa::path(
+    get,
+    path = "/v1/tasks/{id}",
+    operation_id = "get_task",
+    tag = "tasks",
+    params(TaskPath, QueryWait, Condition),
+    responses(
+        (status = 200, description = "The task.", body = TaskView, 
+            headers(("ETag" = String, description = "Of this content; send it as `If-None-Match`.")), example = json!(examples::succeeded())),
+        (status = 304, description = "It has not changed."),
+    ),
+    extensions(("x-problems" = json!([TaskPath::PROBLEMS, QueryWait::PROBLEMS]))),
+)]
 pub(crate) async fn show(
     request: HttpRequest,
     state: Data<ApiState>,

@@ -1,6 +1,7 @@
 //! A submission's body, field by field: what a client may say about a task, and the limits of each.
 
 mod retry;
+pub(crate) mod schema;
 mod times;
 mod unique;
 

@@ -7,15 +7,75 @@ use caraway_shared::{
 };
 use serde::Serialize;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
-use super::{arguments, submission::Submission};
+use super::{
+    arguments,
+    submission::{Submission, schema::SubmissionSchema},
+};
 use crate::{
-    extract::{IdempotencyKey, JsonBody, Owner, PreferWait, task_not_found, traceparent},
+    extract::{IdempotencyKey, JsonBody, Owner, PreferWait, Traceparent, task_not_found, traceparent},
+    openapi::examples,
     problem::{Code, Problem},
     state::ApiState,
 };
 
-/// 202 with `Location` and the task, once it can no longer be lost; 200 where an earlier one stands for it.
+/// Submit a task
+///
+/// The answer is `202` with the task, once it can no longer be lost. With `Prefer: wait=N` it is `200` with the finished
+/// task, if it ends in time. Of a unique task that exists already the answer is `200` with that one and
+/// `"deduplicated": true`.
+#[utoipa::path(
+    post,
+    path = "/v1/tasks",
+    operation_id = "submit_task",
+    tag = "tasks",
+    params(IdempotencyKey, PreferWait, Traceparent),
+    request_body(content = SubmissionSchema, example = json!({"name": "add", "args": [1, 2]})),
+    responses(
+        (status = 202, description = "Accepted; it can no longer be lost.", body = TaskView,
+            headers(
+                ("Location" = String, description = "The task's address."),
+                ("Idempotency-Replayed" = String, description = "`true` where the answer was given before."),
+                ("Preference-Applied" = String, description = "The wait that was applied."),
+            ),
+            links(
+                ("task" = (operation_id = "get_task", parameters(("id" = "$response.body#/id")))),
+                ("result" = (operation_id = "get_task_result", parameters(("id" = "$response.body#/id")))),
+                ("attempts" = (operation_id = "list_task_attempts", parameters(("id" = "$response.body#/id")))),
+                ("cancel" = (operation_id = "cancel_task", parameters(("id" = "$response.body#/id")))),
+            ),
+            example = json!(examples::queued()),
+        ),
+        (status = 200, description = "It has ended already, or an earlier task stands for it.", body = Deduplicated,
+            headers(
+                ("Location" = String, description = "The task's address."),
+                ("Idempotency-Replayed" = String, description = "`true` where the answer was given before."),
+                ("Preference-Applied" = String, description = "The wait that was applied."),
+            ),
+            links(
+                ("task" = (operation_id = "get_task", parameters(("id" = "$response.body#/id")))),
+                ("result" = (operation_id = "get_task_result", parameters(("id" = "$response.body#/id")))),
+                ("attempts" = (operation_id = "list_task_attempts", parameters(("id" = "$response.body#/id")))),
+                ("cancel" = (operation_id = "cancel_task", parameters(("id" = "$response.body#/id")))),
+            ),
+            example = json!(examples::succeeded()),
+        ),
+    ),
+    extensions(("x-problems" = json!([
+        IdempotencyKey::PROBLEMS,
+        JsonBody::PROBLEMS,
+        [
+            Code::EmptyBody,
+            Code::TaskNotFound,
+            Code::DuplicateTask,
+            Code::InputTooLarge,
+            Code::UnknownTask,
+            Code::UnknownQueue,
+            Code::InvalidArguments
+        ]
+    ]))),
+)]
 pub(crate) async fn submit(
     request: HttpRequest,
     state: Data<ApiState>,
@@ -109,10 +169,12 @@ pub(crate) fn with_replay(mut response: HttpResponseBuilder, replayed: bool, tas
 }
 
 /// An earlier task that stands for this one.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Deduplicated {
     #[serde(flatten)]
     task: TaskView,
+    /// True where it is an earlier task.
+    #[schema(required = false)]
     deduplicated: bool,
 }
 

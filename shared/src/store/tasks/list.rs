@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_postgres::{Row, types::ToSql};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
     store::{Store, StoreError},
-    task::{OwnerId, State, TaskId},
+    task::{OwnerId, State, TaskError, TaskId},
 };
 
 /// What to search by.
@@ -52,7 +53,8 @@ pub struct Sought {
 }
 
 /// A task in a list: what tells it from others. Its whole document is at its own address.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = TaskLine)]
 pub struct TaskLine {
     /// UUID version 7.
     pub id: TaskId,
@@ -81,6 +83,7 @@ pub struct TaskLine {
     /// Who runs it, or ran it last.
     pub worker: Option<String>,
     /// Of the last attempt that had one.
+    #[schema(value_type = Option<TaskError>)]
     pub error: Option<Box<RawValue>>,
     /// Words to find it by.
     pub tags: Vec<String>,

@@ -4,11 +4,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio_postgres::Row;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
     store::{Store, StoreError},
-    task::{OwnerId, State, TaskId, TaskSpec},
+    task::{OwnerId, State, TaskError, TaskId, TaskSpec},
 };
 
 use super::Accepted;
@@ -24,8 +25,9 @@ const ATTEMPTS: &str = "
     SELECT a.epoch, a.attempt, a.outcome::text, a.error, a.worker, a.started_at, a.ended_at
     FROM attempt a WHERE a.task_id = $1 AND a.owner_id = $2 ORDER BY a.epoch";
 
-/// A task as the API shows it. The fields, their names and their order are the contract.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A task: everything about it. Every field is always there; what is not known is null.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = Task)]
 pub struct TaskView {
     /// UUID version 7.
     pub id: TaskId,
@@ -70,14 +72,18 @@ pub struct TaskView {
     /// Words to find it by.
     pub tags: Vec<String>,
     /// Whatever the client keeps beside it.
+    #[schema(value_type = Option<Object>)]
     pub metadata: Option<Box<RawValue>>,
     /// Who runs it, or ran it last.
     pub worker: Option<String>,
     /// What the handler last said of its progress.
+    #[schema(value_type = Option<Value>)]
     pub progress: Option<Box<RawValue>>,
     /// What it returned, when succeeded.
+    #[schema(value_type = Option<Value>)]
     pub result: Option<Box<RawValue>>,
     /// Of the last attempt that had one.
+    #[schema(value_type = Option<TaskError>)]
     pub error: Option<Box<RawValue>>,
     /// The first task of its line.
     pub root_id: Option<Uuid>,
@@ -132,15 +138,18 @@ impl TaskView {
 }
 
 /// One attempt as the API shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Attempt)]
 pub struct AttemptView {
     /// The claim it was; unique within the task.
     pub epoch: i32,
     /// Its number as the budget counts.
     pub attempt: i32,
     /// How it ended; `running` while it has not.
+    #[schema(pattern = "^(running|succeeded|failed|timed_out|cancelled|lost|interrupted|snoozed)$")]
     pub outcome: String,
     /// Its error, if it had one.
+    #[schema(value_type = Option<TaskError>)]
     pub error: Option<Box<RawValue>>,
     /// Who ran it.
     pub worker: Option<String>,

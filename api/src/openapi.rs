@@ -1,0 +1,121 @@
+//! The OpenAPI document: every address of `routes/mod.rs`, listed by hand.
+//!
+//! An operation is described where it is handled (`#[utoipa::path]`), a schema where its type is, a parameter where it is
+//! extracted. An operation names the problems it may answer by their codes (`x-problems`); `complete.rs` makes responses
+//! of them. `api/openapi.json` is the document as it was last agreed upon: `api/tests/api/openapi.rs` compares.
+
+mod complete;
+pub(crate) mod examples;
+pub(crate) mod parameter;
+
+use utoipa::OpenApi;
+
+use self::complete::Complete;
+use crate::{problem::Problem, routes};
+
+/// The document.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Caraway", description = include_str!("openapi/introduction.md")),
+    servers((url = "/", description = "This server")),
+    tags(
+        (name = "tasks", description = "Submit work, follow it, fetch its result, stop it."),
+        (name = "items", description = "Bytes that tasks read and make: pictures above all."),
+        (name = "catalogue", description = "What exists: queues, workers, task types."),
+        (name = "contract", description = "This document, and what problems mean."),
+        (name = "operations", description = "For those who run it: health and metrics."),
+    ),
+    paths(
+        routes::tasks::submit::submit,
+        routes::tasks::list::list,
+        routes::tasks::batch::batch,
+        routes::tasks::show::show,
+        routes::tasks::result::result,
+        routes::tasks::attempts::attempts,
+        routes::tasks::cancel::cancel,
+        routes::tasks::retry::retry,
+        routes::tasks::retry_many::retry_many,
+        routes::items::upload::upload,
+        routes::items::show::show,
+        routes::items::content::content,
+        routes::process_image::process_image,
+        routes::queues::queues,
+        routes::workers::workers,
+        routes::task_types::task_types,
+        routes::quarantine::quarantine,
+        routes::contract::openapi,
+        routes::contract::docs,
+        routes::contract::style,
+        routes::problems::all,
+        routes::problems::one,
+        routes::health::livez,
+        routes::health::readyz,
+        routes::metrics::metrics,
+    ),
+    components(schemas(Problem)),
+    modifiers(&Complete),
+)]
+pub(crate) struct Document;
+
+impl Document {
+    /// As it is served, and as it is kept in `api/openapi.json`.
+    pub(crate) fn pretty() -> anyhow::Result<String> {
+        Ok(Self::openapi().to_pretty_json()? + "\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use actix_web::App;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn document() -> Value {
+        serde_json::from_str(&Document::pretty().unwrap()).unwrap()
+    }
+
+    fn operations(document: &Value) -> Vec<(String, Value)> {
+        let paths = document["paths"].as_object().unwrap().iter();
+        paths
+            .flat_map(|(path, item)| {
+                let methods = item.as_object().unwrap().iter();
+                methods.map(move |(method, operation)| (format!("{method} {path}"), operation.clone()))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_route_is_documented_and_nothing_else() {
+        let mut listed = Vec::new();
+        let _ = App::new().configure(|api| listed = routes::all(api));
+        let named = |(method, path): &(_, _)| {
+            let method = serde_json::to_value(method).unwrap();
+            format!("{} {path}", method.as_str().unwrap())
+        };
+        let routes: BTreeSet<String> = listed.iter().map(named).collect();
+        let documented: BTreeSet<String> = operations(&document()).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(routes, documented, "routes/mod.rs on the left, openapi.rs on the right");
+    }
+
+    #[test]
+    fn every_operation_is_complete() {
+        let document = document();
+        let mut ids = BTreeSet::new();
+        for (name, operation) in operations(&document) {
+            assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{name}: its id is taken");
+            assert!(operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{name}");
+            assert_eq!(operation["tags"].as_array().unwrap().len(), 1, "{name}");
+            assert_eq!(operation["x-problems"], Value::Null, "{name}");
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                assert!(response["description"].as_str().is_some_and(|text| !text.is_empty()), "{name} {status}");
+                for (media_type, content) in response["content"].as_object().into_iter().flatten() {
+                    let told = content.get("example").or(content.get("examples"));
+                    assert!(told.is_some() || !media_type.ends_with("json"), "{name} {status}: no example");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What every operation has in common, added to the document after its parts were put together: problems as responses,
+//! the request id, and which fields are always there.
+
+use std::collections::BTreeMap;
+
+use utoipa::{
+    Modify,
+    openapi::{
+        AllOfBuilder, ContentBuilder, Header, ObjectBuilder, OpenApi, Ref, RefOr, Response, Schema, Type,
+        example::ExampleBuilder,
+        path::{Operation, PathItem},
+    },
+};
+
+use super::parameter;
+use crate::{
+    middleware::is_always_open,
+    problem::{Code, Problem},
+};
+
+/// The extension in which an operation names its problems: codes, or lists of codes, as deep as they come.
+const PROBLEMS: &str = "x-problems";
+const REQUEST_ID: &str = "X-Request-Id";
+
+/// Schemas of answers in which nothing is left out: what is not known is null.
+const WHOLE: [&str; 6] = ["Attempt", "QuarantinedMessage", "Queue", "Task", "TaskLine", "TaskType"];
+
+/// Completes the document.
+pub(super) struct Complete;
+
+impl Modify for Complete {
+    fn modify(&self, document: &mut OpenApi) {
+        for (path, item) in &mut document.paths.paths {
+            for (reads, operation) in operations(item) {
+                complete(operation, path, reads);
+            }
+        }
+        let Some(components) = &mut document.components else { return };
+        components.parameters.insert(REQUEST_ID.into(), request_id().into());
+        for (name, schema) in &mut components.schemas {
+            if let RefOr::T(Schema::Object(object)) = schema
+                && WHOLE.contains(&name.as_str())
+            {
+                object.required = object.properties.keys().cloned().collect();
+            }
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
+    let PathItem { get, post, .. } = item;
+    [(true, get), (false, post)].into_iter().filter_map(|(reads, operation)| Some((reads, operation.as_mut()?)))
+}
+
+fn complete(operation: &mut Operation, path: &str, reads: bool) {
+    let mut codes = operation.extensions.take().and_then(|mut all| all.remove(PROBLEMS)).map_or(Vec::new(), named);
+    codes.push(Code::Internal);
+    if !is_always_open(path) {
+        codes.push(Code::DatabaseUnavailable);
+    }
+    if !reads {
+        codes.push(Code::OutcomeUnknown); // by the deadline, whatever the handler is
+    }
+    codes.sort_unstable();
+    codes.dedup();
+    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+    for code in codes {
+        by_status.entry(code.status().as_u16()).or_default().push(code);
+    }
+    let responses = &mut operation.responses.responses;
+    responses
+        .extend(by_status.into_iter().map(|(status, codes)| (status.to_string(), problems(status, &codes).into())));
+    for response in responses.values_mut() {
+        if let RefOr::T(response) = response {
+            response.headers.insert(REQUEST_ID.into(), header("Names this request in the log.").into());
+        }
+    }
+    let parameters = operation.parameters.get_or_insert_default();
+    parameters.push(RefOr::Ref(Ref::new(format!("#/components/parameters/{REQUEST_ID}"))));
+}
+
+/// What is no code is a slip in an annotation, which the snapshot of the document would show as a missing response.
+fn named(value: serde_json::Value) -> Vec<Code> {
+    match value {
+        serde_json::Value::Array(parts) => parts.into_iter().flat_map(named).collect(),
+        serde_json::Value::String(name) => Code::named(&name).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// One status with the problems that it may stand for.
+fn problems(status: u16, codes: &[Code]) -> Response {
+    let code = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(codes.iter().map(|code| code.as_str())));
+    let number = ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([status]));
+    let schema = AllOfBuilder::new()
+        .item(Ref::from_schema_name("Problem"))
+        .item(ObjectBuilder::new().property("code", code).property("status", number))
+        .build();
+    let examples = codes.iter().map(|code| {
+        let example = ExampleBuilder::new().summary(code.title()).value(Some(Problem::example(*code))).build();
+        (code.as_str(), example)
+    });
+    let content = ContentBuilder::new().schema(Some(Schema::AllOf(schema))).examples_from_iter(examples).build();
+    let lines = codes.iter().map(|code| format!("`{}`: {}", code.as_str(), code.meaning()));
+    let mut response = Response::new(lines.collect::<Vec<_>>().join("\n\n"));
+    response.content.insert(Problem::MEDIA_TYPE.into(), content.into());
+    if codes.iter().any(|code| code.is_retryable()) {
+        response.headers.insert("Retry-After".into(), header("Seconds after which to try again.").into());
+    }
+    response
+}
+
+fn header(description: &str) -> Header {
+    let mut header = Header::new(ObjectBuilder::new().schema_type(Type::String).build());
+    header.description = Some(description.into());
+    header
+}
+
+fn request_id() -> utoipa::openapi::path::Parameter {
+    parameter::header(
+        REQUEST_ID,
+        "Your own name for this request, up to 128 letters, digits and `-_.:/+=`. It is answered, logged, and stands in \
+         problem documents; another name is replaced by one of ours.",
+        "order-4711",
+        ObjectBuilder::new(),
+    )
+}

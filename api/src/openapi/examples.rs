@@ -1,0 +1,88 @@
+//! Examples that more than one operation shows. A test holds each against the type that is answered.
+
+use serde_json::{Value, json};
+
+/// A task's id.
+pub(crate) const TASK_ID: &str = "019aad3c-5c66-7e21-b1a9-2d7e0c7d5a01";
+/// An item's id.
+pub(crate) const ITEM_ID: &str = "019aad3c-1f00-7a10-9c4e-5b6f2f1e8c02";
+
+/// A task right after its acceptance.
+pub(crate) fn queued() -> Value {
+    json!({
+        "id": TASK_ID, "name": "add", "version": 1, "queue": "default", "priority": 4, "state": "queued",
+        "waiting_reason": null, "attempt": 0, "max_attempts": 5, "created_at": "2026-11-22T20:00:00.123456Z",
+        "run_at": null, "queued_at": "2026-11-22T20:00:00.123456Z", "started_at": null, "finished_at": null,
+        "expires_at": null, "cancel_requested_at": null, "timeout": null, "soft_timeout": null, "result_ttl": null,
+        "store_result": true, "tags": [], "metadata": null, "worker": null, "progress": null, "result": null,
+        "error": null, "root_id": TASK_ID, "parent_id": null, "batch_id": null, "retry_of": null, "traceparent": null
+    })
+}
+
+/// The same, done.
+pub(crate) fn succeeded() -> Value {
+    with(
+        queued(),
+        json!({
+            "state": "succeeded", "attempt": 1, "started_at": "2026-11-22T20:00:00.127001Z",
+            "finished_at": "2026-11-22T20:00:00.129815Z", "worker": "host:4711", "result": 3
+        }),
+    )
+}
+
+/// The same, stopped before its start.
+pub(crate) fn cancelled() -> Value {
+    with(queued(), json!({"state": "cancelled", "finished_at": "2026-11-22T20:00:01.5Z"}))
+}
+
+/// The same, asked to stop while it runs.
+pub(crate) fn asked_to_stop() -> Value {
+    with(
+        queued(),
+        json!({
+            "state": "running", "attempt": 1, "started_at": "2026-11-22T20:00:00.127001Z", "worker": "host:4711",
+            "cancel_requested_at": "2026-11-22T20:00:01.5Z"
+        }),
+    )
+}
+
+/// A task in a list.
+pub(crate) fn line() -> Value {
+    json!({
+        "id": TASK_ID, "name": "add", "queue": "default", "priority": 4, "state": "failed", "waiting_reason": null,
+        "attempt": 5, "max_attempts": 5, "created_at": "2026-11-22T20:00:00.123456Z", "run_at": null,
+        "started_at": "2026-11-22T20:00:30.127001Z", "finished_at": "2026-11-22T20:00:30.129815Z", "worker": "host:4711",
+        "error": {"code": "upstream", "message": "no answer"}, "tags": [], "batch_id": null, "retry_of": null
+    })
+}
+
+/// An uploaded picture.
+pub(crate) fn item() -> Value {
+    json!({
+        "id": ITEM_ID, "content_type": "image/jpeg", "bytes": 48_213,
+        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "created_at": "2026-11-22T19:59:58.001Z"
+    })
+}
+
+fn with(mut document: Value, changes: Value) -> Value {
+    if let (Value::Object(document), Value::Object(changes)) = (&mut document, changes) {
+        document.extend(changes);
+    }
+    document
+}
+
+#[cfg(test)]
+mod tests {
+    use caraway_shared::store::tasks::TaskView;
+
+    use super::*;
+
+    #[test]
+    fn tasks_look_like_that() {
+        for example in [queued(), succeeded(), cancelled(), asked_to_stop()] {
+            let view: TaskView = serde_json::from_value(example.clone()).unwrap();
+            assert_eq!(serde_json::to_value(view).unwrap(), example, "field by field, nothing left out");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Pages for people, made of what programs read: the OpenAPI document and the catalogue of problems. Plain HTML and one
+//! style sheet inside the binary: no script, nothing from elsewhere, and a policy that says so to the browser.
+
+mod docs;
+mod kind;
+mod problems;
+mod text;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, Accept, Header as _},
+};
+use askama::Template;
+use bytes::Bytes;
+use utoipa::OpenApi;
+
+pub(crate) use self::problems::{one, overview};
+use crate::{conditional::Conditional, conditional::tag_of, openapi::Document, problem::Problem};
+
+/// The one style sheet.
+pub(crate) const STYLE: &str = include_str!("../../templates/style.css");
+
+/// Nothing may run, and nothing comes from elsewhere.
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The document and its page, made once when the process starts.
+#[derive(Clone)]
+pub(crate) struct Contract {
+    /// `GET /openapi.json`.
+    pub(crate) openapi: Bytes,
+    /// `GET /docs`.
+    pub(crate) docs: Bytes,
+}
+
+impl Contract {
+    /// Makes both.
+    pub(crate) fn build() -> anyhow::Result<Self> {
+        let openapi = Document::pretty()?;
+        let docs = docs::Docs::of(&Document::openapi())?.render()?;
+        Ok(Self { openapi: openapi.into(), docs: docs.into() })
+    }
+}
+
+/// Whether this client would rather read than parse: it names HTML, before JSON.
+pub(crate) fn wants_html(request: &HttpRequest) -> bool {
+    let Ok(accept) = Accept::parse(request) else { return false };
+    let first = accept.ranked().into_iter().find(|range| matches!(range.subtype().as_str(), "html" | "json" | "*"));
+    first.is_some_and(|range| range.subtype() == "html")
+}
+
+/// Answers with a page of fixed content, or with nothing where the client has it.
+pub(crate) fn html(request: &HttpRequest, page: impl Into<Bytes>) -> HttpResponse {
+    let page = page.into();
+    let Conditional { mut response, fresh } = Conditional::new(request, tag_of(&page));
+    response
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .insert_header((header::VARY, "Accept"));
+    if fresh { response.body(page) } else { response.finish() }
+}
+
+/// A page whose template and content are ours: that it cannot be written is a bug.
+fn rendered(page: &impl Template) -> Result<String, Problem> {
+    page.render().map_err(Problem::internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn asked(accept: &str) -> bool {
+        wants_html(&TestRequest::default().insert_header((header::ACCEPT, accept)).to_http_request())
+    }
+
+    #[test]
+    fn browsers_read_and_programs_parse() {
+        assert!(asked("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"));
+        assert!(asked("application/json;q=0.5, text/html"));
+        assert!(!asked("*/*") && !asked("application/json") && !asked("text/html;q=0.5, application/json"));
+        assert!(!asked("nonsense") && !wants_html(&TestRequest::default().to_http_request()));
+    }
+}

@@ -1,0 +1,69 @@
+# schemathesis against the API, by its own OpenAPI document: a stack of its own, with one worker.
+# shellcheck shell=bash
+
+# Examples an operation, where no time is given.
+readonly FUZZ_EXAMPLES=60
+
+# fuzz [--minutes M] [--seed N]
+fuzz() {
+    local minutes='' seed=''
+    while (($#)); do
+        case $1 in
+            --minutes) minutes=$(count_argument "$@") ;;
+            --seed)
+                [[ ${2:-} =~ ^[0-9]+$ ]] || usage_error "--seed takes a number"
+                seed=$2
+                ;;
+            *) usage_error "fuzz does not know \"$1\"" ;;
+        esac
+        shift 2
+    done
+    need_cargo
+    mkdir -p "$LOG"
+    install_missing fuzz
+    install_schemathesis
+    trap stop_fuzz_stack EXIT
+    trap 'exit 130' INT TERM HUP
+    # Not at the end: the logs of a run that failed are wanted.
+    stop_fuzz_stack --wipe
+    test_stack "$STATE/fuzz" up --no-demo --workers 1 --api 1
+    attack "$minutes" "$seed"
+}
+
+# Everything that comes with it is pinned as well. Another list makes another environment.
+install_schemathesis() {
+    local start=${EPOCHREALTIME/[^0-9]/} list=$ROOT/deploy/fuzz/requirements.txt
+    VENV=$STATE/python/$(sha256sum "$list" | cut -c 1-12)
+    [[ ! -e $VENV/installed ]] || return 0
+    began "installing schemathesis"
+    rm -rf -- "$STATE/python"
+    {
+        python3 -m venv "$VENV" &&
+            "$VENV/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$list"
+    } >>"$LOG/install.log" 2>&1 ||
+        fail_with_log "schemathesis could not be installed" "$LOG/install.log" "it needs Python 3.10 or later and a package index"
+    touch "$VENV/installed"
+    done_in "installed" "$start"
+}
+
+attack() (
+    local minutes=$1 seed=$2 amount=(--max-examples "$FUZZ_EXAMPLES")
+    # shellcheck source=/dev/null
+    source "$STATE/fuzz/env"
+    [[ -z $minutes ]] || amount=(--max-time "$((minutes * 60))")
+    # What it remembers of earlier runs, it writes beside itself.
+    mkdir -p "$STATE/fuzz/reports"
+    cd "$STATE/fuzz/reports" || exit
+    curl --noproxy '*' -fsS --max-time 10 -o openapi.json "$CARAWAY_URL/openapi.json"
+    "$VENV/bin/openapi-spec-validator" --schema 3.1 openapi.json
+    # Repeatable with a seed: one thread, and nothing remembered.
+    "$VENV/bin/schemathesis" --config-file "$ROOT/deploy/fuzz/schemathesis.toml" --no-color \
+        run "$CARAWAY_URL/openapi.json" --phases examples,coverage,fuzzing,stateful \
+        --generation-database none "${amount[@]}" ${seed:+--seed "$seed"}
+    ! grep -F ' panicked at ' "$STATE"/fuzz/log/{api,worker}-1.log
+)
+
+# stop_fuzz_stack [--wipe]
+stop_fuzz_stack() {
+    [[ ! -d $STATE/fuzz/run ]] || test_stack "$STATE/fuzz" down "$@"
+}
