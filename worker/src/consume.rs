@@ -27,7 +27,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{execute::execute, record::record, startup::Engine};
+use crate::{
+    execute::{Executor, execute},
+    overdue::Kept,
+    record::record,
+    startup::Engine,
+};
 
 /// How long an unclaimed pointer is held.
 const HOLD_MAX: Duration = Duration::from_secs(5);
@@ -231,7 +236,7 @@ impl Engine {
             Claimed::Run(claim) => {
                 settle.done();
                 self.note_claimed(queue, class, &claim);
-                self.run(*claim, slot, None);
+                self.run(queue, *claim, Kept { slot, alone: None });
             }
             Claimed::Stale => {
                 metrics::counter!(names::STALE).increment(1);
@@ -273,7 +278,7 @@ impl Engine {
             Ok(Some(Claimed::Run(claim))) => {
                 tracing::info!(task.id = %claim.id, queue = %queue, "a task that was lost twice runs as a suspect");
                 settle.done();
-                self.run(*claim, slot, Some(alone));
+                self.run(queue, *claim, Kept { slot, alone: Some(alone) });
             }
             Ok(Some(Claimed::Stale)) => settle.done(),
             Ok(_) => self.hand_back(pointer, settle, NOT_NOW_SECONDS, None),
@@ -284,19 +289,23 @@ impl Engine {
         }
     }
 
-    /// Runs a claimed task to its recorded outcome; then the slot is free.
-    fn run(self: &Arc<Self>, claim: Claim, slot: OwnedSemaphorePermit, alone: Option<OwnedSemaphorePermit>) {
+    /// Runs a claimed task to its recorded outcome; then the slot is free, unless too many handlers are overdue.
+    fn run(self: &Arc<Self>, queue: &QueueName, claim: Claim, kept: Kept) {
         let Some(ticket) = self.running.enter(claim.id, claim.epoch) else { return };
-        let engine = Arc::clone(self);
+        let (engine, queue) = (Arc::clone(self), queue.clone());
         self.tracker.spawn(async move {
             let started = Instant::now();
-            let row = execute(claim, ticket.clone(), &engine.registry, &engine.store).await;
+            let executor = Executor { registry: &engine.registry, threads: &engine.threads, store: &engine.store };
+            let (row, left) = execute(claim, ticket.clone(), executor).await;
             metrics::histogram!(names::RUN_SECONDS).record(started.elapsed().as_secs_f64());
             if let Some(said) = ticket.unsaid() {
                 let _ = engine.store.write_progress(vec![(ticket.id, ticket.epoch, said)]).await;
             }
             record(&engine.records, &engine.announcer, row).await;
-            drop((ticket, slot, alone));
+            drop(ticket);
+            if let Some(job) = left {
+                engine.overdue.take(&queue, job, kept).await;
+            }
         });
     }
 

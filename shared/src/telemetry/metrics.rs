@@ -47,6 +47,12 @@ pub mod names {
     pub const CACHE_HITS: &str = "caraway_cache_hits_total";
     /// Times Redis did not answer and was left alone for a while.
     pub const CACHE_TRIPS: &str = "caraway_cache_breaker_trips_total";
+    /// Handlers given up that went on all the same, ever.
+    pub const OVERSTAYED: &str = "caraway_worker_handlers_overstayed_total";
+    /// Those that go on now.
+    pub const OVERDUE_HANDLERS: &str = "caraway_worker_overdue_handlers";
+    /// Slots that they hold, because too many of them go on.
+    pub const WITHHELD_SLOTS: &str = "caraway_worker_withheld_slots";
     /// Tasks running now.
     pub const RUNNING: &str = "caraway_tasks_running";
     /// Seconds from queued to claimed.
@@ -89,6 +95,7 @@ impl Metrics {
             names::PROMOTED,
             names::EXPIRED,
             names::OVERDUE,
+            names::OVERSTAYED,
             names::REMOVED,
             names::UNROUTABLE,
             names::PUBLISHED,

@@ -11,6 +11,7 @@ mod frozen;
 mod images;
 mod limits;
 mod no_handler;
+mod overdue;
 mod poison;
 mod priority;
 mod quarantine;
