@@ -12,6 +12,7 @@
 )]
 #![expect(unreachable_pub, reason = "nobody reaches into a test binary")]
 
+mod abuse;
 mod answer;
 mod batch;
 mod bodies;

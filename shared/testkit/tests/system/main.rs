@@ -14,6 +14,7 @@ mod no_handler;
 mod overdue;
 mod poison;
 mod priority;
+mod punctual;
 mod quarantine;
 mod retention;
 mod retry;
