@@ -44,6 +44,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const CLAIM_MAX: usize = 128;
 /// Between two tries to consume from a broker that refuses.
 const PAUSE: Duration = Duration::from_millis(500);
+/// The same for a queue that the broker refuses: it takes a person to remove what is in the way.
+const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+/// How often that is told in the log.
+const SAY_REFUSED_EVERY: Duration = Duration::from_mins(1);
 /// Seconds, at most, before another worker is offered what this one has no handler for.
 const NO_HANDLER_SECONDS: f64 = 2.0;
 /// Seconds before what cannot be claimed now is offered again.
@@ -77,11 +81,19 @@ impl Lane {
 
 /// Serves a lane until `consuming` is cancelled. What it started runs on.
 pub(crate) async fn serve(engine: Arc<Engine>, lane: Lane, consuming: CancellationToken) {
+    let mut said: Option<Instant> = None;
     loop {
         let served = consuming.run_until_cancelled(serve_once(&engine, &lane)).await;
         match served {
             None => return,
             Some(Ok(())) => (), // full: wait for a slot, then consume again
+            Some(Err(BrokerError::Refused(error))) => {
+                if said.is_none_or(|said| said.elapsed() >= SAY_REFUSED_EVERY) {
+                    tracing::error!(queue = %lane.queue, %error, "the broker refuses a queue; it is not served");
+                    said = Some(Instant::now());
+                }
+                consuming.run_until_cancelled(tokio::time::sleep(REFUSED_PAUSE)).await;
+            }
             Some(Err(error)) => {
                 tracing::warn!(queue = %lane.queue, %error, "consuming is interrupted");
                 tokio::time::sleep(PAUSE).await;

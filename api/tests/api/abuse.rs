@@ -26,6 +26,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_secs(5);
 /// How long what is over at once is repeated.
 const FOR_A_WHILE: Duration = Duration::from_secs(2);
+/// As many as this a second are a flood of another kind, which costs every neighbour its share of the cores.
+const BETWEEN_LEAVERS: Duration = Duration::from_micros(500);
 /// For scheduling on a machine that is busy with other tests.
 const SLACK: Duration = Duration::from_secs(4);
 
@@ -250,6 +252,7 @@ async fn whoever_leaves_in_the_middle_leaves_nothing_behind() {
                 stream.shutdown(Shutdown::Write).unwrap(); // in order; the others just go
             }
             left += 1;
+            std::thread::sleep(BETWEEN_LEAVERS);
         }
         left
     });

@@ -15,6 +15,8 @@ pub mod names {
     pub const PUBLISHED: &str = "caraway_messages_published_total";
     /// Messages that the broker returned: their queue was missing and was declared anew.
     pub const UNROUTABLE: &str = "caraway_messages_unroutable_total";
+    /// Queues that the broker refuses to declare, one a priority class: what is owed to them stays owed.
+    pub const REFUSED_QUEUES: &str = "caraway_broker_queues_refused";
     /// Pointers that a relay published because the first publish had not been confirmed.
     pub const RELAYED: &str = "caraway_relay_published_total";
     /// Tasks that the audit owed again because the broker had lost their message.

@@ -16,6 +16,7 @@ mod poison;
 mod priority;
 mod punctual;
 mod quarantine;
+mod refused_queue;
 mod retention;
 mod retry;
 mod schedule;
