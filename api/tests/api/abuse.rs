@@ -241,6 +241,7 @@ async fn whoever_leaves_in_the_middle_leaves_nothing_behind() {
     let before = open_files(&api);
     let neighbour = Neighbour::of(&api).await;
     let port = api.port;
+    #[expect(clippy::disallowed_methods, reason = "a pace, on a thread of its own")]
     let leaving = spawn_blocking(move || {
         let began = Instant::now();
         let mut left = 0;
@@ -313,7 +314,8 @@ async fn garbage_behind_a_request_does_not_touch_it() {
     let api = Api::start().await;
     let neighbour = Neighbour::of(&api).await;
     let port = api.port;
-    let kinds = [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], b"\r\n\r\n}{\r\n\r\n", &[0xff; 100_000]];
+    let nonsense = vec![0xff; 100_000];
+    let kinds = [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], b"\r\n\r\n}{\r\n\r\n", &nonsense];
     let (began, mut sent) = (Instant::now(), 0);
     for garbage in kinds.into_iter().cycle().take_while(|_| began.elapsed() < FOR_A_WHILE) {
         sent += 1;

@@ -99,6 +99,7 @@ async fn spin(args: Seconds, context: Context) -> Result<Value, Failure> {
 }
 
 /// Blocks its thread until the file is there, whatever it is told.
+#[expect(clippy::disallowed_methods, reason = "to block a thread is what it is for")]
 async fn hang(args: Until, context: Context) -> Result<Value, Failure> {
     let run = LEDGER.begin(&context)?;
     let started = Instant::now();

@@ -104,8 +104,9 @@ async fn the_slot_of_a_handler_that_hangs_is_replaced_up_to_a_bound() {
     hanging.told(OVERDUE_MAX + SLOTS, SLOTS).await;
     let (status, said) = hanging.stage.worker.readiness().await;
     assert!(status == 503 && said.contains("every slot"), "{status} {said}");
-    let log = hanging.stage.worker.log();
-    assert!(log.lines().any(|line| line.contains("ERROR") && line.contains("no work is taken")), "{log}");
+    let written = hanging.stage.worker.log();
+    let loud = |line: &str| line.contains("ERROR") && line.contains("no work is taken");
+    assert!(written.lines().any(loud), "{written}");
 
     // what waits is not lost with it: another worker gets it, for this one consumes nothing
     let waits = hanging.stage.client.run("sleep", json!({ "seconds": 0 })).await;
