@@ -27,6 +27,9 @@ pub struct WorkerArgs {
     /// Seconds that running tasks get to finish after SIGTERM
     #[arg(long, env = "CARAWAY_GRACE", default_value_t = 30)]
     grace: u64,
+    /// How many handlers that go on past their hard limit get their slot replaced; the slots of more stay taken
+    #[arg(long, env = "CARAWAY_OVERDUE_MAX", default_value_t = 8, value_parser = clap::value_parser!(u16).range(..=10_000))]
+    pub(crate) overdue_max: u16,
     /// Register the small tasks for demonstration and tests: add, echo, sleep, fail
     #[arg(long, env = "CARAWAY_DEMO_TASKS")]
     pub demo_tasks: bool,

@@ -27,7 +27,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{execute::execute, record::record, startup::Engine};
+use crate::{
+    execute::{Executor, execute},
+    overdue::Kept,
+    record::record,
+    startup::Engine,
+};
 
 /// How long an unclaimed pointer is held.
 const HOLD_MAX: Duration = Duration::from_secs(5);
@@ -39,6 +44,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const CLAIM_MAX: usize = 128;
 /// Between two tries to consume from a broker that refuses.
 const PAUSE: Duration = Duration::from_millis(500);
+/// The same for a queue that the broker refuses: it takes a person to remove what is in the way.
+const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+/// How often that is told in the log.
+const SAY_REFUSED_EVERY: Duration = Duration::from_mins(1);
 /// Seconds, at most, before another worker is offered what this one has no handler for.
 const NO_HANDLER_SECONDS: f64 = 2.0;
 /// Seconds before what cannot be claimed now is offered again.
@@ -72,11 +81,19 @@ impl Lane {
 
 /// Serves a lane until `consuming` is cancelled. What it started runs on.
 pub(crate) async fn serve(engine: Arc<Engine>, lane: Lane, consuming: CancellationToken) {
+    let mut said: Option<Instant> = None;
     loop {
         let served = consuming.run_until_cancelled(serve_once(&engine, &lane)).await;
         match served {
             None => return,
             Some(Ok(())) => (), // full: wait for a slot, then consume again
+            Some(Err(BrokerError::Refused(error))) => {
+                if said.is_none_or(|said| said.elapsed() >= SAY_REFUSED_EVERY) {
+                    tracing::error!(queue = %lane.queue, %error, "the broker refuses a queue; it is not served");
+                    said = Some(Instant::now());
+                }
+                consuming.run_until_cancelled(tokio::time::sleep(REFUSED_PAUSE)).await;
+            }
             Some(Err(error)) => {
                 tracing::warn!(queue = %lane.queue, %error, "consuming is interrupted");
                 tokio::time::sleep(PAUSE).await;
@@ -231,7 +248,7 @@ impl Engine {
             Claimed::Run(claim) => {
                 settle.done();
                 self.note_claimed(queue, class, &claim);
-                self.run(*claim, slot, None);
+                self.run(queue, *claim, Kept { slot, alone: None });
             }
             Claimed::Stale => {
                 metrics::counter!(names::STALE).increment(1);
@@ -273,7 +290,7 @@ impl Engine {
             Ok(Some(Claimed::Run(claim))) => {
                 tracing::info!(task.id = %claim.id, queue = %queue, "a task that was lost twice runs as a suspect");
                 settle.done();
-                self.run(*claim, slot, Some(alone));
+                self.run(queue, *claim, Kept { slot, alone: Some(alone) });
             }
             Ok(Some(Claimed::Stale)) => settle.done(),
             Ok(_) => self.hand_back(pointer, settle, NOT_NOW_SECONDS, None),
@@ -284,19 +301,23 @@ impl Engine {
         }
     }
 
-    /// Runs a claimed task to its recorded outcome; then the slot is free.
-    fn run(self: &Arc<Self>, claim: Claim, slot: OwnedSemaphorePermit, alone: Option<OwnedSemaphorePermit>) {
+    /// Runs a claimed task to its recorded outcome; then the slot is free, unless too many handlers are overdue.
+    fn run(self: &Arc<Self>, queue: &QueueName, claim: Claim, kept: Kept) {
         let Some(ticket) = self.running.enter(claim.id, claim.epoch) else { return };
-        let engine = Arc::clone(self);
+        let (engine, queue) = (Arc::clone(self), queue.clone());
         self.tracker.spawn(async move {
             let started = Instant::now();
-            let row = execute(claim, ticket.clone(), &engine.registry, &engine.store).await;
+            let executor = Executor { registry: &engine.registry, threads: &engine.threads, store: &engine.store };
+            let (row, left) = execute(claim, ticket.clone(), executor).await;
             metrics::histogram!(names::RUN_SECONDS).record(started.elapsed().as_secs_f64());
             if let Some(said) = ticket.unsaid() {
                 let _ = engine.store.write_progress(vec![(ticket.id, ticket.epoch, said)]).await;
             }
             record(&engine.records, &engine.announcer, row).await;
-            drop((ticket, slot, alone));
+            drop(ticket);
+            if let Some(job) = left {
+                engine.overdue.take(&queue, job, kept).await;
+            }
         });
     }
 

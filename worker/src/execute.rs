@@ -2,7 +2,7 @@
 //! whatever happened into an ending out of a closed set, and that into the outcome to record.
 //!
 //! Invariant: nothing a handler does (return, fail, panic, hang, ignore its token) leaves here as anything but an
-//! outcome.
+//! outcome. One that hangs may itself go on after that: it is handed on, to be counted (`overdue.rs`).
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,9 @@ use caraway_shared::{
     },
     task::{Ending, judge},
 };
+use futures::future::{AbortHandle, Abortable};
 use tokio::{
+    runtime::Handle,
     task::{JoinError, JoinHandle},
     time::{Instant, sleep_until, timeout},
 };
@@ -30,8 +32,17 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// The same at shutdown, whose grace has been waited for already.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
-/// Runs a claimed task to its outcome.
-pub(crate) async fn execute(claim: Claim, ticket: Ticket, registry: &Registry, store: &Store) -> RecordRow {
+/// Where handlers run.
+#[derive(Clone, Copy)]
+pub(crate) struct Executor<'a> {
+    pub(crate) registry: &'a Registry,
+    /// Whose blocking threads run the handlers that burn CPU.
+    pub(crate) threads: &'a Handle,
+    pub(crate) store: &'a Store,
+}
+
+/// Runs a claimed task to its outcome. The job comes with it if it was dropped and may go on all the same.
+pub(crate) async fn execute(claim: Claim, ticket: Ticket, executor: Executor<'_>) -> (RecordRow, Option<Job>) {
     let started = Instant::now();
     let (id, epoch, age) = (claim.id, claim.epoch, claim.age);
     let budget = Arc::new(claim.budget.clone());
@@ -45,14 +56,14 @@ pub(crate) async fn execute(claim: Claim, ticket: Ticket, registry: &Registry, s
         budget: Arc::clone(&budget),
         limits,
         traceparent: claim.traceparent.clone().map(Into::into),
-        store: store.clone(),
+        store: executor.store.clone(),
     };
-    let ending = match start(&claim, context, registry) {
+    let (ending, left) = match start(&claim, context, executor) {
         Ok(job) => attend(job, &ticket, limits).await,
-        Err(failure) => failure.into_ending(),
+        Err(failure) => (failure.into_ending(), None),
     };
     let outcome = judge(ending, &budget, age + started.elapsed(), rand::random());
-    RecordRow { id, epoch, outcome }
+    (RecordRow { id, epoch, outcome }, left)
 }
 
 /// When a run should end, and when it must.
@@ -62,29 +73,54 @@ pub(crate) struct Limits {
     pub(crate) hard: Option<Instant>,
 }
 
-type Job = JoinHandle<Result<Bytes, Failure>>;
+type Joined = Result<Result<Bytes, Failure>, JoinError>;
+
+/// A handler at work.
+pub(crate) struct Job {
+    handle: JoinHandle<Result<Bytes, Failure>>,
+    stop: AbortHandle,
+}
+
+impl Job {
+    /// Drops the handler at its next `.await`, if it comes to one.
+    fn abort(&self) {
+        self.stop.abort();
+        self.handle.abort();
+    }
+
+    /// Waits until it has ended, however. Cancel-safe.
+    pub(crate) async fn ended(&mut self) {
+        if !self.handle.is_finished() {
+            let _ = (&mut self.handle).await;
+        }
+    }
+}
 
 /// Everything of a user's, the reading of the arguments included, runs inside the job: a panic there is an ending too.
-fn start(claim: &Claim, context: Context, registry: &Registry) -> Result<Job, Failure> {
+fn start(claim: &Claim, context: Context, executor: Executor<'_>) -> Result<Job, Failure> {
     // the claim took only names that this worker has
-    let task = registry.get(&claim.name).ok_or_else(|| Failure::retryable("no_handler", "no such handler here"))?;
-    let (start, input) = (Arc::clone(&task.start), claim.input.clone());
-    let run = async move { start(&input, context)?.await };
-    Ok(if task.about.cpu {
-        let runtime = tokio::runtime::Handle::current();
-        tokio::task::spawn_blocking(move || runtime.block_on(run))
+    let missing = || Failure::retryable("no_handler", "no such handler here");
+    let task = executor.registry.get(&claim.name).ok_or_else(missing)?;
+    let (run, input) = (Arc::clone(&task.start), claim.input.clone());
+    let (stop, stopped) = AbortHandle::new_pair();
+    let run = Abortable::new(async move { run(&input, context)?.await }, stopped);
+    let run = async move { run.await.unwrap_or_else(|_| Err(Failure::retryable("stopped", "dropped"))) };
+    let handle = if task.about.cpu {
+        let runtime = Handle::current();
+        executor.threads.spawn_blocking(move || runtime.block_on(run))
     } else {
         tokio::spawn(run)
-    })
+    };
+    Ok(Job { handle, stop })
 }
 
 /// Waits for the handler, its limits, or a reason to stop it. At the soft limit the token fires and the handler goes on
-/// until the hard one.
-async fn attend(mut job: Job, ticket: &Ticket, limits: Limits) -> Ending {
+/// until the hard one. A job that had to be dropped is given back.
+async fn attend(mut job: Job, ticket: &Ticket, limits: Limits) -> (Ending, Option<Job>) {
     let mut soft = limits.soft;
     let why = loop {
         tokio::select! {
-            joined = &mut job => return ending(joined, ticket),
+            joined = &mut job.handle => return (ending(joined, ticket), None),
             () = until(limits.hard) => {
                 ticket.end(Stop::TimedOut);
                 break Stop::TimedOut;
@@ -101,11 +137,11 @@ async fn attend(mut job: Job, ticket: &Ticket, limits: Limits) -> Ending {
         Stop::Shutdown => SHUTDOWN_GRACE,
         Stop::Cancelled | Stop::Disowned | Stop::SoftLimit => STOP_GRACE,
     };
-    if let Ok(joined) = timeout(grace, &mut job).await {
-        return ending(joined, ticket);
+    if let Ok(joined) = timeout(grace, &mut job.handle).await {
+        return (ending(joined, ticket), None);
     }
-    job.abort(); // an async handler ends at its next await; one that burns CPU goes on and its result is dropped
-    because(why)
+    job.abort();
+    (because(why), Some(job))
 }
 
 async fn until(limit: Option<Instant>) {
@@ -115,7 +151,7 @@ async fn until(limit: Option<Instant>) {
     }
 }
 
-fn ending(joined: Result<Result<Bytes, Failure>, JoinError>, ticket: &Ticket) -> Ending {
+fn ending(joined: Joined, ticket: &Ticket) -> Ending {
     match joined {
         Ok(Ok(result)) => Ending::Returned(result),
         // a handler that was asked to stop says so with an error: the request is the reason, not the error

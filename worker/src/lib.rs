@@ -34,6 +34,7 @@ mod execute;
 mod failure;
 mod maintain;
 mod ops;
+mod overdue;
 mod parameters;
 mod record;
 mod registry;

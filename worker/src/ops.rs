@@ -36,11 +36,14 @@ pub(crate) fn server(
     Ok(server)
 }
 
-/// Ready when it can claim: the database answers, the broker is connected, and it was not told to stop.
+/// Ready when it can claim: the database answers, the broker is connected, a slot can come free, and it was not told to
+/// stop.
 async fn ready(ops: web::Data<Ops>) -> HttpResponse {
     let not = |why: &'static str| HttpResponse::ServiceUnavailable().body(why);
     if ops.consuming.is_cancelled() {
         not("draining\n")
+    } else if ops.engine.overdue.exhausted() {
+        not("every slot is held by a handler that goes on past its limit\n")
     } else if !ops.engine.consuming.is_up() {
         not("no connection to rabbitmq\n")
     } else if ops.engine.store.ping().await.is_err() {
@@ -51,7 +54,10 @@ async fn ready(ops: web::Data<Ops>) -> HttpResponse {
 }
 
 async fn render(ops: web::Data<Ops>) -> HttpResponse {
-    let running = u32::try_from(ops.engine.running.count()).unwrap_or(u32::MAX);
-    metrics::gauge!(names::RUNNING).set(running);
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let overdue = ops.engine.overdue.all();
+    metrics::gauge!(names::RUNNING).set(number(ops.engine.running.count()));
+    metrics::gauge!(names::OVERDUE_HANDLERS).set(number(overdue.handlers));
+    metrics::gauge!(names::WITHHELD_SLOTS).set(number(overdue.withheld));
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(ops.metrics.render())
 }

@@ -29,6 +29,14 @@ pub struct Task {
 impl Task {
     /// A task named `name` (`[A-Za-z][A-Za-z0-9_.-]{0,127}`), run by `handler`: an async function over a struct of
     /// arguments, whose field names are the parameter names, and a [`Context`]. What it returns is stored as JSON.
+    ///
+    /// At its hard time limit, or ten seconds after a cancel request that it does not heed, it is dropped at its next
+    /// `.await`: the attempt is recorded, whatever it writes later is refused, and its slot is free. One that never
+    /// reaches an `.await` cannot be ended. It is counted, shown in `/v1/workers` as overdue, and its slot is replaced
+    /// up to `--overdue-max`; beyond that the slot stays taken until one ends. What is *not* promised: such an async
+    /// handler holds one of the runtime's threads, of which there are as many as cores, and those are not replaced.
+    /// When all are held, the worker stands still; others notice that its beat is missing and run its tasks again. So
+    /// what computes or blocks for longer than some milliseconds belongs into a [`burns_cpu`](Self::burns_cpu) task.
     pub fn new<Args, Out, Fut>(name: &str, handler: fn(Args, Context) -> Fut) -> anyhow::Result<Self>
     where
         Args: DeserializeOwned + 'static,
@@ -66,15 +74,17 @@ impl Task {
         self
     }
 
-    /// The hard time limit of an attempt unless the task says otherwise.
+    /// The hard time limit of an attempt unless the task says otherwise; [`new`](Self::new) says what it does.
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.about.timeout = Some(limit);
         self
     }
 
-    /// Burns CPU: runs on the blocking pool, never on the async threads. It cannot be aborted, so it should look at
-    /// [`Context::is_stopped`] now and then.
+    /// Burns CPU or blocks: runs on a thread of its own, never on the async ones, and so can never hold up the worker
+    /// itself. Like any handler it is dropped at its next `.await` and cannot be ended before, so it should look at
+    /// [`Context::is_stopped`] now and then. There is a thread for every slot and for every overdue handler whose slot
+    /// was replaced, so handlers that hang never keep others from a thread.
     #[must_use]
     pub fn burns_cpu(mut self) -> Self {
         self.about.cpu = true;

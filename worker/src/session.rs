@@ -40,10 +40,15 @@ impl Engine {
 
     fn load(&self) -> Vec<LoadedQueue> {
         let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
-        let load = |lane: &crate::consume::Lane| LoadedQueue {
-            name: lane.queue.to_string(),
-            slots: number(lane.slot_count),
-            busy: number(lane.busy()),
+        let load = |lane: &crate::consume::Lane| {
+            let overdue = self.overdue.of(&lane.queue);
+            LoadedQueue {
+                name: lane.queue.to_string(),
+                slots: number(lane.slot_count),
+                busy: number(lane.busy()),
+                overdue: number(overdue.handlers),
+                withheld: number(overdue.withheld),
+            }
         };
         self.lanes.iter().map(load).collect()
     }

@@ -21,6 +21,7 @@ use caraway_shared::{
 };
 use clap::Parser;
 use tokio::{
+    runtime::{Builder, Handle},
     signal::unix::{Signal, SignalKind, signal},
     sync::Semaphore,
     time::timeout,
@@ -33,6 +34,7 @@ use crate::{
     consume::{Lane, serve},
     maintain::{self, Watermarks},
     ops,
+    overdue::Overdue,
     registry::Registry,
     running::Running,
     session,
@@ -58,6 +60,9 @@ pub(crate) struct Engine {
     pub(crate) running: Running,
     /// One place: a process runs at most one suspect at a time.
     pub(crate) suspects: Arc<Semaphore>,
+    pub(crate) overdue: Overdue,
+    /// Whose blocking threads run the handlers that burn CPU.
+    pub(crate) threads: Handle,
     pub(crate) watermarks: Watermarks,
     pub(crate) tracker: TaskTracker,
 }
@@ -129,8 +134,8 @@ impl Worker {
         }
         done.cancel();
         tracing::info!(stuck = engine.running.count(), "stopped");
-        if engine.running.count() > 0 {
-            // handlers that burn CPU and do not look up cannot be ended, and the runtime would wait for them
+        if engine.running.count() > 0 || engine.overdue.all().handlers > 0 {
+            // handlers that do not look up cannot be ended, and the runtime would wait for them
             std::process::exit(0);
         }
         Ok(())
@@ -141,6 +146,8 @@ impl Worker {
         let cache = Cache::new(&self.args.common.redis_url).context("the Redis URL")?;
         let registry = Registry::new(self.tasks)?;
         let lanes = lanes(&self.args, &registry)?;
+        let slots = lanes.iter().map(|lane| lane.slot_count).sum();
+        let overdue_max = usize::from(self.args.overdue_max);
         let slot = self.args.slot_file.as_deref().map(Slot::lock).transpose()?;
         prepare(&store, !self.args.common.no_migrate).await?;
 
@@ -159,6 +166,8 @@ impl Worker {
             announcer: Announcer::start(cache),
             running: Running::default(),
             suspects: Arc::new(Semaphore::new(1)),
+            overdue: Overdue::new(overdue_max, slots),
+            threads: threads(slots + overdue_max)?,
             watermarks: Watermarks::default(),
             tracker: TaskTracker::new(),
             name,
@@ -210,6 +219,16 @@ async fn drain(engine: &Engine, grace: Duration) {
             tracing::warn!(running = engine.running.count(), "not everything could be recorded; it will be rescued");
         }
     }
+}
+
+/// Threads for the handlers that burn CPU: one for each slot and for each overdue handler whose slot was replaced, so that
+/// no claimed task waits for a thread, and the main runtime's own pool (which looks up the servers' names) is never
+/// short of one, whatever handlers do. They start when they are needed, and end after ten idle seconds.
+fn threads(count_max: usize) -> anyhow::Result<Handle> {
+    let runtime = Builder::new_current_thread().max_blocking_threads(count_max).thread_name("caraway-cpu").build()?;
+    let handle = runtime.handle().clone();
+    std::mem::forget(runtime); // lives as long as the process: to drop it would be to wait for handlers that hang
+    Ok(handle)
 }
 
 /// What to serve: as told, or every queue that a registered task has.

@@ -8,10 +8,12 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "a panic is a failed assertion, and what a test prints is shown only when it fails"
 )]
 #![expect(unreachable_pub, reason = "nobody reaches into a test binary")]
 
+mod abuse;
 mod answer;
 mod batch;
 mod bodies;

@@ -62,7 +62,7 @@ async fn every_problem_type_has_an_address() {
 async fn what_exists_is_listed() {
     let api = Api::start().await;
     api.submit(r#"{"name": "add", "args": [1, 2]}"#).await;
-    let queues = vec![LoadedQueue { name: QUEUE.into(), slots: 4, busy: 0 }];
+    let queues = vec![LoadedQueue { name: QUEUE.into(), slots: 4, busy: 0, overdue: 0, withheld: 0 }];
     let session = NewSession { name: "host:7".into(), host: "host".into(), slot: None, queues };
     api.store.open_session(&session).await.unwrap();
 

@@ -41,6 +41,9 @@ pub enum BrokerError {
     /// The connection or the channel is gone, or the broker refused.
     #[error("the broker: {0}")]
     Amqp(#[from] lapin::Error),
+    /// It refuses one queue, which exists with other arguments or is not ours to use. No other queue is concerned.
+    #[error("the broker refuses the queue: {0}")]
+    Refused(lapin::Error),
     /// It did not answer in time.
     #[error("the broker did not answer in time")]
     Timeout,

@@ -9,6 +9,7 @@ mod acks;
 mod consumer;
 mod link;
 mod publisher;
+mod refusals;
 pub mod relay;
 mod topology;
 

@@ -1,6 +1,6 @@
 //! Publish: pointers become persistent, mandatory messages; their rows are marked once the broker has confirmed them.
 //!
-//! Invariants: nothing is marked before its confirm; an acked but returned message is unroutable and not marked;
+//! Invariants: a queue that the broker refuses concerns nobody else; nothing is marked before its confirm; an acked but returned message is unroutable and not marked;
 //! whatever is dropped here stays owed in its row, and a relay takes it. One task owns the channel, so that frames and
 //! confirms keep one order; confirms are awaited in a window, never one by one.
 
@@ -26,7 +26,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     BrokerError, Link,
     link::RPC_TIMEOUT,
-    topology::{declare, name},
+    refusals::Refusals,
+    topology::{declare_apart, name},
 };
 use crate::{
     store::{
@@ -142,8 +143,9 @@ async fn run(
     shutdown: CancellationToken,
 ) {
     let mut taken = Vec::new();
+    let mut refusals = Refusals::new();
     loop {
-        let opened = shutdown.run_until_cancelled(Session::open(&link, &store, &bundles)).await;
+        let opened = shutdown.run_until_cancelled(Session::open(&link, &store, &bundles, &mut refusals)).await;
         let ended = match opened {
             None | Some(Err(BrokerError::Stopped)) => return,
             Some(Err(error)) => error,
@@ -176,6 +178,8 @@ struct Session<'a> {
     bundles: &'a Bundles,
     channel: Channel,
     declared: HashSet<(QueueName, Class)>,
+    /// They outlive the session, or each would tell of them anew.
+    refusals: &'a mut Refusals<(QueueName, Class)>,
     unconfirmed: FuturesUnordered<BoxFuture<'static, Confirmed>>,
     messages: u64,
     /// Returned by the broker, their own confirm still to come.
@@ -187,7 +191,12 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    async fn open(link: &'a Link, store: &'a Store, bundles: &'a Bundles) -> Result<Self, BrokerError> {
+    async fn open(
+        link: &'a Link,
+        store: &'a Store,
+        bundles: &'a Bundles,
+        refusals: &'a mut Refusals<(QueueName, Class)>,
+    ) -> Result<Self, BrokerError> {
         let channel = link.channel().await?;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
         timeout(RPC_TIMEOUT, confirms).await.map_err(|_| BrokerError::Timeout)??;
@@ -198,6 +207,7 @@ impl<'a> Session<'a> {
             bundles,
             channel,
             declared: HashSet::new(),
+            refusals,
             unconfirmed,
             messages: 0,
             returned: HashSet::new(),
@@ -227,6 +237,7 @@ impl<'a> Session<'a> {
                 }
                 _ = mark.tick() => {
                     self.write_marks();
+                    self.refusals.forget(Instant::now());
                     self.check_open()?;
                 }
                 () = shutdown.cancelled() => return self.finish().await,
@@ -273,9 +284,8 @@ impl<'a> Session<'a> {
         {
             self.confirmed(confirmed).await?;
         }
-        if !self.declared.contains(key) {
-            declare(&self.channel, &key.0, key.1, self.link.queue_type()).await?;
-            self.declared.insert(key.clone());
+        if !self.declare(key).await? {
+            return Ok(()); // what it carries stays owed
         }
         self.messages += 1;
         let message = self.messages;
@@ -294,6 +304,32 @@ impl<'a> Session<'a> {
         });
         self.unconfirmed.push(confirmed.boxed());
         Ok(())
+    }
+
+    /// Whether the queue is there, as we want it.
+    async fn declare(&mut self, key: &(QueueName, Class)) -> Result<bool, BrokerError> {
+        let now = Instant::now();
+        if self.declared.contains(key) {
+            return Ok(true);
+        }
+        if self.refusals.stands(key, now) {
+            return Ok(false);
+        }
+        match declare_apart(self.link, &key.0, key.1).await {
+            Ok(()) => {
+                self.declared.insert(key.clone());
+                self.refusals.lift(key);
+                Ok(true)
+            }
+            Err(BrokerError::Refused(error)) => {
+                if self.refusals.note(key.clone(), now) {
+                    let class = key.1.as_str();
+                    tracing::error!(queue = %key.0, class, %error, "the broker refuses a queue; its tasks stay owed");
+                }
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn confirmed(&mut self, confirmed: Confirmed) -> Result<(), BrokerError> {
@@ -328,9 +364,8 @@ impl<'a> Session<'a> {
             Some(_) => (),
             None => self.marks.clear(),
         }
-        for (queue, class) in std::mem::take(&mut self.declared) {
-            declare(&self.channel, &queue, class, self.link.queue_type()).await?;
-            self.declared.insert((queue, class));
+        for key in std::mem::take(&mut self.declared) {
+            self.declare(&key).await?;
         }
         Ok(())
     }

@@ -30,8 +30,15 @@ pub struct LoadedQueue {
     pub name: String,
     /// Tasks at once.
     pub slots: u32,
-    /// Tasks now.
+    /// Slots that are taken now.
     pub busy: u32,
+    /// Handlers that go on though their attempt was given up: they ran past their hard limit, or past the grace after
+    /// a cancel request, and cannot be ended.
+    #[serde(default)]
+    pub overdue: u32,
+    /// Of the busy slots, those that such a handler holds because too many are overdue.
+    #[serde(default)]
+    pub withheld: u32,
 }
 
 /// What a beat brings back.
@@ -71,6 +78,8 @@ pub struct WorkerView {
     pub kind: String,
     /// What it serves.
     pub queues: Vec<LoadedQueue>,
+    /// Handlers that go on though their attempt was given up, of all its queues.
+    pub overdue: u32,
     /// Told to stop taking work.
     pub draining: bool,
     /// When it started.
@@ -165,13 +174,15 @@ impl Store {
             .await?
             .iter()
             .map(|row| {
+                let queues: Vec<LoadedQueue> =
+                    serde_json::from_value(row.try_get(4)?).map_err(|error| StoreError::Data(error.to_string()))?;
                 Ok(WorkerView {
                     id: row.try_get(0)?,
                     name: row.try_get(1)?,
                     host: row.try_get(2)?,
                     kind: row.try_get(3)?,
-                    queues: serde_json::from_value(row.try_get(4)?)
-                        .map_err(|error| StoreError::Data(error.to_string()))?,
+                    overdue: queues.iter().map(|queue| queue.overdue).sum(),
+                    queues,
                     draining: row.try_get(5)?,
                     started_at: row.try_get(6)?,
                     seen_at: row.try_get(7)?,

@@ -15,6 +15,8 @@ pub mod names {
     pub const PUBLISHED: &str = "caraway_messages_published_total";
     /// Messages that the broker returned: their queue was missing and was declared anew.
     pub const UNROUTABLE: &str = "caraway_messages_unroutable_total";
+    /// Queues that the broker refuses to declare, one a priority class: what is owed to them stays owed.
+    pub const REFUSED_QUEUES: &str = "caraway_broker_queues_refused";
     /// Pointers that a relay published because the first publish had not been confirmed.
     pub const RELAYED: &str = "caraway_relay_published_total";
     /// Tasks that the audit owed again because the broker had lost their message.
@@ -49,6 +51,12 @@ pub mod names {
     pub const CACHE_HITS: &str = "caraway_cache_hits_total";
     /// Times Redis did not answer and was left alone for a while.
     pub const CACHE_TRIPS: &str = "caraway_cache_breaker_trips_total";
+    /// Handlers given up that went on all the same, ever.
+    pub const OVERSTAYED: &str = "caraway_worker_handlers_overstayed_total";
+    /// Those that go on now.
+    pub const OVERDUE_HANDLERS: &str = "caraway_worker_overdue_handlers";
+    /// Slots that they hold, because too many of them go on.
+    pub const WITHHELD_SLOTS: &str = "caraway_worker_withheld_slots";
     /// Tasks running now.
     pub const RUNNING: &str = "caraway_tasks_running";
     /// Seconds from queued to claimed.
@@ -92,6 +100,7 @@ impl Metrics {
             names::UNBLOCKED,
             names::EXPIRED,
             names::OVERDUE,
+            names::OVERSTAYED,
             names::REMOVED,
             names::UNROUTABLE,
             names::PUBLISHED,

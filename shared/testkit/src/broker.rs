@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties,
-    options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions},
+    options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions},
     types::FieldTable,
 };
 
@@ -36,6 +36,19 @@ impl Broker {
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declared = self.channel().await.queue_declare(name.into(), options, FieldTable::default()).await;
         declared.map_or(0, |queue| queue.message_count())
+    }
+
+    /// Declares the broker queue of a task queue (normal priorities) as no Caraway would: with other arguments.
+    pub async fn declare_otherwise(&self, queue: &str) {
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        let name = Self::queue_name(queue).into();
+        self.channel().await.queue_declare(name, options, FieldTable::default()).await.expect("nobody else had it");
+    }
+
+    /// Removes the broker queue of a task queue (normal priorities).
+    pub async fn delete(&self, queue: &str) {
+        let name = Self::queue_name(queue).into();
+        self.channel().await.queue_delete(name, QueueDeleteOptions::default()).await.expect("a queue can be deleted");
     }
 
     /// Throws away what lies ready in a task queue (normal priorities); how many messages it were.

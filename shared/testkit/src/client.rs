@@ -112,6 +112,11 @@ impl Api {
         list["data"].as_array().cloned().unwrap_or_default()
     }
 
+    /// The workers alive, as `/v1/workers` lists them.
+    pub async fn workers(&self) -> Vec<Value> {
+        self.get("/v1/workers").await["data"].as_array().cloned().unwrap_or_default()
+    }
+
     /// Asks to cancel a task; the status and the document of the answer.
     pub async fn cancel(&self, task: Uuid) -> (StatusCode, Value) {
         let answer = self.http.post(format!("{}/v1/tasks/{task}/cancel", self.url)).send().await;

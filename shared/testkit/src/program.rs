@@ -140,6 +140,12 @@ impl Program {
         .await;
     }
 
+    /// What `/readyz` answers now: the status and the text.
+    pub async fn readiness(&self) -> (u16, String) {
+        let answer = client().get(format!("{}/readyz", self.url())).send().await.expect("the process answers");
+        (answer.status().as_u16(), answer.text().await.unwrap_or_default())
+    }
+
     /// How it ended, if it has.
     pub fn exited(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child can be waited for")

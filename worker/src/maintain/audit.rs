@@ -9,7 +9,7 @@ use std::{
 };
 
 use caraway_shared::{
-    broker::Consumer,
+    broker::{BrokerError, Consumer},
     task::{Class, QueueName},
     telemetry::names,
 };
@@ -43,7 +43,11 @@ async fn round(engine: &Engine, empty: &mut HashSet<Key>) -> anyhow::Result<()> 
         if unclaimed.is_empty() {
             continue; // nothing to find: the broker is not even asked
         }
-        let ready: HashMap<Class, u32> = Consumer::ready(&engine.publishing, &queue.name).await?.into_iter().collect();
+        let ready: HashMap<Class, u32> = match Consumer::ready(&engine.publishing, &queue.name).await {
+            Ok(ready) => ready.into_iter().collect(),
+            Err(BrokerError::Refused(_)) => continue, // the publisher and the lane tell of it
+            Err(error) => return Err(error.into()),
+        };
         for class in unclaimed {
             let key = (queue.name.clone(), class);
             let is_empty = ready.get(&class) == Some(&0);

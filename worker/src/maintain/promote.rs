@@ -1,5 +1,6 @@
 //! The promoter: what is due starts, what is late expires, what overran its limit is given up. Sleeps until the next
-//! due time, and never longer than half a second, so that no nudge has to arrive.
+//! due time, and never longer than half a second, so that no nudge has to arrive: what is accepted while it sleeps, due
+//! in half a second or later, is on time all the same; what is due sooner may be late by what is left of that half second.
 
 use std::{sync::Arc, time::Duration};
 

@@ -12,6 +12,10 @@ use caraway_worker::{Context, Failure, Task, Worker};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+/// A test that failed must not leave threads behind for ever.
+const HANG_MAX: Duration = Duration::from_mins(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 static LEDGER: LazyLock<Ledger> = LazyLock::new(|| {
     Ledger::at(std::env::var_os(Ledger::VARIABLE).map_or_else(|| PathBuf::from("/dev/null"), PathBuf::from))
 });
@@ -21,7 +25,10 @@ async fn main() -> anyhow::Result<()> {
     let tasks = [
         Task::new("sleep", sleep)?,
         Task::new("sleep_deaf", sleep_deaf)?,
+        Task::new("sleep_deaf_blocking", sleep_deaf)?.burns_cpu(),
         Task::new("spin", spin)?.burns_cpu(),
+        Task::new("hang", hang)?.burns_cpu(),
+        Task::new("hang_async", hang)?,
         Task::new("fail", fail)?,
         Task::new("panic", panic)?,
         Task::new("panic_early", panic_early)?,
@@ -39,6 +46,11 @@ struct Seconds {
 #[derive(Deserialize)]
 struct Times {
     times: i32,
+}
+
+#[derive(Deserialize)]
+struct Until {
+    file: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -84,6 +96,18 @@ async fn spin(args: Seconds, context: Context) -> Result<Value, Failure> {
     }
     run.end()?;
     if context.is_stopped() { Err(stopped()) } else { Ok(result(&context)) }
+}
+
+/// Blocks its thread until the file is there, whatever it is told.
+#[expect(clippy::disallowed_methods, reason = "to block a thread is what it is for")]
+async fn hang(args: Until, context: Context) -> Result<Value, Failure> {
+    let run = LEDGER.begin(&context)?;
+    let started = Instant::now();
+    while !args.file.exists() && started.elapsed() < HANG_MAX {
+        std::thread::sleep(LOOK_EVERY);
+    }
+    run.end()?;
+    Ok(result(&context))
 }
 
 /// Fails that many attempts.
