@@ -1,8 +1,11 @@
 //! Publish: pointers become persistent, mandatory messages; their rows are marked once the broker has confirmed them.
 //!
-//! Invariants: a queue that the broker refuses concerns nobody else; nothing is marked before its confirm; an acked but returned message is unroutable and not marked;
-//! whatever is dropped here stays owed in its row, and a relay takes it. One task owns the channel, so that frames and
-//! confirms keep one order; confirms are awaited in a window, never one by one.
+//! Invariants: a queue that the broker refuses concerns nobody else; nothing is marked before its confirm; an acked but
+//! returned message is unroutable and not marked; whatever is dropped here stays owed in its row, and a relay takes it. One
+//! task owns the channel, so that frames and confirms keep one order; confirms are awaited in a window, never one by one.
+//!
+//! Bundles fill by themselves, as the batches of the database's writers do: with little on its way a pointer goes out at
+//! once; with much, the next message takes what has gathered when a confirm comes. The broker's cost is per message.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -40,6 +43,8 @@ use crate::{
 
 /// Messages whose confirm may be outstanding.
 const WINDOW: usize = 256;
+/// With fewer messages on their way than this, what is offered goes out at once.
+const EAGER_MAX: usize = 4;
 /// A confirm that takes longer ends the channel; what it carried stays owed.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 /// Offers that may wait; more are dropped, and a relay takes them.
@@ -228,7 +233,7 @@ impl<'a> Session<'a> {
         loop {
             tokio::select! {
                 Some(confirmed) = self.unconfirmed.next() => self.confirmed(confirmed).await?,
-                count = offers.recv_many(taken, TAKE_MAX), if self.unconfirmed.len() < WINDOW => {
+                count = offers.recv_many(taken, TAKE_MAX), if self.unconfirmed.len() < EAGER_MAX => {
                     if count == 0 {
                         return self.finish().await;
                     }

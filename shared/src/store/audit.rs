@@ -19,8 +19,8 @@ impl Store {
         let count = db
             .prepare_cached(&format!(
                 "SELECT count(*) FROM (SELECT FROM task WHERE queue = $1
-                    AND published_at < now() - interval '{PUBLISHED_AGE}' AND state = 'queued'
-                    AND priority BETWEEN $2 AND $3 LIMIT $4) t"
+                    AND published_at < now() - interval '{PUBLISHED_AGE}'
+                    AND (state = 'queued' AND priority BETWEEN $2 AND $3) IS TRUE LIMIT $4) t"
             ))
             .await?;
         Ok(db.query_one(&count, &[&queue.as_str(), &low, &high, &limit]).await?.try_get(0)?)
@@ -39,12 +39,12 @@ impl Store {
         let db = self.writer().await?;
         let owe = db
             .prepare_cached(&format!(
-                "UPDATE task t SET publish_after = now(), published_at = NULL
-                 FROM (SELECT id FROM task WHERE queue = $1 AND published_at < now() - interval '{PUBLISHED_AGE}'
+                "WITH l AS MATERIALIZED (SELECT id FROM task WHERE queue = $1 AND published_at < now() - interval '{PUBLISHED_AGE}'
                     AND published_at < coalesce($5::timestamptz - interval '{OVERTAKEN_BY}', 'infinity')
-                    AND state = 'queued' AND priority BETWEEN $2 AND $3 ORDER BY published_at LIMIT $4
-                    FOR UPDATE SKIP LOCKED) l
-                 WHERE t.id = l.id AND t.state = 'queued'"
+                    AND (state = 'queued' AND priority BETWEEN $2 AND $3) IS TRUE ORDER BY published_at LIMIT $4
+                    FOR UPDATE SKIP LOCKED)
+                 UPDATE task t SET publish_after = now(), published_at = NULL
+                 FROM l WHERE t.id = l.id AND (t.state = 'queued') IS TRUE"
             ))
             .await?;
         Ok(db.execute(&owe, &[&queue.as_str(), &low, &high, &limit, &overtaken_by]).await?)

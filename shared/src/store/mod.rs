@@ -3,6 +3,10 @@
 //! Invariants: every change of a task is one guarded UPDATE on `(id, state, epoch)` under READ COMMITTED; every
 //! reconciler repeats its whole condition in its own WHERE; no transaction outlives a function of this module; times are
 //! the database's, never a process's.
+//!
+//! A guard stands in brackets with `IS TRUE`: then no index can serve it, and the planner finds the row by what stands
+//! before it. To a planner that last saw an empty table, as on every new installation, all indexes look alike, and it was
+//! seen to look up each of 256 rows by a condition that all of them met.
 
 mod audit;
 mod batch;

@@ -9,9 +9,9 @@ use crate::task::QueueName;
 /// Counts are taken from the two partial indexes that hold queued rows: what is owed and what is with the broker.
 const VIEW: &str = "
     WITH queued AS (
-        SELECT queue, queued_at FROM task WHERE publish_after IS NOT NULL AND state = 'queued'
+        SELECT queue, queued_at FROM task WHERE publish_after IS NOT NULL AND (state = 'queued') IS TRUE
         UNION ALL
-        SELECT queue, queued_at FROM task WHERE published_at IS NOT NULL AND state = 'queued'
+        SELECT queue, queued_at FROM task WHERE published_at IS NOT NULL AND (state = 'queued') IS TRUE
     ), depth AS (
         SELECT queue, count(*) AS depth, extract(epoch FROM now() - min(queued_at))::float8 AS oldest FROM queued GROUP BY queue
     ), running AS (

@@ -20,17 +20,18 @@ const STEP: &str = "
         SELECT id, state, finished_at, result_ttl FROM task WHERE id > $1 ORDER BY id LIMIT $2
     ), gone AS (
         DELETE FROM task t USING seen s
-        WHERE t.id = s.id AND t.state IN ('succeeded', 'failed', 'cancelled', 'expired')
+        WHERE t.id = s.id AND (t.state IN ('succeeded', 'failed', 'cancelled', 'expired')) IS TRUE
             AND s.finished_at + coalesce(s.result_ttl, CASE s.state WHEN 'failed' THEN $4::float8 ELSE $3::float8 END)
                 * interval '1 second' < now()
-        RETURNING t.id
+        RETURNING t.id, t.owner_id, t.tags
     ), attempts AS (
         DELETE FROM attempt a USING gone g WHERE a.task_id = g.id
     ), keys AS (
         DELETE FROM task_unique u USING gone g WHERE u.task_id = g.id AND u.scope <> 'period'
             AND u.next_id IS NULL
     ), tags AS (
-        DELETE FROM task_tag a USING gone g WHERE a.task_id = g.id
+        DELETE FROM task_tag a USING (SELECT owner_id, unnest(tags) AS tag, id FROM gone WHERE tags <> '{}') g
+        WHERE a.owner_id = g.owner_id AND a.tag = g.tag AND a.task_id = g.id
     )
     SELECT (SELECT id FROM seen ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) FROM seen) AS seen,
         (SELECT count(*) FROM gone) AS gone";

@@ -129,8 +129,8 @@ impl Store {
         let drain = row.try_get(0)?;
         let orders = db
             .prepare_cached(
-                "SELECT id, epoch FROM task WHERE session_id = $1 AND state = 'running'
-                 AND cancel_requested_at IS NOT NULL AND finished_at IS NULL",
+                "SELECT id, epoch FROM task WHERE session_id = $1 AND cancel_requested_at IS NOT NULL
+                 AND finished_at IS NULL AND (state = 'running') IS TRUE",
             )
             .await?;
         let cancelled = db.query(&orders, &[&id.0]).await?;

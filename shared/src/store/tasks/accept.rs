@@ -29,7 +29,7 @@ const INSERT: &str = "
         x.expires_at, (x.soft_timeout * 1000)::int8, x.result_ttl, coalesce(x.drop_result, false),
         coalesce(x.tags, '{}'), x.metadata, x.parent_id, x.batch_id, x.retry_of,
         coalesce((SELECT p.root_id FROM task p WHERE p.id = coalesce(x.parent_id, x.retry_of)
-            AND p.owner_id = n.owner_id), n.id),
+            AND (p.owner_id = n.owner_id) IS TRUE), n.id),
         x.waits_for
     FROM unnest($1::uuid[], $2::int8[], $3::text[], $4::int4[], $5::text[], $6::int2[], $7::int4[], $8::text[],
         $9::int8[], $10::bytea[], $11::text[], $12::float8[], $13::timestamptz[], $14::text[])

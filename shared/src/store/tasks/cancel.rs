@@ -12,7 +12,8 @@ const CANCEL: &str = "
         finished_at = CASE WHEN t.state = 'running' THEN NULL ELSE clock_timestamp() END,
         due_at = CASE WHEN t.state = 'running' THEN t.due_at END,
         publish_after = NULL, published_at = NULL
-    WHERE t.id = $1 AND t.owner_id = $2 AND t.state IN ('scheduled', 'waiting', 'queued', 'running')
+    WHERE t.id = $1
+        AND (t.owner_id = $2 AND t.state IN ('scheduled', 'waiting', 'queued', 'running')) IS TRUE
     RETURNING t.state::text";
 
 /// What became of a request to cancel.
@@ -37,7 +38,7 @@ impl Store {
             let running = row.try_get::<_, &str>(0)? == State::Running.as_str();
             return Ok(if running { Cancelled::Requested } else { Cancelled::Now });
         }
-        let state = db.prepare_cached("SELECT state::text FROM task WHERE id = $1 AND owner_id = $2").await?;
+        let state = db.prepare_cached("SELECT state::text FROM task WHERE id = $1 AND (owner_id = $2) IS TRUE").await?;
         match db.query_opt(&state, &[&id.0, &owner.0]).await? {
             None => Ok(Cancelled::Missing),
             Some(row) => {

@@ -34,8 +34,8 @@ const CLAIM: &str = "
         due_at = CASE WHEN t.timeout_ms IS NOT NULL
             THEN clock_timestamp() + (least(t.timeout_ms, $9) + $7) * interval '1 millisecond' END
     FROM unnest($1::uuid[], $2::int4[], $3::bool[]) AS p(id, epoch, suspect)
-    WHERE t.id = p.id AND t.state = 'queued' AND t.epoch = p.epoch AND t.name = ANY($6)
-        AND (t.losses < $8 OR p.suspect) AND (t.expires_at IS NULL OR t.expires_at > now())
+    WHERE t.id = p.id AND (t.state = 'queued' AND t.epoch = p.epoch AND t.name = ANY($6)
+            AND (t.losses < $8 OR p.suspect) AND (t.expires_at IS NULL OR t.expires_at > now())) IS TRUE
         AND EXISTS (SELECT FROM session s WHERE s.id = $4 AND NOT s.dead)
     RETURNING t.id, t.epoch, t.owner_id, t.name, t.attempt, t.max_attempts, t.retry::text, t.timeout_ms, t.input,
         t.queued_at, t.started_at, t.created_at, t.soft_timeout_ms, t.traceparent, t.losses, t.state::text,

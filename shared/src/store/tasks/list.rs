@@ -118,8 +118,9 @@ const BY_PARTS: &str = "
     SELECT f.id FROM part p
     CROSS JOIN LATERAL (SELECT t.id FROM task t
         WHERE t.state = p.state AND t.queue = p.queue AND t.owner_id = $1 AND t.name = p.name
-            AND t.error_code = p.code AND t.id < $2 AND t.id >= $3 AND {unretried}
-        ORDER BY t.id DESC LIMIT $4) f
+            AND t.error_code = p.code AND uuid_send(t.id) < uuid_send($2) AND uuid_send(t.id) >= uuid_send($3)
+            AND {unretried}
+        ORDER BY uuid_send(t.id) DESC LIMIT $4) f
     WHERE ($7::text IS NULL OR p.name = $7) AND ($8::text IS NULL OR p.code = $8)
     ORDER BY f.id DESC LIMIT $4";
 

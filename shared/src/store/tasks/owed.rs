@@ -20,23 +20,24 @@ use crate::{
 use super::{TaskView, claim::SUSPECT_LOSSES};
 
 const TAKE: &str = "
+    WITH o AS MATERIALIZED (
+        SELECT id FROM task WHERE publish_after <= now() ORDER BY publish_after LIMIT $1 FOR UPDATE SKIP LOCKED
+    )
     UPDATE task t SET publish_after = now() + interval '10 seconds'
-    FROM (SELECT id FROM task WHERE publish_after <= now() ORDER BY publish_after LIMIT $1 FOR UPDATE SKIP LOCKED) o
-    WHERE t.id = o.id AND t.state = 'queued'
+    FROM o WHERE t.id = o.id AND (t.state = 'queued') IS TRUE
     RETURNING t.id, t.epoch, t.queue, t.priority, t.losses, t.publish_after";
 
-/// Compares what was owed then: a row that was handed back meanwhile owes another message, at the same epoch. Not with
-/// `=`, which would let the planner look every row up by the time that a whole batch has in common.
+/// Compares what was owed then: a row that was handed back meanwhile owes another message, at the same epoch.
 const MARK: &str = "
     UPDATE task t SET publish_after = NULL, published_at = now()
     FROM unnest($1::uuid[], $2::int4[], $3::timestamptz[]) AS p(id, epoch, publish_after)
-    WHERE t.id = p.id AND t.state = 'queued' AND t.epoch = p.epoch AND t.publish_after IS NOT DISTINCT FROM p.publish_after";
+    WHERE t.id = p.id AND (t.state = 'queued' AND t.epoch = p.epoch AND t.publish_after = p.publish_after) IS TRUE";
 
 const HAND_BACK: &str = "
     UPDATE task t SET publish_after = now() + p.after * interval '1 second', published_at = NULL,
         waiting_reason = p.reason
     FROM unnest($1::uuid[], $2::int4[], $3::float8[], $4::text[]) AS p(id, epoch, after, reason)
-    WHERE t.id = p.id AND t.state = 'queued' AND t.epoch = p.epoch";
+    WHERE t.id = p.id AND (t.state = 'queued' AND t.epoch = p.epoch) IS TRUE";
 
 /// How long after its acceptance a relay may take a task that the publisher beside the accept has not published. The
 /// accept statement says the same.

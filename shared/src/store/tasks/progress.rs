@@ -11,7 +11,7 @@ use crate::{
 const WRITE: &str = "
     UPDATE task t SET progress = p.progress
     FROM unnest($1::uuid[], $2::int4[], $3::jsonb[]) AS p(id, epoch, progress)
-    WHERE t.id = p.id AND t.epoch = p.epoch AND t.state = 'running'";
+    WHERE t.id = p.id AND (t.epoch = p.epoch AND t.state = 'running') IS TRUE";
 
 impl Store {
     /// Writes what these tasks said last.

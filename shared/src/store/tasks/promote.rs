@@ -7,19 +7,23 @@ use super::{Owed, owed::read_owed};
 use crate::store::{Store, StoreError};
 
 const PROMOTE: &str = "
+    WITH d AS MATERIALIZED (
+        SELECT id FROM task WHERE due_at <= now() AND (state = 'scheduled') IS TRUE ORDER BY due_at LIMIT $1
+        FOR UPDATE SKIP LOCKED
+    )
     UPDATE task t SET state = 'queued', queued_at = now(), publish_after = now() + interval '1 second',
         published_at = NULL, due_at = t.expires_at
-    FROM (SELECT id FROM task WHERE due_at <= now() AND state = 'scheduled' ORDER BY due_at LIMIT $1
-        FOR UPDATE SKIP LOCKED) d
-    WHERE t.id = d.id AND t.state = 'scheduled' AND (t.expires_at IS NULL OR t.expires_at > now())
+    FROM d WHERE t.id = d.id AND (t.state = 'scheduled' AND (t.expires_at IS NULL OR t.expires_at > now())) IS TRUE
     RETURNING t.id, t.epoch, t.queue, t.priority, t.losses, t.publish_after";
 
 const EXPIRE: &str = "
+    WITH d AS MATERIALIZED (
+        SELECT id FROM task WHERE due_at <= now() AND (state IN ('scheduled', 'queued') AND expires_at <= now()) IS TRUE
+        ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+    )
     UPDATE task t SET state = 'expired', finished_at = clock_timestamp(), due_at = NULL, publish_after = NULL,
         published_at = NULL
-    FROM (SELECT id FROM task WHERE due_at <= now() AND state IN ('scheduled', 'queued') AND expires_at <= now()
-        ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) d
-    WHERE t.id = d.id AND t.state IN ('scheduled', 'queued') AND t.expires_at <= now()";
+    FROM d WHERE t.id = d.id AND (t.state IN ('scheduled', 'queued') AND t.expires_at <= now()) IS TRUE";
 
 /// The worker ends an attempt at its limit; this is for workers that do not, a grace later. The wait before the next
 /// attempt is the plain ten seconds, for the back-off is the worker's business and it is the worker that failed.
@@ -27,7 +31,7 @@ const OVERDUE: &str = "
     WITH late AS (
         SELECT id, epoch, attempt, owner_id, worker, started_at, attempt >= max_attempts AS spent,
             cancel_requested_at IS NOT NULL AS unwanted
-        FROM task WHERE due_at <= now() AND state = 'running' ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+        FROM task WHERE due_at <= now() AND (state = 'running') IS TRUE ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
     ), done AS (
         UPDATE task t SET
             state = CASE WHEN l.unwanted THEN 'cancelled' WHEN l.spent THEN 'failed' ELSE 'scheduled' END::task_state,
@@ -35,7 +39,7 @@ const OVERDUE: &str = "
             finished_at = CASE WHEN l.unwanted OR l.spent THEN clock_timestamp() END,
             error = $2, error_code = CASE WHEN l.spent AND NOT l.unwanted THEN 'timed_out' ELSE '' END,
             session_id = NULL
-        FROM late l WHERE t.id = l.id AND t.state = 'running' AND t.epoch = l.epoch
+        FROM late l WHERE t.id = l.id AND (t.state = 'running' AND t.epoch = l.epoch) IS TRUE
         RETURNING t.id, t.epoch, t.state
     ), kept AS (
         INSERT INTO attempt (task_id, epoch, owner_id, attempt, outcome, error, worker, started_at)

@@ -20,7 +20,7 @@ const FINISH: &str = "
         session_id = NULL, due_at = NULL, finished_at = clock_timestamp()
     FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::bytea[], $6::text[])
         AS o(id, epoch, state, result, error, code)
-    WHERE t.id = o.id AND t.state = 'running' AND t.epoch = o.epoch
+    WHERE t.id = o.id AND (t.state = 'running' AND t.epoch = o.epoch) IS TRUE
     RETURNING t.id, t.state::text";
 
 /// Another attempt: at once (`after` is NULL) or later. A task whose cancellation was requested ends instead.
@@ -40,7 +40,7 @@ const AGAIN: &str = "
             queued_at = CASE WHEN o.after IS NULL THEN now() ELSE t.queued_at END,
             finished_at = CASE WHEN t.cancel_requested_at IS NOT NULL THEN clock_timestamp() END,
             session_id = NULL
-        FROM o WHERE t.id = o.id AND t.state = 'running' AND t.epoch = o.epoch
+        FROM o WHERE t.id = o.id AND (t.state = 'running' AND t.epoch = o.epoch) IS TRUE
         RETURNING t.id, t.epoch, t.owner_id, t.attempt + 1 - o.spends AS attempt, t.state, t.worker, t.started_at,
             o.outcome, o.error
     ), kept AS (

@@ -31,7 +31,7 @@ const RESCUE: &str = "
             error = CASE h.verdict WHEN 'again' THEN t.error WHEN 'cancelled' THEN NULL
                 WHEN 'poison' THEN $3 ELSE $4 END,
             error_code = CASE WHEN h.verdict IN ('poison', 'worker_lost') THEN h.verdict ELSE '' END
-        FROM held h WHERE t.id = h.id AND t.state = 'running' AND t.epoch = h.epoch
+        FROM held h WHERE t.id = h.id AND (t.state = 'running' AND t.epoch = h.epoch) IS TRUE
         RETURNING t.id, t.losses
     ), kept AS (
         INSERT INTO attempt (task_id, epoch, owner_id, attempt, outcome, error, worker, started_at)

@@ -13,7 +13,7 @@ use crate::{
 const SEE: &str = "
     SELECT id, state::text, name, version, queue, priority, input, max_attempts, retry::text, timeout_ms, traceparent,
         soft_timeout_ms, result_ttl, drop_result, tags, metadata::text, parent_id
-    FROM task WHERE id = ANY($1) AND owner_id = $2";
+    FROM task WHERE id = ANY($1) AND (owner_id = $2) IS TRUE";
 
 /// A task that somebody wants to run again.
 #[derive(Debug)]

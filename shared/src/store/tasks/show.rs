@@ -19,7 +19,7 @@ const SHOW: &str = "
         CASE WHEN state = 'scheduled' THEN due_at END AS run_at, queued_at, started_at, finished_at, expires_at,
         cancel_requested_at, timeout_ms, worker, progress::text, error, result, root_id, parent_id, batch_id, retry_of,
         traceparent, soft_timeout_ms, result_ttl, drop_result, tags, metadata::text
-    FROM task WHERE id = $1 AND owner_id = $2";
+    FROM task WHERE id = $1 AND (owner_id = $2) IS TRUE";
 
 const ATTEMPTS: &str = "
     SELECT a.epoch, a.attempt, a.outcome::text, a.error, a.worker, a.started_at, a.ended_at
@@ -174,7 +174,7 @@ impl Store {
         let query = db
             .prepare_cached(
                 "SELECT t.id FROM unnest($1::uuid[]) AS w(id) JOIN task t ON t.id = w.id
-                 WHERE t.state IN ('succeeded', 'failed', 'cancelled', 'expired')",
+                 WHERE (t.state IN ('succeeded', 'failed', 'cancelled', 'expired')) IS TRUE",
             )
             .await?;
         let rows = db.query(&query, &[&ids]).await?;
@@ -184,7 +184,7 @@ impl Store {
     /// Whether there is such a task of this owner.
     pub async fn task_exists(&self, owner: OwnerId, id: TaskId) -> Result<bool, StoreError> {
         let db = self.connection().await?;
-        let query = db.prepare_cached("SELECT FROM task WHERE id = $1 AND owner_id = $2").await?;
+        let query = db.prepare_cached("SELECT FROM task WHERE id = $1 AND (owner_id = $2) IS TRUE").await?;
         Ok(db.query_opt(&query, &[&id.0, &owner.0]).await?.is_some())
     }
 

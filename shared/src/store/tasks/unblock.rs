@@ -11,7 +11,7 @@ const UNBLOCK: &str = "
         SELECT u.owner_id, u.hash, u.next_id FROM task_unique u
         WHERE u.next_id IS NOT NULL
             AND NOT EXISTS (SELECT FROM task t WHERE t.id = u.task_id
-                AND t.state IN ('scheduled', 'waiting', 'queued', 'running') OFFSET 0)
+                AND (t.state IN ('scheduled', 'waiting', 'queued', 'running')) IS TRUE OFFSET 0)
         LIMIT $1 FOR UPDATE OF u SKIP LOCKED
     ), moved AS (
         UPDATE task_unique u SET task_id = o.next_id, next_id = NULL
@@ -19,7 +19,7 @@ const UNBLOCK: &str = "
     )
     UPDATE task t SET state = 'queued', waiting_reason = NULL, queued_at = now(),
         publish_after = now() + interval '1 second', due_at = t.expires_at
-    FROM over o WHERE t.id = o.next_id AND t.state = 'waiting'
+    FROM over o WHERE t.id = o.next_id AND (t.state = 'waiting') IS TRUE
     RETURNING t.id, t.epoch, t.queue, t.priority, t.losses, t.publish_after";
 
 impl Store {

@@ -11,6 +11,7 @@ mod frozen;
 mod images;
 mod latest;
 mod limits;
+mod linear;
 mod no_handler;
 mod overdue;
 mod poison;

@@ -25,9 +25,10 @@ const LOCK_UNIQUE: &str = "
 /// The holders themselves, in the order in which every other batch takes tasks: what is read of their states afterwards
 /// stays true until the commit.
 const LOCK_HOLDERS: &str = "
-    SELECT t.id FROM task t JOIN task_unique u ON u.task_id = t.id
-    JOIN unnest($1::int8[], $2::bytea[]) AS n(owner_id, hash) ON n.owner_id = u.owner_id AND n.hash = u.hash
-    ORDER BY t.id FOR NO KEY UPDATE OF t";
+    SELECT t.id FROM task t
+    WHERE t.id = ANY(ARRAY(SELECT u.task_id FROM task_unique u
+        JOIN unnest($1::int8[], $2::bytea[]) AS n(owner_id, hash) ON n.owner_id = u.owner_id AND n.hash = u.hash))
+    ORDER BY t.id FOR NO KEY UPDATE";
 
 /// `replace` and `keep_latest` also take the place of a task that has not started, which they cancel. What waited behind
 /// the holder is behind nobody now.
@@ -38,7 +39,7 @@ const TAKE_OVER_UNIQUE: &str = "
     ), over AS (
         SELECT n.*, t.id AS replaced, u.next_id AS waited FROM n
         JOIN task_unique u ON u.owner_id = n.owner_id AND u.hash = n.hash
-        LEFT JOIN task t ON t.id = u.task_id AND t.state IN ('scheduled', 'waiting', 'queued', 'running')
+        LEFT JOIN task t ON t.id = u.task_id AND (t.state IN ('scheduled', 'waiting', 'queued', 'running')) IS TRUE
         WHERE CASE u.scope
                 WHEN 'period' THEN u.until <= now()
                 WHEN 'queued' THEN t.id IS NULL OR t.state = 'running'
@@ -48,7 +49,7 @@ const TAKE_OVER_UNIQUE: &str = "
         UPDATE task t SET state = 'cancelled', cancel_requested_at = now(), finished_at = clock_timestamp(),
             due_at = NULL, publish_after = NULL, published_at = NULL
         FROM over o WHERE (t.id = o.waited OR o.replaces AND t.id = o.replaced)
-            AND t.state IN ('scheduled', 'waiting', 'queued')
+            AND (t.state IN ('scheduled', 'waiting', 'queued')) IS TRUE
         RETURNING t.id
     )
     UPDATE task_unique u SET task_id = o.task_id, scope = o.scope::unique_scope, next_id = NULL,
@@ -65,7 +66,7 @@ const COME_NEXT: &str = "
         WHERE u.scope = 'incomplete'
     ), cancelled AS (
         UPDATE task t SET state = 'cancelled', cancel_requested_at = now(), finished_at = clock_timestamp()
-        FROM n WHERE t.id = n.waited AND t.state = 'waiting'
+        FROM n WHERE t.id = n.waited AND (t.state = 'waiting') IS TRUE
     )
     UPDATE task_unique u SET next_id = n.task_id FROM n WHERE u.owner_id = n.owner_id AND u.hash = n.hash";
 
