@@ -43,11 +43,13 @@ impl Acceptor {
 
     /// Accepts a request's tasks; a fate for each, in order.
     pub(crate) async fn accept(&self, request: Guarded) -> Result<Admitted, Problem> {
+        fail::fail_point!("api.accept.received", |_| std::process::abort());
         let admitted = self.commit(request).await?;
         fail::fail_point!("api.accept.committed", |_| std::process::abort());
         if let Admitted::Fresh(fates) = &admitted {
             self.announce(fates);
         }
+        fail::fail_point!("api.accept.announced", |_| std::process::abort());
         Ok(admitted)
     }
 

@@ -157,6 +157,7 @@ impl Waiting {
 
 /// Reads a delivery; what is no bundle goes into quarantine.
 fn take(engine: &Arc<Engine>, lane: &Lane, consumer: &Consumer, delivery: &Delivery, held: &mut Waiting) {
+    fail::fail_point!("worker.delivered", |_| std::process::abort());
     match Bundle::decode(&delivery.body) {
         Ok(Bundle(pointers)) => {
             let since = Instant::now();
@@ -230,6 +231,7 @@ impl Engine {
         match found {
             Claimed::Run(claim) => {
                 settle.done();
+                fail::fail_point!("worker.claimed", |_| std::process::abort());
                 self.note_claimed(queue, class, &claim);
                 self.run(*claim, slot, None);
             }
@@ -291,11 +293,13 @@ impl Engine {
         self.tracker.spawn(async move {
             let started = Instant::now();
             let row = execute(claim, ticket.clone(), &engine.registry, &engine.store).await;
+            fail::fail_point!("worker.executed", |_| std::process::abort());
             metrics::histogram!(names::RUN_SECONDS).record(started.elapsed().as_secs_f64());
             if let Some(said) = ticket.unsaid() {
                 let _ = engine.store.write_progress(vec![(ticket.id, ticket.epoch, said)]).await;
             }
             record(&engine.records, &engine.announcer, row).await;
+            fail::fail_point!("worker.recorded", |_| std::process::abort());
             drop((ticket, slot, alone));
         });
     }

@@ -287,6 +287,7 @@ impl<'a> Session<'a> {
         // a blocked connection makes this wait for ever
         let publishing = self.channel.basic_publish("".into(), queue, options, &body, properties);
         let confirm = timeout(CONFIRM_TIMEOUT, publishing).await.map_err(|_| BrokerError::Timeout)??;
+        fail::fail_point!("publisher.sent", |_| std::process::abort());
         let (key, marks) = (key.clone(), bundle.to_vec());
         let confirmed = timeout(CONFIRM_TIMEOUT, confirm).map(move |answer| {
             let answer = answer.map_err(|_| BrokerError::Timeout).and_then(|answer| answer.map_err(Into::into));
@@ -298,6 +299,7 @@ impl<'a> Session<'a> {
 
     async fn confirmed(&mut self, confirmed: Confirmed) -> Result<(), BrokerError> {
         let Confirmed { message, key, marks, answer } = confirmed;
+        fail::fail_point!("publisher.confirmed", |_| std::process::abort());
         match answer? {
             Confirmation::Ack(returned) => {
                 metrics::counter!(names::PUBLISHED).increment(1);
@@ -347,6 +349,7 @@ impl<'a> Session<'a> {
                     tracing::debug!(%error, "marks are lost; the relay publishes once more");
                 }
             }
+            fail::fail_point!("publisher.marked", |_| std::process::abort());
         }));
     }
 

@@ -18,7 +18,10 @@ static LEDGER: LazyLock<Ledger> = LazyLock::new(|| {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    let _crash_points = fail::FailScenario::setup(); // does nothing unless the feature is compiled in
     let tasks = [
+        Task::new("echo", echo)?,
+        Task::new("large", large)?,
         Task::new("sleep", sleep)?,
         Task::new("sleep_deaf", sleep_deaf)?,
         Task::new("spin", spin)?.burns_cpu(),
@@ -42,6 +45,17 @@ struct Times {
 }
 
 #[derive(Deserialize)]
+struct Token {
+    token: String,
+}
+
+#[derive(Deserialize)]
+struct Large {
+    token: String,
+    bytes: usize,
+}
+
+#[derive(Deserialize)]
 struct Nothing {}
 
 impl Seconds {
@@ -57,6 +71,22 @@ fn result(context: &Context) -> Value {
 
 fn stopped() -> Failure {
     Failure::retryable("stopped", "told to stop")
+}
+
+/// Says what it was told.
+async fn echo(args: Token, context: Context) -> Result<Value, Failure> {
+    LEDGER.begin(&context)?.end()?;
+    let mut said = result(&context);
+    said["token"] = args.token.into();
+    Ok(said)
+}
+
+/// Says it until it has said so many bytes.
+async fn large(args: Large, context: Context) -> Result<Value, Failure> {
+    LEDGER.begin(&context)?.end()?;
+    let mut said = result(&context);
+    said["text"] = args.token.chars().cycle().take(args.bytes).collect::<String>().into();
+    Ok(said)
 }
 
 /// Sleeps, unless it is told to stop.
