@@ -16,6 +16,7 @@
 use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
 
 use caraway_shared::{
+    broken::Rule,
     broker::{BrokerError, Consumer, Delivery, Settle},
     store::tasks::{Claim, ClaimRow, Claimed, HandBack},
     task::{Bundle, Class, Pointer, QueueName},
@@ -163,6 +164,9 @@ fn take(engine: &Arc<Engine>, lane: &Lane, consumer: &Consumer, delivery: &Deliv
             let since = Instant::now();
             let shares = consumer.shares(delivery, pointers.len());
             for (pointer, settle) in pointers.into_iter().zip(shares) {
+                if Rule::AckAfterSettle.is_broken() {
+                    settle.clone().done();
+                }
                 held.push(delivery.class, Held { pointer, settle, since });
             }
         }

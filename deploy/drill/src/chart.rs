@@ -38,7 +38,10 @@ pub(crate) fn chart(outcomes: &[Outcome]) -> String {
     let mut axis = String::new();
     for rate in [0.0, 50.0, 100.0, 150.0, 200.0] {
         let at = y(rate);
-        let _ = write!(axis, r##"<line x1="{LEFT}" x2="{width}" y1="{at}" y2="{at}" stroke="#ddd"/><text x="8" y="{at}">{rate}</text>"##);
+        let _ = write!(
+            axis,
+            r##"<line x1="{LEFT}" x2="{width}" y1="{at}" y2="{at}" stroke="#ddd"/><text x="8" y="{at}">{rate}</text>"##
+        );
     }
     format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0}" height="{:.0}" font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="white"/>{axis}{body}<text x="{LEFT}" y="{:.0}">tasks a second: <tspan fill="#2563a8">accepted</tspan>, <tspan fill="#2f855a">ended</tspan>; red: the fault, until it was healed; {SECOND} pixels a second</text></svg>"##,

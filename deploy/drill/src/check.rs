@@ -49,6 +49,8 @@ pub(crate) enum Invariant {
     I16,
     /// Recovery took longer than promised.
     I17,
+    /// A process has grown.
+    Memory,
     /// A task ended otherwise than its kind must.
     Outcome,
     /// The fault's own observable stayed 0: it did not happen.
@@ -62,6 +64,7 @@ pub(crate) enum Invariant {
 impl fmt::Display for Invariant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
+            Self::Memory => "memory",
             Self::Outcome => "outcome",
             Self::Happened => "did-not-happen",
             Self::Idle => "idle",

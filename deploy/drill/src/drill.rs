@@ -41,13 +41,15 @@ pub(crate) struct Drill {
     pub(crate) world: Arc<World>,
     pub(crate) load: Mutex<Load>,
     pub(crate) random: Mutex<StdRng>,
-    pub(crate) http: Http,
     pub(crate) seed: u64,
     /// How long an open-ended fault lasts.
     pub(crate) lasts: Duration,
     /// What the fault explains, so that the checker need not wonder.
     pub(crate) explained: Mutex<Explained>,
     snapshots: Mutex<Vec<HashMap<Uuid, caraway_testkit::Ended>>>,
+    /// What the fault itself wants to be told, and what it found.
+    notes: Mutex<Vec<String>>,
+    blames: Mutex<Vec<Finding>>,
 }
 
 /// Marks that a fault leaves on purpose.
@@ -69,6 +71,7 @@ pub(crate) struct Outcome {
     pub(crate) within_s: f64,
     pub(crate) took_s: f64,
     pub(crate) counters: Vec<(String, u64)>,
+    pub(crate) notes: Vec<String>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) timelines: Vec<String>,
     pub(crate) samples: Vec<Sample>,
@@ -128,6 +131,7 @@ pub(crate) async fn run(fault: &Fault, stack: &Arc<Stack>, options: &Options) ->
         within_s: fault.within.as_secs_f64(),
         took_s: 0.0,
         counters: Vec::new(),
+        notes: Vec::new(),
         findings: Vec::new(),
         timelines: Vec::new(),
         samples: Vec::new(),
@@ -151,7 +155,7 @@ async fn run_in(fault: &Fault, stack: &Arc<Stack>, options: &Options, outcome: &
     let name = format!("drill-{}", fault.id.to_lowercase());
     let world = Arc::new(World::start(stack, &name, &options.setup).await?);
     let drill = Drill::start(world, fault, options).await?;
-    let sampler = Sampler::start(drill.world.rows.clone(), drill.load.lock().await.counter());
+    let sampler = Sampler::start(fault.id, drill.world.rows.clone(), drill.load.lock().await.counter());
     let done = drill.through(fault, options, outcome).await;
     outcome.samples = sampler.stop().await;
     drill.load.lock().await.stop_now();
@@ -176,11 +180,12 @@ impl Drill {
             world,
             load,
             random: Mutex::new(StdRng::seed_from_u64(options.seed)),
-            http,
             seed: options.seed,
             lasts: options.lasts,
             explained: Mutex::default(),
             snapshots: Mutex::default(),
+            notes: Mutex::default(),
+            blames: Mutex::default(),
         })
     }
 
@@ -197,26 +202,46 @@ impl Drill {
         let injected = (fault.inject)(self).await;
         self.world.heal().await;
         outcome.fault_ms.1 = crate::clock::now_ms();
-        let hit = injected.context("the fault could not be made")?;
-        outcome.hit = format!("{} {}", hit.count, hit.what);
-        if hit.count == 0 {
-            outcome.add(Invariant::Happened, format!("0 {}", hit.what));
-        }
-        let recovered = match hit.recovered {
-            Some(recovered) => recovered,
-            None => self.recovery().await?,
+        let measured = match injected {
+            Ok(hit) => {
+                outcome.hit = format!("{} {}", hit.count, hit.what);
+                if hit.count == 0 {
+                    outcome.add(Invariant::Happened, format!("0 {}", hit.what));
+                }
+                hit.recovered
+            }
+            Err(error) => {
+                outcome.add(Invariant::Happened, format!("the fault could not be made: {error:#}"));
+                None
+            }
         };
-        outcome.recovered_s = Some(recovered.as_secs_f64());
-        if recovered > fault.within {
-            let text = format!("work went on after {recovered:.1?}, and {:?} was promised", fault.within);
-            outcome.add(Invariant::I17, text);
-        }
+        outcome.notes.append(&mut *self.notes.lock().await);
+        outcome.findings.append(&mut *self.blames.lock().await);
+        self.recovered(fault, measured, outcome).await;
         self.snapshot().await?;
         sleep(AFTER_HEAL).await;
         self.load.lock().await.stop().await;
         let quiet = self.quiesce(options.quiesce).await;
         self.judge(fault, &watched, &before, outcome).await?;
         quiet.or_else(|error| if outcome.findings.is_empty() { Err(error) } else { Ok(()) })
+    }
+
+    /// Notes how long recovery took, and whether that was promised.
+    async fn recovered(&self, fault: &Fault, measured: Option<Duration>, outcome: &mut Outcome) {
+        let recovered = match measured {
+            Some(recovered) => Ok(recovered),
+            None => self.recovery().await,
+        };
+        match recovered {
+            Ok(recovered) => {
+                outcome.recovered_s = Some(recovered.as_secs_f64());
+                if recovered > fault.within {
+                    let text = format!("work went on after {recovered:.1?}, and {:?} was promised", fault.within);
+                    outcome.add(Invariant::I17, text);
+                }
+            }
+            Err(error) => outcome.add(Invariant::I17, format!("{error:#}")),
+        }
     }
 
     /// Enough has been accepted and has ended that the fault hits a system at work.
@@ -239,11 +264,20 @@ impl Drill {
         if since < Duration::from_secs(2) { Ok(()) } else { Err(format!("nothing was accepted for {since:?}")) }
     }
 
+    /// Something for the report.
+    pub(crate) async fn note(&self, text: String) {
+        self.notes.lock().await.push(text);
+    }
+
+    /// Something that the fault itself found wrong.
+    pub(crate) async fn blame(&self, invariant: Invariant, text: String) {
+        self.blames.lock().await.push(Finding { invariant, task: None, text });
+    }
+
     /// Remembers how everything that has ended stands now.
     pub(crate) async fn snapshot(&self) -> anyhow::Result<()> {
-        let ended = until(Duration::from_secs(60), "the rows can be read", async || {
-            Ok(Some(self.world.rows.ended().await?))
-        });
+        let ended =
+            until(Duration::from_secs(60), "the rows can be read", async || Ok(Some(self.world.rows.ended().await?)));
         self.snapshots.lock().await.push(ended.await?);
         Ok(())
     }
@@ -253,19 +287,19 @@ impl Drill {
         let began = Instant::now();
         let rows = &self.world.rows;
         let now = until(RECOVERY_MAX, "the database answers", async || Ok(Some(rows.now().await?))).await?;
-        until(RECOVERY_MAX, "a task is started and ends", async || {
-            Ok((rows.done_since(&now).await? > 0).then_some(()))
-        })
+        until(
+            RECOVERY_MAX,
+            "a task is started and ends",
+            async || Ok((rows.done_since(&now).await? > 0).then_some(())),
+        )
         .await?;
         Ok(began.elapsed())
     }
 
     /// Until everything has ended.
     async fn quiesce(&self, within: Duration) -> anyhow::Result<()> {
-        until(within, "everything has ended", async || {
-            Ok((self.world.rows.counts().await?.open == 0).then_some(()))
-        })
-        .await
+        until(within, "everything has ended", async || Ok((self.world.rows.counts().await?.open == 0).then_some(())))
+            .await
     }
 
     /// Reads everything, and says what does not fit.

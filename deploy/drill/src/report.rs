@@ -31,6 +31,7 @@ impl Report {
     /// A drill has ended.
     pub(crate) fn add(&mut self, outcome: Outcome) -> anyhow::Result<()> {
         println!("{}", line(&outcome));
+        outcome.notes.iter().for_each(|note| println!("      {note}"));
         for finding in outcome.findings.iter().take(8) {
             println!("      {}: {}", finding.invariant, finding.text);
         }
@@ -50,7 +51,13 @@ impl Report {
     /// A fault cannot be made here.
     pub(crate) fn not_run(&mut self, missing: &NotRun) -> anyhow::Result<()> {
         println!("{:<5} {:<52} NOT RUN: {}", missing.id, missing.name, missing.reason);
-        self.not_run.push(format!("| {} | {} | not run: {} |{}", missing.id, missing.name, missing.reason, " |".repeat(10)));
+        self.not_run.push(format!(
+            "| {} | {} | not run: {} |{}",
+            missing.id,
+            missing.name,
+            missing.reason,
+            " |".repeat(10)
+        ));
         self.write()
     }
 
@@ -70,8 +77,12 @@ impl Report {
         let rows: Vec<String> = self.outcomes.iter().map(row).collect();
         let mut text = format!("# Fault drill, seed {}\n\n{HEAD}\n{}\n{not_run}\n", self.seed, rows.join("\n"));
         text.push_str("\n![throughput](throughput.svg)\n");
-        for outcome in self.outcomes.iter().filter(|outcome| !outcome.findings.is_empty()) {
+        for outcome in self.outcomes.iter().filter(|outcome| !outcome.findings.is_empty() || !outcome.notes.is_empty())
+        {
             text.push_str(&format!("\n## {}\n\n", outcome.id));
+            for note in &outcome.notes {
+                text.push_str(&format!("{note}\n\n"));
+            }
             for finding in &outcome.findings {
                 text.push_str(&format!("- **{}** {}: {}\n", finding.invariant, task(finding.task), finding.text));
             }

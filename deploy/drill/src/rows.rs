@@ -21,13 +21,15 @@ const ROWS: &str = "
         coalesce(t.started_at > t.expires_at, false), (to_jsonb(t) - 'input' - 'result')::text
     FROM task t";
 const ATTEMPTS: &str = "SELECT a.task_id, a.epoch, a.outcome::text, to_jsonb(a)::text FROM attempt a ORDER BY a.epoch";
-const ENDED: &str = "SELECT id, state::text, epoch, result FROM task WHERE finished_at IS NOT NULL";
+const ENDED: &str = "SELECT id, state::text, epoch, decode(md5(result), 'hex') FROM task WHERE finished_at IS NOT NULL";
 const QUARANTINE: &str = "SELECT reason FROM quarantine ORDER BY id";
 /// Those of the workers' own that nobody knows to be dead hold what runs.
 const HELD: &str = "SELECT count(*) FROM task WHERE state = 'running' AND worker LIKE '%:' || $1";
-const STATES: &str = "SELECT count(*) FILTER (WHERE state = 'running'), count(*) FILTER (WHERE finished_at IS NOT NULL),
+const STATES: &str =
+    "SELECT count(*) FILTER (WHERE state = 'running'), count(*) FILTER (WHERE finished_at IS NOT NULL),
         count(*) FILTER (WHERE finished_at IS NULL) FROM task";
-const FIRST_SINCE: &str = "SELECT count(*) FROM task WHERE started_at > $1::text::timestamptz AND finished_at IS NOT NULL";
+const FIRST_SINCE: &str =
+    "SELECT count(*) FROM task WHERE started_at > $1::text::timestamptz AND finished_at IS NOT NULL";
 const NOW: &str = "SELECT clock_timestamp()::text";
 
 /// A statement that takes longer has no answer: the server may be frozen.
@@ -130,7 +132,8 @@ impl Rows {
 }
 
 fn read(row: &PgRow) -> anyhow::Result<Row> {
-    let json = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+    let json =
+        |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
     let error = json(row.try_get(8)?);
     Ok(Row {
         key: row.try_get(1)?,

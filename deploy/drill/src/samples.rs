@@ -1,6 +1,7 @@
 //! Throughput over time, as seen from outside: twice a second, how much was accepted and how much has ended.
 
 use std::{
+    io::{self, IsTerminal as _, Write as _},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -31,7 +32,7 @@ pub(crate) struct Sampler {
 }
 
 impl Sampler {
-    pub(crate) fn start(rows: Rows, accepted: Arc<AtomicU64>) -> Self {
+    pub(crate) fn start(id: &'static str, rows: Rows, accepted: Arc<AtomicU64>) -> Self {
         let (stop, mut stopped) = oneshot::channel();
         let looking = tokio::spawn(async move {
             let mut samples = Vec::new();
@@ -44,6 +45,7 @@ impl Sampler {
                 }
                 let counts = tokio::time::timeout(EVERY * 2, rows.counts()).await;
                 let finished = counts.ok().and_then(Result::ok).map(|counts| counts.finished);
+                progress(id, samples.len(), accepted.load(Ordering::Acquire), finished);
                 samples.push(Sample { at_ms: now_ms(), accepted: accepted.load(Ordering::Acquire), finished });
             }
         });
@@ -53,5 +55,15 @@ impl Sampler {
     pub(crate) async fn stop(self) -> Vec<Sample> {
         let _ = self.stop.send(());
         self.looking.await.unwrap_or_default()
+    }
+}
+
+/// One line that is written over, for people who watch; a log gets none of it.
+fn progress(id: &str, looks: usize, accepted: u64, finished: Option<i64>) {
+    let mut terminal = io::stderr();
+    if terminal.is_terminal() {
+        let finished = finished.map_or("the database is away".into(), |finished| format!("ended {finished}"));
+        let _ = write!(terminal, "\r\x1b[K{id}: {} s, accepted {accepted}, {finished} ", looks / 2);
+        let _ = terminal.flush();
     }
 }

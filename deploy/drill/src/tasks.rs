@@ -53,7 +53,11 @@ pub(crate) fn plan(plan: &Plan, index: u64) -> Planned {
     body["priority"] = json!(random.random_range(3..=6));
     let (attempts, backoff) = if kind == Kind::Hung { (2, 0.5) } else { (plan.attempts, 0.3) };
     let backoff = json!({ "type": "constant", "initial": backoff });
-    let attempts = if kind == Kind::Abort { 20 } else { attempts };
+    let attempts = match kind {
+        Kind::Abort => 20,
+        Kind::Retry(times) => attempts + times.unsigned_abs(),
+        _ => attempts,
+    };
     body["retry"] = json!({ "max_attempts": attempts, "backoff": backoff });
     let cancel_after = (kind == Kind::Cancelled).then(|| random.random_range(0..800));
     // a part of the clients has no key, so that the plain way in is drilled too; they never repeat after "unknown"
@@ -73,7 +77,7 @@ fn kind(plan: &Plan, index: u64, random: &mut StdRng) -> Kind {
         40..64 => Kind::Sleep,
         64..66 => Kind::Deaf,
         66..74 => Kind::Retry(random.random_range(1..=3)),
-        74..80 => Kind::Large(random.random_range(1..200_000)),
+        74..80 => Kind::Large(random.random_range(1..60_000)),
         80..88 => Kind::Delayed(random.random_range(200..4000)),
         88..92 => Kind::Cancelled,
         92..95 => Kind::Expiring,

@@ -110,6 +110,12 @@ impl Node {
         self.supervised.store(true, Ordering::Release);
     }
 
+    /// Starts it again and does not wait: its servers may be away.
+    pub(crate) async fn respawn(&self) {
+        self.program.lock().await.respawn();
+        self.supervised.store(true, Ordering::Release);
+    }
+
     /// SIGTERM, and waits for its end.
     pub(crate) async fn terminate(&self, within: Duration) -> bool {
         self.supervised.store(false, Ordering::Release);
@@ -145,9 +151,8 @@ impl World {
     pub(crate) async fn start(stack: &Arc<Stack>, name: &str, setup: &Setup) -> anyhow::Result<Self> {
         let place = Place::on(stack, name).await;
         let rows = Rows::at(&place.servers().postgres_url)?;
-        let with = |launch: Launch| {
-            setup.variables.iter().fold(launch, |launch, (name, value)| launch.variable(name, value))
-        };
+        let with =
+            |launch: Launch| setup.variables.iter().fold(launch, |launch, (name, value)| launch.variable(name, value));
         let mut apis = Vec::new();
         for name in ["api-1", "api-2"] {
             let launch = Launch::new(&place, "api", name).arguments(["serve", "--http-threads", "1"]);

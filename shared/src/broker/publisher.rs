@@ -29,6 +29,7 @@ use super::{
     topology::{declare, name},
 };
 use crate::{
+    broken::Rule,
     store::{
         Store,
         tasks::{Mark, Owed},
@@ -288,6 +289,9 @@ impl<'a> Session<'a> {
         let publishing = self.channel.basic_publish("".into(), queue, options, &body, properties);
         let confirm = timeout(CONFIRM_TIMEOUT, publishing).await.map_err(|_| BrokerError::Timeout)??;
         fail::fail_point!("publisher.sent", |_| std::process::abort());
+        if Rule::MarkAfterConfirm.is_broken() {
+            self.marks.insert(message, bundle.to_vec());
+        }
         let (key, marks) = (key.clone(), bundle.to_vec());
         let confirmed = timeout(CONFIRM_TIMEOUT, confirm).map(move |answer| {
             let answer = answer.map_err(|_| BrokerError::Timeout).and_then(|answer| answer.map_err(Into::into));

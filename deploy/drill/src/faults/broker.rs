@@ -38,6 +38,10 @@ pub(crate) fn faults() -> Vec<Fault> {
             ..usual("F20", "broker frozen 60 s", |drill| freeze(drill).boxed_local())
         },
         Fault {
+            rises: &[RECONNECTS],
+            ..usual("F20b", "broker frozen, then killed -9", |drill| freeze_and_kill(drill).boxed_local())
+        },
+        Fault {
             rises: &[AUDITED],
             within: NOTICED_MAX,
             ..backlog("F21", "queue purged mid-run", |drill| purge(drill).boxed_local())
@@ -55,16 +59,17 @@ pub(crate) fn faults() -> Vec<Fault> {
             ..backlog("F22c", "broker's data wiped", |drill| wipe(drill).boxed_local())
         },
         usual("F23", "memory alarm, then disk alarm", |drill| alarms(drill).boxed_local()),
-        Fault {
-            rises: &[RECONNECTS],
-            ..usual("F25", "broker closes connections", |drill| close(drill).boxed_local())
-        },
+        Fault { rises: &[RECONNECTS], ..usual("F25", "broker closes connections", |drill| close(drill).boxed_local()) },
     ]
 }
 
 async fn restart(drill: &Drill, kill: bool) -> anyhow::Result<Hit> {
     let before = drill.accepted().await;
-    if kill { drill.world.stack.kill("rabbitmq").await } else { drill.world.stack.stop("rabbitmq").await }
+    if kill {
+        drill.world.stack.kill("rabbitmq").await
+    } else {
+        drill.world.stack.stop("rabbitmq").await
+    }
     sleep(Duration::from_secs(3)).await;
     let accepted = drill.accepted().await - before;
     drill.world.start_server(Server::Rabbitmq).await?;
@@ -80,12 +85,23 @@ async fn freeze(drill: &Drill) -> anyhow::Result<Hit> {
     Ok(Hit::new(accepted, "tasks accepted meanwhile"))
 }
 
+/// What the frozen broker was sent is in nobody's hands when it dies.
+async fn freeze_and_kill(drill: &Drill) -> anyhow::Result<Hit> {
+    let before = drill.accepted().await;
+    drill.world.stack.freeze("rabbitmq");
+    sleep(Duration::from_secs(4)).await;
+    drill.world.stack.kill("rabbitmq").await;
+    let accepted = drill.accepted().await - before;
+    drill.world.start_server(Server::Rabbitmq).await?;
+    Ok(Hit::new(accepted, "tasks accepted meanwhile"))
+}
+
 /// Waits until so many messages lie ready, so that there is something to lose.
-async fn backlog(drill: &Drill) -> anyhow::Result<u32> {
+pub(super) async fn backlog(drill: &Drill) -> anyhow::Result<u32> {
     let (broker, queue) = (drill.world.broker().await, drill.world.place.queue());
     until(SOON, "a backlog lies in the broker", async || {
         let ready = broker.ready(queue).await;
-        Ok((ready >= 30).then_some(ready))
+        Ok((ready >= 60).then_some(ready))
     })
     .await
 }
@@ -96,10 +112,8 @@ async fn purge(drill: &Drill) -> anyhow::Result<Hit> {
     let purged = drill.world.broker().await.purge(drill.world.place.queue()).await;
     let began = Instant::now();
     drill.load.lock().await.stop().await; // a queue that is never empty is another story: it is overtaken
-    until(SOON * 2, "the audit notices", async || {
-        Ok((drill.world.counter(AUDITED).await > before).then_some(()))
-    })
-    .await?;
+    until(SOON * 2, "the audit notices", async || Ok((drill.world.counter(AUDITED).await > before).then_some(())))
+        .await?;
     Ok(Hit::new(purged, "messages purged").recovered(began.elapsed()))
 }
 

@@ -13,12 +13,14 @@ use crate::{
     tasks::Mix,
 };
 
-const SWALLOWED: u64 = 20;
+const SWALLOWED: u64 = 60;
 const POLICY: &str = "drill-full";
 
 pub(crate) fn faults() -> Vec<Fault> {
     vec![
         Fault {
+            mix: Mix::Backlog,
+            rate: 160,
             rises: &[RELAYED, STALE],
             stays: &[RESCUED],
             ..usual("F4", "confirms lost on their way", |drill| swallow(drill).boxed_local())
@@ -43,6 +45,7 @@ pub(crate) fn faults() -> Vec<Fault> {
 }
 
 async fn swallow(drill: &Drill) -> anyhow::Result<Hit> {
+    super::broker::backlog(drill).await?; // a task that is claimed before its mark is missed needs none
     let ways: Vec<&Proxy> = drill.world.apis.iter().map(|api| &api.amqp).collect();
     for _ in 0..SWALLOWED / 2 {
         ways.iter().for_each(|way| way.arm(Trap::SwallowConfirm));

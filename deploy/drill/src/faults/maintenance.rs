@@ -20,7 +20,10 @@ const PROMOTED: &str = "caraway_promoted_total";
 
 pub(crate) fn faults() -> Vec<Fault> {
     vec![
-        Fault { rises: &[DEAD], ..usual("F41", "rescuer races a worker that finishes", |drill| race(drill).boxed_local()) },
+        Fault {
+            rises: &[DEAD],
+            ..usual("F41", "rescuer races a worker that finishes", |drill| race(drill).boxed_local())
+        },
         Fault {
             rises: &[RELAYED, PROMOTED],
             ..usual("F42", "many relays and promoters at once", |drill| many(drill).boxed_local())
@@ -38,7 +41,11 @@ async fn race(drill: &Drill) -> anyhow::Result<Hit> {
         node.restart().await;
         node.program.lock().await.set_variable("FAILPOINTS", None);
     }
-    let (frozen, _) = if drill.world.rows.held_by(frozen.pid().await).await? > 0 { (frozen, 0) } else { drill.world.busiest().await? };
+    let (frozen, _) = if drill.world.rows.held_by(frozen.pid().await).await? > 0 {
+        (frozen, 0)
+    } else {
+        drill.world.busiest().await?
+    };
     let pid = frozen.pid().await;
     frozen.freeze().await;
     let held = drill.world.rows.held_by(pid).await?;
@@ -49,6 +56,7 @@ async fn race(drill: &Drill) -> anyhow::Result<Hit> {
     })
     .await?;
     frozen.thaw().await;
+    sleep(Duration::from_millis(1500)).await; // it finishes; the rescuers still wait
     Ok(Hit::new(held, "tasks that both wanted"))
 }
 

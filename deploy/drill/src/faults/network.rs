@@ -28,11 +28,8 @@ pub(crate) fn faults() -> Vec<Fault> {
 }
 
 async fn slow(drill: &Drill) -> anyhow::Result<Hit> {
-    let late = Slowness {
-        delay: Duration::from_millis(200),
-        jitter: Duration::from_millis(100),
-        ..Slowness::default()
-    };
+    let late =
+        Slowness { delay: Duration::from_millis(200), jitter: Duration::from_millis(100), ..Slowness::default() };
     let crumbs = Slowness { slice: 1, ..Slowness::default() };
     let narrow = Slowness { bytes_per_second: 8_000, ..Slowness::default() };
     let mut finished = 0;

@@ -32,7 +32,10 @@ async fn all(drill: &Drill) -> anyhow::Result<Hit> {
     let shapes: [(&[&str], &[&str]); 3] = [
         (&["config", "set", "maxmemory", "1"], &["config", "set", "maxmemory", "0"]),
         (&["replicaof", "127.0.0.1", "1"], &["replicaof", "no", "one"]),
-        (&["config", "set", "requirepass", "another"], &["--no-auth-warning", "-a", "another", "config", "set", "requirepass", ""]),
+        (
+            &["config", "set", "requirepass", "another"],
+            &["--no-auth-warning", "-a", "another", "config", "set", "requirepass", ""],
+        ),
     ];
     for (bad, good) in shapes {
         stack.redis_cli(bad).await;

@@ -67,7 +67,10 @@ pub(crate) fn faults() -> Vec<Fault> {
             stays: &[RESCUED, DEAD],
             ..usual("F12", "worker frozen 5 s, shorter than its lease", |drill| freeze_short(drill).boxed_local())
         },
-        Fault { mix: Mix::Hanging, ..usual("F16", "handlers hang past their limit", |drill| hang(drill).boxed_local()) },
+        Fault {
+            mix: Mix::Hanging,
+            ..usual("F16", "handlers hang past their limit", |drill| hang(drill).boxed_local())
+        },
         Fault {
             stays: &[RESCUED],
             ..usual("F18", "workers and an API stopped by SIGTERM", |drill| terminate(drill).boxed_local())

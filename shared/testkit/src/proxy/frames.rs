@@ -161,13 +161,9 @@ mod tests {
         let mut connection = Postgres::default();
         let startup = [&12_u32.to_be_bytes()[..], &[0, 3, 0, 0, b'x', b'y', b'z', 0]].concat();
         let big = [b"\0s1\0".to_vec(), vec![7; 40_000]].concat();
-        let requests = [
-            startup,
-            message(b'P', b"s1\0INSERT INTO task\0\0\0"),
-            message(b'B', b"\0s1\0rest"),
-            message(b'B', &big),
-        ]
-        .concat();
+        let requests =
+            [startup, message(b'P', b"s1\0INSERT INTO task\0\0\0"), message(b'B', b"\0s1\0rest"), message(b'B', &big)]
+                .concat();
         requests.chunks(size).for_each(|chunk| connection.request(chunk));
         let answers =
             [message(b'C', b"INSERT 0 1\0"), message(b'Z', b"T"), message(b'D', &[9; 50_000]), message(b'Z', b"I")];
