@@ -13,7 +13,7 @@
 //! | our session is dead, or it expired | handed back |
 //! | no such task | put into quarantine |
 
-use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
+use std::{collections::VecDeque, future::Future, pin::pin, sync::Arc, time::Duration};
 
 use caraway_shared::{
     broken::Rule,
@@ -28,7 +28,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{execute::execute, record::record, startup::Engine};
+use crate::{
+    execute::execute,
+    record::record,
+    silence::{Heard, watch},
+    startup::Engine,
+};
 
 /// How long an unclaimed pointer is held.
 const HOLD_MAX: Duration = Duration::from_secs(5);
@@ -102,9 +107,16 @@ async fn serve_once(engine: &Arc<Engine>, lane: &Lane) -> Result<(), BrokerError
     let mut held = Waiting::default();
     let mut look = tokio::time::interval(LOOK_EVERY);
     let mut free_at = Instant::now();
+    let heard = Heard::new();
+    let mut silence = pin!(watch(engine, lane, &heard));
     loop {
         tokio::select! {
-            delivery = consumer.next() => take(engine, lane, &consumer, &delivery?, &mut held),
+            delivery = consumer.next() => {
+                let delivery = delivery?;
+                heard.note(delivery.class);
+                take(engine, lane, &consumer, &delivery, &mut held);
+            }
+            silent = &mut silence => return Err(silent),
             permit = Arc::clone(&lane.slots).acquire_owned(), if !held.is_empty() => {
                 let Ok(permit) = permit else { return Err(BrokerError::Stopped) };
                 free_at = Instant::now();

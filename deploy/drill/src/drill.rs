@@ -167,7 +167,7 @@ impl Drill {
         let http = Http::new()?;
         let urls = world.urls().await;
         let picture = match (fault.mix, urls.first()) {
-            (Mix::Mixed | Mix::Deadly | Mix::Hanging, Some(url)) => {
+            (Mix::Mixed | Mix::Brief | Mix::Deadly | Mix::Hanging, Some(url)) => {
                 let rocket = std::fs::read(repository().join("deploy/photos/rocket.jpg")).context("a photograph")?;
                 Some(http.upload(url, "image/jpeg", rocket).await?)
             }

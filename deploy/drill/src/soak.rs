@@ -12,6 +12,7 @@ use crate::{
     check::Invariant,
     drill::{self, Drill, Options, Outcome},
     fault::{Fault, Hit, usual},
+    tasks::Mix,
     world::{Node, Server, World},
 };
 
@@ -44,6 +45,7 @@ const SERVERS: [Server; 3] = [Server::Postgres, Server::Rabbitmq, Server::Redis]
 /// Runs it for that long.
 pub(crate) async fn run(stack: &Arc<Stack>, seed: u64, lasts: Duration) -> Outcome {
     let fault = Fault {
+        mix: Mix::Brief,
         rate: 40,
         within: Duration::from_secs(60),
         rises: &["caraway_rescued_total", "caraway_relay_published_total", "caraway_batch_repeats_total"],

@@ -11,6 +11,8 @@ use crate::history::Kind;
 pub(crate) enum Mix {
     /// Everything but what kills its worker.
     Mixed,
+    /// The same, none of them long: nobody is hit thrice by chance.
+    Brief,
     /// Tasks of a quarter of a second, faster than the workers can take them: a backlog lies in the broker.
     Backlog,
     /// Mixed, and one in two hundred takes its worker with it.
@@ -50,7 +52,9 @@ pub(crate) fn plan(plan: &Plan, index: u64) -> Planned {
     let key = format!("{:x}-{index}", plan.seed);
     let mut body = body(kind, &key, plan, &mut random);
     body["tags"] = json!([key]);
-    body["priority"] = json!(random.random_range(3..=6));
+    // a backlog is one queue's
+    let priorities = if plan.mix == Mix::Backlog { 3..=6 } else { 0..=9 };
+    body["priority"] = json!(random.random_range(priorities));
     let (attempts, backoff) = if kind == Kind::Hung { (2, 0.5) } else { (plan.attempts, 0.3) };
     let backoff = json!({ "type": "constant", "initial": backoff });
     let attempts = match kind {
@@ -70,11 +74,12 @@ fn kind(plan: &Plan, index: u64, random: &mut StdRng) -> Kind {
         Mix::Deaf => return Kind::Deaf,
         Mix::Deadly if index % 200 == 40 => return Kind::Abort,
         Mix::Hanging if index % 50 == 20 => return Kind::Hung,
-        Mix::Mixed | Mix::Deadly | Mix::Hanging => (),
+        Mix::Mixed | Mix::Brief | Mix::Deadly | Mix::Hanging => (),
     }
     match random.random_range(0..100) {
         0..40 => Kind::Echo,
         40..64 => Kind::Sleep,
+        64..66 if plan.mix == Mix::Brief => Kind::Echo,
         64..66 => Kind::Deaf,
         66..74 => Kind::Retry(random.random_range(1..=3)),
         74..80 => Kind::Large(random.random_range(1..60_000)),
@@ -93,7 +98,11 @@ fn body(kind: Kind, key: &str, plan: &Plan, random: &mut StdRng) -> Value {
         task[field] = value;
         task
     };
-    let (least, most) = if plan.mix == Mix::Backlog { (0.2, 0.3) } else { (0.02, 0.25) };
+    let (least, most) = match plan.mix {
+        Mix::Backlog => (0.2, 0.3),
+        Mix::Brief => (0.01, 0.06),
+        _ => (0.02, 0.25),
+    };
     let seconds = json!({ "seconds": random.random_range(least..most) });
     match kind {
         Kind::Echo => task("echo", json!({ "token": key })),

@@ -19,7 +19,7 @@ pub(super) async fn crash_at(drill: &Drill, node: &Node, point: &str) -> anyhow:
     node.supervised.store(false, Ordering::Release);
     let pid = {
         let mut program = node.program.lock().await;
-        program.kill().await;
+        program.terminate(Duration::from_secs(40)).await; // only the crash itself may cost anybody a try
         program.set_variable("FAILPOINTS", Some(&format!("{point}={passes}*off->return")));
         program.respawn();
         program.set_variable("FAILPOINTS", None); // it crashes once

@@ -37,6 +37,7 @@ const KILLS: usize = 20;
 pub(crate) fn faults() -> Vec<Fault> {
     vec![
         Fault {
+            mix: Mix::Brief,
             rises: &[RESCUED],
             within: SLOT_MAX,
             ..usual("F8", "worker killed at each crash point E1-F5", |drill| crash(drill).boxed_local())
@@ -47,7 +48,8 @@ pub(crate) fn faults() -> Vec<Fault> {
             ..usual("F8b", "worker killed -9 and not restarted", |drill| kill(drill).boxed_local())
         },
         Fault {
-            rate: 90,
+            mix: Mix::Backlog,
+            rate: 120,
             rises: &[RESCUED],
             stays: &[POISONED],
             within: SLOT_MAX,
