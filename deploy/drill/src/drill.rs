@@ -30,9 +30,9 @@ const WARM: (u64, i64) = (120, 60);
 /// The load goes on so long after the heal.
 const AFTER_HEAL: Duration = Duration::from_secs(4);
 /// From the end of the load until everything must have ended: an audit's minute, a lease, and a backlog.
-const QUIESCE: Duration = Duration::from_secs(180);
+const QUIESCE: Duration = Duration::from_mins(3);
 /// How long it is waited for work to go on, whatever was promised.
-const RECOVERY_MAX: Duration = Duration::from_secs(120);
+const RECOVERY_MAX: Duration = Duration::from_mins(2);
 /// Documents that are read again at the end.
 const READ_AGAIN: usize = 60;
 
@@ -99,7 +99,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn seeded(seed: u64) -> Self {
-        let lasts = Duration::from_secs(60);
+        let lasts = Duration::from_mins(1);
         Self { seed, lasts, setup: Setup::default(), attempts: 10, quiesce: QUIESCE }
     }
 }
@@ -246,7 +246,7 @@ impl Drill {
 
     /// Enough has been accepted and has ended that the fault hits a system at work.
     async fn warm(&self) -> anyhow::Result<()> {
-        until(Duration::from_secs(60), "the system is at work", async || {
+        until(Duration::from_mins(1), "the system is at work", async || {
             let (accepted, counts) = (self.load.lock().await.accepted(), self.world.rows.counts().await?);
             Ok((accepted >= WARM.0 && counts.finished >= WARM.1).then_some(()))
         })
@@ -277,7 +277,7 @@ impl Drill {
     /// Remembers how everything that has ended stands now.
     pub(crate) async fn snapshot(&self) -> anyhow::Result<()> {
         let ended =
-            until(Duration::from_secs(60), "the rows can be read", async || Ok(Some(self.world.rows.ended().await?)));
+            until(Duration::from_mins(1), "the rows can be read", async || Ok(Some(self.world.rows.ended().await?)));
         self.snapshots.lock().await.push(ended.await?);
         Ok(())
     }

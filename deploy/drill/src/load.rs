@@ -30,7 +30,7 @@ const CLIENTS: u64 = 24;
 /// A refused client waits this long, on average.
 const RETRY_AFTER: Duration = Duration::from_millis(400);
 /// A submission that got no 2xx by then is given up; whatever became of it.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 /// How long a task that expires may wait.
 const EXPIRES_AFTER: Duration = Duration::from_secs(3);
 

@@ -47,6 +47,7 @@ use crate::{
 
 /// Breaks a running Caraway, and shows that nothing is lost
 #[derive(Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[command(name = "deploy/dev drill")]
 struct Cli {
     /// Faults by their number, such as F3 F21; see --list
@@ -130,7 +131,7 @@ async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         }
     }
     if let Some(minutes) = cli.minutes {
-        let outcome = soak::run(&stack.get().await, cli.seed, Duration::from_secs(60) * minutes).await;
+        let outcome = soak::run(&stack.get().await, cli.seed, Duration::from_mins(1) * minutes).await;
         report.add(outcome)?;
     }
     let passed = report.finish()?;

@@ -1,6 +1,6 @@
 //! What people read: a line for each drill as it ends, a table at the end, and a folder with the same for machines.
 
-use std::{fs, path::PathBuf, time::Instant};
+use std::{fmt::Write as _, fs, path::PathBuf, time::Instant};
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -79,15 +79,15 @@ impl Report {
         text.push_str("\n![throughput](throughput.svg)\n");
         for outcome in self.outcomes.iter().filter(|outcome| !outcome.findings.is_empty() || !outcome.notes.is_empty())
         {
-            text.push_str(&format!("\n## {}\n\n", outcome.id));
+            let _ = write!(text, "\n## {}\n\n", outcome.id);
             for note in &outcome.notes {
-                text.push_str(&format!("{note}\n\n"));
+                let _ = write!(text, "{note}\n\n");
             }
             for finding in &outcome.findings {
-                text.push_str(&format!("- **{}** {}: {}\n", finding.invariant, task(finding.task), finding.text));
+                let _ = writeln!(text, "- **{}** {}: {}", finding.invariant, task(finding.task), finding.text);
             }
             for timeline in &outcome.timelines {
-                text.push_str(&format!("\n```\n{timeline}\n```\n"));
+                let _ = write!(text, "\n```\n{timeline}\n```\n");
             }
         }
         fs::write(self.folder.join("report.md"), text)?;

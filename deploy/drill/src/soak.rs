@@ -17,12 +17,12 @@ use crate::{
 };
 
 const AT_A_TIME: usize = 3;
-const SNAPSHOT_EVERY: Duration = Duration::from_secs(60);
+const SNAPSHOT_EVERY: Duration = Duration::from_mins(1);
 /// Memory is first weighed after so much of the time: five minutes of twenty.
 const WEIGHED_AFTER: u32 = 4;
 /// Parts in a hundred by which memory may have grown from then to the end.
 const GROWTH_MAX: u64 = 20;
-const QUIESCE: Duration = Duration::from_secs(300);
+const QUIESCE: Duration = Duration::from_mins(5);
 
 /// One thing that goes wrong for a while.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,7 +47,7 @@ pub(crate) async fn run(stack: &Arc<Stack>, seed: u64, lasts: Duration) -> Outco
     let fault = Fault {
         mix: Mix::Brief,
         rate: 40,
-        within: Duration::from_secs(60),
+        within: Duration::from_mins(1),
         rises: &["caraway_rescued_total", "caraway_relay_published_total", "caraway_batch_repeats_total"],
         ..usual("F55", "random soup", |drill| soup(drill).boxed_local())
     };
@@ -69,15 +69,15 @@ async fn soup(drill: &Drill) -> anyhow::Result<Hit> {
             under_way.push(ill);
         }
         let pause = Duration::from_millis(random.random_range(500..3000));
-        let _ = timeout(pause, async {
+        let done = timeout(pause, async {
             while let Some(done) = under_way.next().await {
                 done?;
             }
             sleep(pause).await;
             anyhow::Ok(())
         })
-        .await
-        .unwrap_or(Ok(()))?;
+        .await;
+        done.unwrap_or(Ok(()))?;
         if weighed.is_none() && began.elapsed() > drill.lasts / WEIGHED_AFTER {
             weighed = Some(weigh(&drill.world).await);
         }

@@ -106,7 +106,6 @@ fn body(kind: Kind, key: &str, plan: &Plan, random: &mut StdRng) -> Value {
     let seconds = json!({ "seconds": random.random_range(least..most) });
     match kind {
         Kind::Echo => task("echo", json!({ "token": key })),
-        Kind::Sleep => task("sleep", seconds),
         Kind::Deaf => {
             let most = if plan.mix == Mix::Deaf { 4.0 } else { 1.5 };
             task("sleep_deaf", json!({ "seconds": random.random_range(0.2..most) }))
@@ -117,8 +116,8 @@ fn body(kind: Kind, key: &str, plan: &Plan, random: &mut StdRng) -> Value {
         Kind::Delayed(ms) => with(task("echo", json!({ "token": key })), "delay", json!(f64_of(ms) / 1000.0)),
         Kind::Cancelled if random.random_bool(0.5) => with(task("sleep", seconds), "delay", json!(8)),
         Kind::Cancelled => task("sleep", json!({ "seconds": 1.0 })),
-        // the drill sets the time at which it expires when it sends the request
-        Kind::Expiring => task("sleep", seconds),
+        // the client sets the time at which it expires when it sends the request
+        Kind::Sleep | Kind::Expiring => task("sleep", seconds),
         Kind::Hung => with(task("sleep_deaf", json!({ "seconds": 3600 })), "timeout", json!(1.5)),
         Kind::Image => {
             let kwargs = json!({ "image_id": plan.picture, "width": 64 });

@@ -288,8 +288,8 @@ async fn pump(
         }
         let passed = lock(inspector).pass(side, &chunk[..count], shared);
         let passed = passed.ok_or_else(|| io::Error::other("a trap"))?;
-        let passes = |way: &Way| !matches!((way, side), (Way::Stalled, _) | (Way::Deaf, Side::Answer));
-        let now = *way.wait_for(passes).await.map_err(io::Error::other)?;
+        let is_open = |way: &Way| !matches!((way, side), (Way::Stalled, _) | (Way::Deaf, Side::Answer));
+        let now = *way.wait_for(is_open).await.map_err(io::Error::other)?;
         if let Way::Slow(slowness) = now {
             write_slowly(&mut to, &passed, slowness).await?;
         } else {
@@ -305,10 +305,8 @@ async fn write_slowly(to: &mut WriteHalf<'_>, bytes: &[u8], slowness: Slowness) 
     for part in bytes.chunks(slice) {
         to.write_all(part).await?;
     }
-    if slowness.bytes_per_second > 0 {
-        let micros = u64::try_from(bytes.len()).unwrap_or(u64::MAX).saturating_mul(1_000_000);
-        sleep(Duration::from_micros(micros / slowness.bytes_per_second)).await;
-    }
+    let micros = u64::try_from(bytes.len()).unwrap_or(u64::MAX).saturating_mul(1_000_000);
+    sleep(Duration::from_micros(micros.checked_div(slowness.bytes_per_second).unwrap_or(0))).await;
     Ok(())
 }
 

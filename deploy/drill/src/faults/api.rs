@@ -64,7 +64,9 @@ async fn kill(drill: &Drill) -> anyhow::Result<Hit> {
 async fn lose_answer(drill: &Drill) -> anyhow::Result<Hit> {
     let ways: Vec<&Proxy> = drill.world.apis.iter().map(|api| &api.postgres).collect();
     for round in 1..=3 {
-        ways.iter().for_each(|way| way.arm(Trap::AfterCommit(rows::ACCEPTS)));
+        for way in &ways {
+            way.arm(Trap::AfterCommit(rows::ACCEPTS));
+        }
         drill.fired(&ways, round * 2).await?;
     }
     Ok(Hit::new(drill.fired(&ways, 6).await?, "commits whose answer was lost"))

@@ -17,9 +17,8 @@ use crate::{
 };
 
 /// A purged queue is noticed within this.
-const NOTICED_MAX: Duration = Duration::from_secs(60);
-/// What was lost waits for the audit; what is new does not.
-const FROZEN: Duration = Duration::from_secs(60);
+const NOTICED_MAX: Duration = Duration::from_mins(1);
+const FROZEN: Duration = Duration::from_mins(1);
 
 pub(crate) fn faults() -> Vec<Fault> {
     let backlog = |id, name, inject| Fault { mix: Mix::Backlog, rate: 140, ..usual(id, name, inject) };
@@ -66,9 +65,9 @@ pub(crate) fn faults() -> Vec<Fault> {
 async fn restart(drill: &Drill, kill: bool) -> anyhow::Result<Hit> {
     let before = drill.accepted().await;
     if kill {
-        drill.world.stack.kill("rabbitmq").await
+        drill.world.stack.kill("rabbitmq").await;
     } else {
-        drill.world.stack.stop("rabbitmq").await
+        drill.world.stack.stop("rabbitmq").await;
     }
     sleep(Duration::from_secs(3)).await;
     let accepted = drill.accepted().await - before;
@@ -121,8 +120,14 @@ async fn delete(drill: &Drill) -> anyhow::Result<Hit> {
     let ready = backlog(drill).await?;
     let queue = caraway_testkit::Broker::queue_name(drill.world.place.queue());
     drill.world.stack.rabbitmqctl(&["delete_queue", &queue]).await;
+    go_on_and_stop(drill, Hit::new(ready, "messages deleted")).await
+}
+
+/// What is new goes on at once; what was lost waits for the audit, which finds it in a queue that is empty at last.
+async fn go_on_and_stop(drill: &Drill, hit: Hit) -> anyhow::Result<Hit> {
+    let recovered = drill.recovery().await?;
     drill.load.lock().await.stop().await;
-    Ok(Hit::new(ready, "messages deleted"))
+    Ok(hit.recovered(recovered))
 }
 
 async fn vhost(drill: &Drill) -> anyhow::Result<Hit> {
@@ -131,8 +136,7 @@ async fn vhost(drill: &Drill) -> anyhow::Result<Hit> {
     stack.rabbitmqctl(&["delete_vhost", "/"]).await;
     stack.rabbitmqctl(&["add_vhost", "/"]).await;
     stack.rabbitmqctl(&["set_permissions", "-p", "/", "caraway", ".*", ".*", ".*"]).await;
-    drill.load.lock().await.stop().await;
-    Ok(Hit::new(ready, "messages deleted"))
+    go_on_and_stop(drill, Hit::new(ready, "messages deleted")).await
 }
 
 async fn wipe(drill: &Drill) -> anyhow::Result<Hit> {
@@ -140,8 +144,7 @@ async fn wipe(drill: &Drill) -> anyhow::Result<Hit> {
     drill.world.stack.kill("rabbitmq").await;
     drill.world.stack.wipe_data("rabbitmq");
     drill.world.start_server(Server::Rabbitmq).await?;
-    drill.load.lock().await.stop().await;
-    Ok(Hit::new(ready, "messages wiped"))
+    go_on_and_stop(drill, Hit::new(ready, "messages wiped")).await
 }
 
 async fn alarms(drill: &Drill) -> anyhow::Result<Hit> {

@@ -48,7 +48,9 @@ async fn swallow(drill: &Drill) -> anyhow::Result<Hit> {
     super::broker::backlog(drill).await?; // a task that is claimed before its mark is missed needs none
     let ways: Vec<&Proxy> = drill.world.apis.iter().map(|api| &api.amqp).collect();
     for _ in 0..SWALLOWED / 2 {
-        ways.iter().for_each(|way| way.arm(Trap::SwallowConfirm));
+        for way in &ways {
+            way.arm(Trap::SwallowConfirm);
+        }
     }
     Ok(Hit::new(drill.fired(&ways, SWALLOWED).await?, "confirms swallowed"))
 }

@@ -43,7 +43,7 @@ const KILLED_MAX: Duration = Duration::from_secs(25);
 /// The same where its slot is taken again at once.
 const SLOT_MAX: Duration = Duration::from_secs(4);
 /// How long anything is waited for that has to come.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 impl Drill {
     /// From now until nothing is held by that dead, or frozen, worker.

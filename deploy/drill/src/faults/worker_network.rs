@@ -44,7 +44,9 @@ pub(crate) fn faults() -> Vec<Fault> {
 async fn lose_answer(drill: &Drill, statement: &'static str) -> anyhow::Result<Hit> {
     let ways: Vec<&Proxy> = drill.world.workers.iter().map(|worker| &worker.postgres).collect();
     for round in 1..=3 {
-        ways.iter().for_each(|way| way.arm(Trap::AfterCommit(statement)));
+        for way in &ways {
+            way.arm(Trap::AfterCommit(statement));
+        }
         drill.fired(&ways, round * 3).await?;
     }
     Ok(Hit::new(drill.fired(&ways, 9).await?, "commits whose answer was lost"))

@@ -69,6 +69,14 @@ fn result(context: &Context) -> Value {
     json!({ "epoch": context.epoch(), "attempt": context.attempt(), "pid": process::id() })
 }
 
+fn result_with(context: &Context, field: &str, said: String) -> Value {
+    let mut result = result(context);
+    if let Some(fields) = result.as_object_mut() {
+        fields.insert(field.into(), said.into());
+    }
+    result
+}
+
 fn stopped() -> Failure {
     Failure::retryable("stopped", "told to stop")
 }
@@ -76,17 +84,13 @@ fn stopped() -> Failure {
 /// Says what it was told.
 async fn echo(args: Token, context: Context) -> Result<Value, Failure> {
     LEDGER.begin(&context)?.end()?;
-    let mut said = result(&context);
-    said["token"] = args.token.into();
-    Ok(said)
+    Ok(result_with(&context, "token", args.token))
 }
 
 /// Says it until it has said so many bytes.
 async fn large(args: Large, context: Context) -> Result<Value, Failure> {
     LEDGER.begin(&context)?.end()?;
-    let mut said = result(&context);
-    said["text"] = args.token.chars().cycle().take(args.bytes).collect::<String>().into();
-    Ok(said)
+    Ok(result_with(&context, "text", args.token.chars().cycle().take(args.bytes).collect()))
 }
 
 /// Sleeps, unless it is told to stop.

@@ -166,7 +166,7 @@ mod tests {
                 .concat();
         requests.chunks(size).for_each(|chunk| connection.request(chunk));
         let answers =
-            [message(b'C', b"INSERT 0 1\0"), message(b'Z', b"T"), message(b'D', &[9; 50_000]), message(b'Z', b"I")];
+            [message(b'C', b"INSERT 0 1\0"), message(b'Z', b"T"), message(b'D', &vec![9; 50_000]), message(b'Z', b"I")];
         answers.iter().map(|answer| answer.chunks(size).flat_map(|part| connection.answer(part)).collect()).collect()
     }
 
