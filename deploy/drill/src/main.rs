@@ -40,6 +40,7 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
+    controls::Control,
     drill::Options,
     fault::{CI, Fault, NotRun, catalogue},
     report::Report,
@@ -50,7 +51,7 @@ use crate::{
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 #[command(name = "deploy/dev drill")]
 struct Cli {
-    /// Faults by their number, such as F3 F21; see --list
+    /// Faults by their number, such as F3 F21, and controls by their name; see --list
     faults: Vec<String>,
     /// Every fault of the catalogue, one after the other
     #[arg(long)]
@@ -105,9 +106,9 @@ fn list() {
 
 async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     ensure!(fail::has_failpoints(), "the drill needs crash points: run it by deploy/dev drill");
-    let faults = chosen(cli)?;
+    let (faults, controls) = chosen(cli)?;
     ensure!(
-        !faults.is_empty() || cli.controls || cli.minutes.is_some(),
+        !faults.is_empty() || !controls.is_empty() || cli.minutes.is_some(),
         "name faults, or say --all, --ci, --controls or --minutes M; --list tells them"
     );
     let mut report = Report::new(&cli.reports, cli.seed)?;
@@ -123,12 +124,10 @@ async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         stack.keep_if(outcome.passed());
         report.add(outcome)?;
     }
-    if cli.controls {
-        for control in controls::all() {
-            let outcome = controls::run(&control, &stack.get().await, cli.seed).await;
-            stack.keep_if(false);
-            report.add(outcome)?;
-        }
+    for control in &controls {
+        let outcome = controls::run(control, &stack.get().await, cli.seed).await;
+        stack.keep_if(false);
+        report.add(outcome)?;
     }
     if let Some(minutes) = cli.minutes {
         let outcome = soak::run(&stack.get().await, cli.seed, Duration::from_mins(1) * minutes).await;
@@ -138,15 +137,18 @@ async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn chosen(cli: &Cli) -> anyhow::Result<Vec<Fault>> {
-    let all = catalogue();
-    for id in &cli.faults {
-        ensure!(all.iter().any(|fault| fault.id.eq_ignore_ascii_case(id)), "no fault is called {id:?}; see --list");
+fn chosen(cli: &Cli) -> anyhow::Result<(Vec<Fault>, Vec<Control>)> {
+    let (faults, controls) = (catalogue(), controls::all());
+    for name in &cli.faults {
+        let known = faults.iter().any(|fault| fault.id.eq_ignore_ascii_case(name));
+        ensure!(known || controls.iter().any(|control| control.name == name), "nothing is called {name:?}; see --list");
     }
-    let is_chosen = |fault: &Fault| {
-        cli.all || cli.ci && CI.contains(&fault.id) || cli.faults.iter().any(|id| fault.id.eq_ignore_ascii_case(id))
-    };
-    Ok(all.into_iter().filter(is_chosen).collect())
+    let named = |id: &str| cli.faults.iter().any(|name| name.eq_ignore_ascii_case(id));
+    let is_chosen = |fault: &Fault| cli.all || cli.ci && CI.contains(&fault.id) || named(fault.id);
+    Ok((
+        faults.into_iter().filter(is_chosen).collect(),
+        controls.into_iter().filter(|control| cli.controls || named(control.name)).collect(),
+    ))
 }
 
 /// The servers: drills use them one after the other, as long as each leaves them whole.

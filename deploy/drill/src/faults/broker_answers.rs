@@ -13,7 +13,10 @@ use crate::{
     tasks::Mix,
 };
 
-const SWALLOWED: u64 = 60;
+/// More than the broker sends in that time.
+const SWALLOWED_MAX: usize = 5000;
+/// As `publisher.rs` has it.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 const POLICY: &str = "drill-full";
 
 pub(crate) fn faults() -> Vec<Fault> {
@@ -44,15 +47,18 @@ pub(crate) fn faults() -> Vec<Fault> {
     ]
 }
 
+/// Every confirm for longer than a publisher waits: single ones would be covered by later ones that say "up to".
 async fn swallow(drill: &Drill) -> anyhow::Result<Hit> {
     super::broker::backlog(drill).await?; // a task that is claimed before its mark is missed needs none
     let ways: Vec<&Proxy> = drill.world.apis.iter().map(|api| &api.amqp).collect();
-    for _ in 0..SWALLOWED / 2 {
-        for way in &ways {
-            way.arm(Trap::SwallowConfirm);
-        }
+    for way in &ways {
+        (0..SWALLOWED_MAX).for_each(|_| way.arm(Trap::SwallowConfirm));
     }
-    Ok(Hit::new(drill.fired(&ways, SWALLOWED).await?, "confirms swallowed"))
+    sleep(CONFIRM_TIMEOUT + Duration::from_secs(3)).await;
+    for way in &ways {
+        way.disarm();
+    }
+    Ok(Hit::new(drill.fired(&ways, 1).await?, "confirms swallowed"))
 }
 
 /// A queue that may hold ten messages, and says no to more.
