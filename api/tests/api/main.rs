@@ -27,7 +27,6 @@ mod lifecycle;
 mod log;
 mod operations;
 mod outages;
-mod proxy;
 mod raw;
 mod refusals;
 mod results;
