@@ -126,7 +126,7 @@ impl Load {
             self.entries().into_iter().filter(|entry| entry.keyed && !entry.ids.is_empty()).map(|e| e.key).collect();
         let mut answers = Vec::new();
         for key in keys.iter().step_by(keys.len() / 5 + 1) {
-            let body = json!({ "name": "echo", "kwargs": { "token": "another" }, "queue": self.shared.plan.queue });
+            let body = json!({ "name": "say", "kwargs": { "token": "another" }, "queue": self.shared.plan.queue });
             answers.push(match self.shared.http.submit(self.shared.url(), &body, Some(key)).await {
                 Answer::Refused(status, code) => (status, code),
                 Answer::Accepted(id) => (202, id.to_string()),

@@ -105,7 +105,7 @@ fn body(kind: Kind, key: &str, plan: &Plan, random: &mut StdRng) -> Value {
     };
     let seconds = json!({ "seconds": random.random_range(least..most) });
     match kind {
-        Kind::Echo => task("echo", json!({ "token": key })),
+        Kind::Echo => task("say", json!({ "token": key })),
         Kind::Deaf => {
             let most = if plan.mix == Mix::Deaf { 4.0 } else { 1.5 };
             task("sleep_deaf", json!({ "seconds": random.random_range(0.2..most) }))
@@ -113,7 +113,7 @@ fn body(kind: Kind, key: &str, plan: &Plan, random: &mut StdRng) -> Value {
         Kind::Spin => task("spin", json!({ "seconds": 0.03 })),
         Kind::Retry(times) => task("fail", json!({ "times": times })),
         Kind::Large(bytes) => task("large", json!({ "token": key, "bytes": bytes })),
-        Kind::Delayed(ms) => with(task("echo", json!({ "token": key })), "delay", json!(f64_of(ms) / 1000.0)),
+        Kind::Delayed(ms) => with(task("say", json!({ "token": key })), "delay", json!(f64_of(ms) / 1000.0)),
         Kind::Cancelled if random.random_bool(0.5) => with(task("sleep", seconds), "delay", json!(8)),
         Kind::Cancelled => task("sleep", json!({ "seconds": 1.0 })),
         // the client sets the time at which it expires when it sends the request
@@ -144,7 +144,7 @@ mod tests {
         let all = |seed| (0..2000).map(|index| plan(&a_plan(seed), index).body.to_string()).collect::<Vec<_>>();
         assert_eq!(all(1), all(1));
         assert_ne!(all(1), all(2));
-        for name in ["echo", "sleep", "sleep_deaf", "spin", "fail", "large", "process_image", "abort"] {
+        for name in ["say", "sleep", "sleep_deaf", "spin", "fail", "large", "process_image", "abort"] {
             assert!(all(1).iter().any(|body| body.contains(&format!("\"name\":\"{name}\""))), "{name}");
         }
     }

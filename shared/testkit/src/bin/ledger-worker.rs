@@ -20,7 +20,7 @@ static LEDGER: LazyLock<Ledger> = LazyLock::new(|| {
 async fn main() -> anyhow::Result<()> {
     let _crash_points = fail::FailScenario::setup(); // does nothing unless the feature is compiled in
     let tasks = [
-        Task::new("echo", echo)?,
+        Task::new("say", say)?,
         Task::new("large", large)?,
         Task::new("sleep", sleep)?,
         Task::new("sleep_deaf", sleep_deaf)?,
@@ -82,7 +82,7 @@ fn stopped() -> Failure {
 }
 
 /// Says what it was told.
-async fn echo(args: Token, context: Context) -> Result<Value, Failure> {
+async fn say(args: Token, context: Context) -> Result<Value, Failure> {
     LEDGER.begin(&context)?.end()?;
     Ok(result_with(&context, "token", args.token))
 }
