@@ -7,12 +7,13 @@
 use std::{sync::Arc, time::Duration};
 
 use caraway_shared::{
+    broken::Rule,
     broker::Publisher,
     store::{
         Store, WriteError, Writer,
-        tasks::{Accept, AcceptGuarded, Admitted, Fate, Guarded, Owed, TaskView},
+        tasks::{Accept, AcceptGuarded, Accepted, Admitted, Fate, Guarded, Owed, TaskView},
     },
-    task::TaskSpec,
+    task::{State, TaskSpec},
     telemetry::names,
 };
 use tokio::sync::Semaphore;
@@ -43,12 +44,27 @@ impl Acceptor {
 
     /// Accepts a request's tasks; a fate for each, in order.
     pub(crate) async fn accept(&self, request: Guarded) -> Result<Admitted, Problem> {
+        fail::fail_point!("api.accept.received", |_| std::process::abort());
+        if Rule::PublishAfterCommit.is_broken() {
+            self.announce_early(&request).await;
+        }
         let admitted = self.commit(request).await?;
         fail::fail_point!("api.accept.committed", |_| std::process::abort());
         if let Admitted::Fresh(fates) = &admitted {
             self.announce(fates);
         }
+        fail::fail_point!("api.accept.announced", |_| std::process::abort());
         Ok(admitted)
+    }
+
+    /// For a negative control: what is published before its commit meets a worker that finds no row.
+    async fn announce_early(&self, request: &Guarded) {
+        let due = request.specs().filter_map(|(task, _)| {
+            let (state, created_at) = (State::Queued, jiff::Timestamp::now());
+            Owed::accepted(&TaskView::accepted(task, Accepted { state, created_at, run_at: None, root_id: task.id.0 }))
+        });
+        self.publisher.offer(due.collect());
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
     async fn commit(&self, request: Guarded) -> Result<Admitted, Problem> {

@@ -10,6 +10,7 @@
 //!
 //! Invariants: no HTTP here and no handler; SQL only in `store`, lapin only in `broker`, Redis only in `cache`.
 
+pub mod broken;
 pub mod broker;
 pub mod cache;
 pub mod config;

@@ -13,9 +13,10 @@
 //! | our session is dead, or it expired | handed back |
 //! | no such task | put into quarantine |
 
-use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
+use std::{collections::VecDeque, future::Future, pin::pin, sync::Arc, time::Duration};
 
 use caraway_shared::{
+    broken::Rule,
     broker::{BrokerError, Consumer, Delivery, Settle},
     store::tasks::{Claim, ClaimRow, Claimed, HandBack},
     task::{Bundle, Class, Pointer, QueueName},
@@ -31,6 +32,7 @@ use crate::{
     execute::{Executor, execute},
     overdue::Kept,
     record::record,
+    silence::{Heard, watch},
     startup::Engine,
 };
 
@@ -118,9 +120,16 @@ async fn serve_once(engine: &Arc<Engine>, lane: &Lane) -> Result<(), BrokerError
     let mut held = Waiting::default();
     let mut look = tokio::time::interval(LOOK_EVERY);
     let mut free_at = Instant::now();
+    let heard = Heard::new();
+    let mut silence = pin!(watch(engine, lane, &heard));
     loop {
         tokio::select! {
-            delivery = consumer.next() => take(engine, lane, &consumer, &delivery?, &mut held),
+            delivery = consumer.next() => {
+                let delivery = delivery?;
+                heard.note(delivery.class);
+                take(engine, lane, &consumer, &delivery, &mut held);
+            }
+            silent = &mut silence => return Err(silent),
             permit = Arc::clone(&lane.slots).acquire_owned(), if !held.is_empty() => {
                 let Ok(permit) = permit else { return Err(BrokerError::Stopped) };
                 free_at = Instant::now();
@@ -174,11 +183,15 @@ impl Waiting {
 
 /// Reads a delivery; what is no bundle goes into quarantine.
 fn take(engine: &Arc<Engine>, lane: &Lane, consumer: &Consumer, delivery: &Delivery, held: &mut Waiting) {
+    fail::fail_point!("worker.delivered", |_| std::process::abort());
     match Bundle::decode(&delivery.body) {
         Ok(Bundle(pointers)) => {
             let since = Instant::now();
             let shares = consumer.shares(delivery, pointers.len());
             for (pointer, settle) in pointers.into_iter().zip(shares) {
+                if Rule::AckAfterSettle.is_broken() {
+                    settle.clone().done();
+                }
                 held.push(delivery.class, Held { pointer, settle, since });
             }
         }
@@ -247,6 +260,7 @@ impl Engine {
         match found {
             Claimed::Run(claim) => {
                 settle.done();
+                fail::fail_point!("worker.claimed", |_| std::process::abort());
                 self.note_claimed(queue, class, &claim);
                 self.run(queue, *claim, Kept { slot, alone: None });
             }
@@ -309,11 +323,13 @@ impl Engine {
             let started = Instant::now();
             let executor = Executor { registry: &engine.registry, threads: &engine.threads, store: &engine.store };
             let (row, left) = execute(claim, ticket.clone(), executor).await;
+            fail::fail_point!("worker.executed", |_| std::process::abort());
             metrics::histogram!(names::RUN_SECONDS).record(started.elapsed().as_secs_f64());
             if let Some(said) = ticket.unsaid() {
                 let _ = engine.store.write_progress(vec![(ticket.id, ticket.epoch, said)]).await;
             }
             record(&engine.records, &engine.announcer, row).await;
+            fail::fail_point!("worker.recorded", |_| std::process::abort());
             drop(ticket);
             if let Some(job) = left {
                 engine.overdue.take(&queue, job, kept).await;

@@ -40,6 +40,7 @@ mod record;
 mod registry;
 mod running;
 mod session;
+mod silence;
 mod slot;
 mod startup;
 

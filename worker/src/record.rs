@@ -27,6 +27,7 @@ pub(crate) async fn record(writer: &Writer<Record>, announcer: &Announcer, row: 
             if state.is_terminal() {
                 announcer.ended(id);
             }
+            fail::fail_point!("worker.announced", |_| std::process::abort());
             tracing::debug!(task.id = %id, task.epoch = epoch.0, task.state = %state, "recorded");
         }
         Ok(Recorded::Refused) => refused(id, epoch, event),

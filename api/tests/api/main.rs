@@ -31,7 +31,6 @@ mod log;
 mod openapi;
 mod operations;
 mod outages;
-mod proxy;
 mod raw;
 mod refusals;
 mod results;

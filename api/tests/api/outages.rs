@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use caraway_testkit::{Protocol, Proxy, Way};
+
 use crate::{
     eventually::eventually_async,
-    proxy::Proxy,
     server::{Api, NOWHERE, Setup},
 };
 
@@ -16,8 +17,8 @@ async fn behind_a_proxy() -> (Api, Proxy) {
     let direct = setup.postgres_url.clone();
     let (before, rest) = direct.split_once('@').unwrap();
     let (address, database) = rest.split_once('/').unwrap();
-    let proxy = Proxy::to(address.into()).await;
-    setup.postgres_url = format!("{before}@{}/{database}", proxy.address);
+    let proxy = Proxy::to(address, Protocol::Bytes).await;
+    setup.postgres_url = format!("{before}@{}/{database}", proxy.address());
     let api = setup.start().await;
     api.announce(&[("add", &["x", "y"])]).await;
     (api, proxy)
@@ -72,7 +73,7 @@ async fn without_postgres_it_waits_alive_and_says_so() {
 async fn a_frozen_postgres_holds_nobody_for_long_and_nothing_is_claimed_to_be_known() {
     let (api, proxy) = behind_a_proxy().await;
     let id = api.submit(ADD).await;
-    proxy.freeze();
+    proxy.set(Way::Stalled);
     let began = Instant::now();
     let path = format!("/v1/tasks/{id}");
     let (submitted, shown, ready) = tokio::join!(api.post_json("/v1/tasks", ADD), api.get(&path), api.get("/readyz"));
@@ -80,8 +81,8 @@ async fn a_frozen_postgres_holds_nobody_for_long_and_nothing_is_claimed_to_be_kn
     shown.assert_problem(503, "database_unavailable");
     ready.assert_problem(503, "not_ready");
     assert!(began.elapsed() < Duration::from_secs(13), "took {:?}", began.elapsed());
-    proxy.cut();
-    proxy.mend();
+    proxy.reset();
+    proxy.set(Way::Open);
     eventually_async("readiness", async || api.get("/readyz").await.status.is_success().then_some(())).await;
     api.submit(ADD).await;
     api.stop().await;
@@ -91,7 +92,7 @@ async fn a_frozen_postgres_holds_nobody_for_long_and_nothing_is_claimed_to_be_kn
 async fn when_postgres_goes_away_answers_are_quick_and_when_it_is_back_all_is_well() {
     let (api, proxy) = behind_a_proxy().await;
     let id = api.submit(ADD).await;
-    proxy.cut();
+    proxy.set(Way::Cut);
     for _ in 0..3 {
         let began = Instant::now();
         let answer = api.post_json("/v1/tasks", ADD).await;
@@ -103,7 +104,7 @@ async fn when_postgres_goes_away_answers_are_quick_and_when_it_is_back_all_is_we
     api.get("/readyz").await.assert_problem(503, "not_ready");
     api.post_json("/v1/tasks", r#"{"name": "never_heard_of"}"#).await.assert_problem(503, "database_unavailable");
     api.post("/items", "x", "").await.assert_problem(503, "database_unavailable");
-    proxy.mend();
+    proxy.set(Way::Open);
     eventually_async("readiness", async || api.get("/readyz").await.status.is_success().then_some(())).await;
     api.submit(ADD).await;
     assert_eq!(api.get(&format!("/v1/tasks/{id}")).await.json()["state"], "queued");

@@ -47,6 +47,9 @@ pub enum BrokerError {
     /// It did not answer in time.
     #[error("the broker did not answer in time")]
     Timeout,
+    /// It has messages for us, and delivers none.
+    #[error("messages lie ready, and none is delivered")]
+    Silent,
     /// We are shutting down.
     #[error("shutting down")]
     Stopped,

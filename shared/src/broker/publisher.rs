@@ -33,6 +33,7 @@ use super::{
     topology::{declare_apart, name},
 };
 use crate::{
+    broken::Rule,
     store::{
         Store,
         tasks::{Mark, Owed},
@@ -302,6 +303,10 @@ impl<'a> Session<'a> {
         // a blocked connection makes this wait for ever
         let publishing = self.channel.basic_publish("".into(), queue, options, &body, properties);
         let confirm = timeout(CONFIRM_TIMEOUT, publishing).await.map_err(|_| BrokerError::Timeout)??;
+        fail::fail_point!("publisher.sent", |_| std::process::abort());
+        if Rule::MarkAfterConfirm.is_broken() {
+            self.marks.insert(message, bundle.to_vec());
+        }
         let (key, marks) = (key.clone(), bundle.to_vec());
         let confirmed = timeout(CONFIRM_TIMEOUT, confirm).map(move |answer| {
             let answer = answer.map_err(|_| BrokerError::Timeout).and_then(|answer| answer.map_err(Into::into));
@@ -339,6 +344,7 @@ impl<'a> Session<'a> {
 
     async fn confirmed(&mut self, confirmed: Confirmed) -> Result<(), BrokerError> {
         let Confirmed { message, key, marks, answer } = confirmed;
+        fail::fail_point!("publisher.confirmed", |_| std::process::abort());
         match answer? {
             Confirmation::Ack(returned) => {
                 metrics::counter!(names::PUBLISHED).increment(1);
@@ -387,6 +393,7 @@ impl<'a> Session<'a> {
                     tracing::debug!(%error, "marks are lost; the relay publishes once more");
                 }
             }
+            fail::fail_point!("publisher.marked", |_| std::process::abort());
         }));
     }
 

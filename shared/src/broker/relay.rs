@@ -32,6 +32,7 @@ async fn round(store: &Store, publisher: &Publisher) -> bool {
     if owed.is_empty() {
         return false;
     }
+    fail::fail_point!("relay.taken", |_| std::process::abort());
     let count = owed.len();
     metrics::counter!(names::RELAYED).increment(u64::try_from(count).unwrap_or(0));
     tracing::debug!(tasks = count, "the relay publishes what was owed");

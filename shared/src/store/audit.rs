@@ -8,18 +8,20 @@ use crate::task::{Class, QueueName};
 
 /// Rows younger than this are left alone: their message may be on its way into a worker.
 const PUBLISHED_AGE: &str = "30 seconds";
+/// From this age on a row is worth a look at its broker queue: the second look then comes when the row is old enough.
+const LOOKED_AT_AGE: &str = "15 seconds";
 /// A message that came this much later was claimed: the earlier one is gone.
 const OVERTAKEN_BY: &str = "60 seconds";
 
 impl Store {
-    /// How many rows of a queue and class are marked as published longer ago than the audit's age, at most `limit`.
+    /// How many rows of a queue and class are marked as published long enough ago that the audit looks, at most `limit`.
     pub async fn count_unclaimed(&self, queue: &QueueName, class: Class, limit: i64) -> Result<i64, StoreError> {
         let (low, high) = priorities(class);
         let db = self.writer().await?;
         let count = db
             .prepare_cached(&format!(
                 "SELECT count(*) FROM (SELECT FROM task WHERE queue = $1
-                    AND published_at < now() - interval '{PUBLISHED_AGE}'
+                    AND published_at < now() - interval '{LOOKED_AT_AGE}'
                     AND (state = 'queued' AND priority BETWEEN $2 AND $3) IS TRUE LIMIT $4) t"
             ))
             .await?;

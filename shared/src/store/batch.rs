@@ -197,7 +197,10 @@ impl<S: Batched> Commit<S> {
         };
         let rows = in_order(batch);
         let rows: Vec<&S::Row> = rows.into_iter().map(|(_, row)| row).collect();
-        match tokio::time::timeout(COMMIT_TIMEOUT, self.statement.write(&mut db, &rows, again)).await {
+        fail::fail_point!(&format!("{}.writing", S::NAME), |_| std::process::abort());
+        let written = tokio::time::timeout(COMMIT_TIMEOUT, self.statement.write(&mut db, &rows, again)).await;
+        fail::fail_point!(&format!("{}.written", S::NAME), |_| std::process::abort());
+        match written {
             Ok(Ok(answers)) => Tried::Written(answers),
             Ok(Err(error)) => Tried::NotWritten(verdict(&error), chain(&error)),
             Err(_) => {

@@ -5,6 +5,7 @@
 //! | [`Stack`] | PostgreSQL, RabbitMQ and Redis of one test, which may kill them |
 //! | [`Place`] | where programs run: the servers' addresses, a database, a queue, a folder for logs |
 //! | [`Program`] | one process under test: spawned, asked for its counters, killed, frozen, started again |
+//! | [`Proxy`] | a way between a program and a server that can be cut, stalled, slowed down, or trapped |
 //! | [`Api`], [`Load`] | a client, and many clients at once |
 //! | [`Ledger`] | what handlers write down outside the system under test; executions are counted there |
 //! | [`Database`], [`Broker`] | the servers seen past the system under test |
@@ -30,6 +31,7 @@ mod load;
 mod metrics;
 mod place;
 mod program;
+mod proxy;
 mod stack;
 
 pub use broker::Broker;
@@ -41,4 +43,5 @@ pub use load::{Load, Loading};
 pub use metrics::Counters;
 pub use place::{Place, Servers};
 pub use program::{Launch, Program};
-pub use stack::Stack;
+pub use proxy::{Protocol, Proxy, Slowness, Trap, Way};
+pub use stack::{Stack, repository};

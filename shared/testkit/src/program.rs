@@ -12,7 +12,7 @@ use std::{
 use rand::RngExt as _;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Counters, Ledger, Place, eventually};
+use crate::{Counters, Ledger, Place, Servers, eventually};
 
 /// How long a program may take to be ready. Tests run beside each other on few cores.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -63,6 +63,14 @@ impl Launch {
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.into(), value.into()));
         self
+    }
+
+    /// Reaches the servers there instead.
+    #[must_use]
+    pub fn through(self, servers: &Servers) -> Self {
+        self.variable("CARAWAY_POSTGRES_URL", &servers.postgres_url)
+            .variable("CARAWAY_AMQP_URL", &servers.amqp_url)
+            .variable("CARAWAY_REDIS_URL", &servers.redis_url)
     }
 
     /// Starts it and waits until it is ready.
@@ -187,6 +195,12 @@ impl Program {
         self.wait_ready().await;
     }
 
+    /// Its next lives have this variable, or have it no more.
+    pub fn set_variable(&mut self, name: &str, value: Option<&str>) {
+        self.launch.variables.retain(|(other, _)| other != name);
+        self.launch.variables.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
     /// Starts it again, as it was.
     pub fn respawn(&mut self) {
         assert!(self.exited().is_some(), "{} still runs", self.launch.name);
@@ -202,6 +216,13 @@ impl Program {
     /// Lets it go on (SIGCONT).
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// The same, where it may have ended meanwhile.
+    pub fn thaw_if_alive(&mut self) {
+        if self.exited().is_none() {
+            self.thaw();
+        }
     }
 
     /// Sends it a SIGTERM and does not wait.

@@ -7,6 +7,8 @@ use std::{
     thread,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::Servers;
 
 /// PostgreSQL, RabbitMQ and Redis of one test. When it is dropped, they are stopped, and their data is removed unless
@@ -58,6 +60,43 @@ impl Stack {
         self.run(&["kill", server]).await;
     }
 
+    /// Stops a server's processes where they stand (SIGSTOP).
+    pub fn freeze(&self, server: &str) {
+        self.signal(server, Signal::STOP);
+    }
+
+    /// Lets them go on (SIGCONT).
+    pub fn thaw(&self, server: &str) {
+        self.signal(server, Signal::CONT);
+    }
+
+    /// A server's process id.
+    pub fn pid(&self, server: &str) -> u32 {
+        let file = self.directory.join("run").join(format!("{server}.pid"));
+        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display()));
+        text.trim().parse().expect("a process id")
+    }
+
+    /// `rabbitmqctl` with these arguments; what it said.
+    pub async fn rabbitmqctl(&self, arguments: &[&str]) -> String {
+        self.run(&[&["rabbitmqctl"], arguments].concat()).await
+    }
+
+    /// `redis-cli` with these arguments; what it said.
+    pub async fn redis_cli(&self, arguments: &[&str]) -> String {
+        self.run(&[&["redis-cli"], arguments].concat()).await
+    }
+
+    /// To the server and to what it has started: PostgreSQL works in children.
+    fn signal(&self, server: &str, signal: Signal) {
+        self.check_own();
+        let pid = self.pid(server);
+        for pid in [vec![pid], children(pid)].concat() {
+            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+            let _ = kill_process(pid, signal); // a child may have ended meanwhile
+        }
+    }
+
     /// Removes all that a stopped server knows.
     pub fn wipe_data(&self, server: &str) {
         self.check_own();
@@ -96,10 +135,11 @@ impl Stack {
         assert!(!self.is_shared, "the stack {} belongs to other tests too", self.name);
     }
 
-    async fn run(&self, arguments: &[&str]) {
+    async fn run(&self, arguments: &[&str]) -> String {
         let mut command = tokio::process::Command::from(self.command(arguments));
         let output = command.output().await.expect("deploy/dev can be run");
         self.check(arguments, &output);
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -154,7 +194,19 @@ fn test_stacks() -> PathBuf {
     state.join("test-stacks")
 }
 
+/// The processes that this one has started.
+fn children(parent: u32) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let is_child = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // after the name in brackets, which may hold anything: state, parent
+        stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok()) == Some(parent)
+    };
+    pids.filter(is_child).collect()
+}
+
 /// The root of the working copy.
-pub(crate) fn repository() -> PathBuf {
+pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default()
 }

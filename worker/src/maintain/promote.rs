@@ -39,6 +39,9 @@ async fn round(engine: &Engine) -> Result<Option<Duration>, StoreError> {
     // first what is late: it lies before what is due, and would be read past again and again
     while engine.expire().await? == EXPIRED_MAX.unsigned_abs() {}
     let due = engine.store.promote_due(ROWS_MAX).await?;
+    if !due.is_empty() {
+        fail::fail_point!("promoter.promoted", |_| std::process::abort());
+    }
     metrics::counter!(names::PROMOTED).increment(u64::try_from(due.len()).unwrap_or(0));
     if !due.is_empty() {
         engine.publisher.offer(due);

@@ -34,6 +34,7 @@ async fn round(engine: &Engine, beats: &mut Beats, started: Instant) -> Result<(
         if engine.store.declare_dead(dead).await? {
             metrics::counter!(names::SESSIONS_DEAD).increment(1);
             tracing::warn!(session.id = dead.id.0, "a session missed its beats and is dead");
+            fail::fail_point!("rescuer.declared");
         }
     }
     loop {

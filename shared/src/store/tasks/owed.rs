@@ -17,7 +17,7 @@ use crate::{
     task::{Class, Epoch, Pointer, Priority, QueueName, State, TaskId},
 };
 
-use super::{TaskView, claim::SUSPECT_LOSSES};
+use super::{TaskView, claim::suspect_losses};
 
 const TAKE: &str = "
     WITH o AS MATERIALIZED (
@@ -85,7 +85,7 @@ pub(super) fn read_owed(row: &Row) -> Result<Owed, StoreError> {
         publish_after: row.try_get("publish_after")?,
         queue: queue.parse().map_err(|error| bad(&error))?,
         class: Priority::new(priority.into()).map_err(|error| bad(&error))?.class(),
-        alone: losses >= SUSPECT_LOSSES,
+        alone: losses >= suspect_losses(),
     })
 }
 

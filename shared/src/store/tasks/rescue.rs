@@ -3,8 +3,15 @@
 //! Invariant: the statement repeats its whole condition, so a worker that records in the same moment wins or loses the
 //! row, and never both.
 
-use super::claim::SUSPECT_LOSSES;
-use crate::store::{Store, StoreError};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::claim::suspect_losses;
+use crate::{
+    broken::Rule,
+    store::{Store, StoreError},
+};
 
 /// One round over what all dead sessions hold, found among all that runs: dead sessions are many, in time. (The
 /// `OFFSET 0` keeps the planner from walking along all tasks instead.) A suspect that is lost again is poison: it ends, so that it cannot take
@@ -68,10 +75,27 @@ impl Rescued {
 impl Store {
     /// Rescues up to `limit` tasks of dead sessions.
     pub async fn rescue(&self, limit: i64) -> Result<Rescued, StoreError> {
+        if Rule::RescueState.is_broken() {
+            return self.rescue_late(limit).await;
+        }
         let db = self.writer().await?;
         let rescue = db.prepare_cached(RESCUE).await?;
-        let row = db.query_one(&rescue, &[&limit, &SUSPECT_LOSSES, &POISON, &LOST]).await?;
+        let row = db.query_one(&rescue, &[&limit, &suspect_losses(), &POISON, &LOST]).await?;
         let count = |index: usize| row.try_get::<_, i64>(index).map(i64::unsigned_abs);
         Ok(Rescued { again: count(0)?, poison: count(1)?, spent: count(2)?, cancelled: count(3)? })
+    }
+
+    /// For a negative control: looks, waits, and then acts on what it saw, whatever has become of it.
+    async fn rescue_late(&self, limit: i64) -> Result<Rescued, StoreError> {
+        let db = self.connection().await?;
+        let held = "SELECT t.id FROM task t JOIN session s ON s.id = t.session_id
+            WHERE s.dead AND t.state = 'running' LIMIT $1";
+        let rows = db.query(held, &[&limit]).await?;
+        let held: Vec<Uuid> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        drop(db);
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let take = "UPDATE task SET state = 'queued', session_id = NULL, finished_at = NULL WHERE id = ANY($1)";
+        let again = self.connection().await?.execute(take, &[&held]).await?;
+        Ok(Rescued { again, ..Rescued::default() })
     }
 }

@@ -22,7 +22,10 @@ static LEDGER: LazyLock<Ledger> = LazyLock::new(|| {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    let _crash_points = fail::FailScenario::setup(); // does nothing unless the feature is compiled in
     let tasks = [
+        Task::new("say", say)?,
+        Task::new("large", large)?,
         Task::new("sleep", sleep)?,
         Task::new("sleep_deaf", sleep_deaf)?,
         Task::new("sleep_deaf_blocking", sleep_deaf)?.burns_cpu(),
@@ -54,6 +57,17 @@ struct Until {
 }
 
 #[derive(Deserialize)]
+struct Token {
+    token: String,
+}
+
+#[derive(Deserialize)]
+struct Large {
+    token: String,
+    bytes: usize,
+}
+
+#[derive(Deserialize)]
 struct Nothing {}
 
 impl Seconds {
@@ -67,8 +81,28 @@ fn result(context: &Context) -> Value {
     json!({ "epoch": context.epoch(), "attempt": context.attempt(), "pid": process::id() })
 }
 
+fn result_with(context: &Context, field: &str, said: String) -> Value {
+    let mut result = result(context);
+    if let Some(fields) = result.as_object_mut() {
+        fields.insert(field.into(), said.into());
+    }
+    result
+}
+
 fn stopped() -> Failure {
     Failure::retryable("stopped", "told to stop")
+}
+
+/// Says what it was told.
+async fn say(args: Token, context: Context) -> Result<Value, Failure> {
+    LEDGER.begin(&context)?.end()?;
+    Ok(result_with(&context, "token", args.token))
+}
+
+/// Says it until it has said so many bytes.
+async fn large(args: Large, context: Context) -> Result<Value, Failure> {
+    LEDGER.begin(&context)?.end()?;
+    Ok(result_with(&context, "text", args.token.chars().cycle().take(args.bytes).collect()))
 }
 
 /// Sleeps, unless it is told to stop.
