@@ -78,6 +78,7 @@ wait_for_all() {
 wipe_stack() {
     wipe_postgres
     stop_fuzz_stack --wipe
+    wipe_bench
     rm -rf -- "$STATE"/{data,demo,env,log,ports,python,run} "${STATE:?}"/{etc,lock} "$STATE/fuzz/reports"
     wipe_test_stacks
     # What is left is not ours.

@@ -1,0 +1,5 @@
+// The server of this run. BullMQ's workers want their commands repeated for ever.
+const url = new URL(process.env.BENCH_REDIS);
+
+export const queue = 'bench';
+export const connection = { host: url.hostname, port: Number(url.port), maxRetriesPerRequest: null };
