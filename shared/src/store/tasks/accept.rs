@@ -20,7 +20,7 @@ const INSERT: &str = "
         state, due_at, publish_after, queued_at, expires_at, soft_timeout_ms, result_ttl, drop_result, tags, metadata,
         parent_id, batch_id, retry_of, root_id, waiting_reason)
     SELECT n.id, n.owner_id, n.name, n.version, n.queue, n.priority, n.max_attempts, n.retry::jsonb, n.timeout_ms,
-        n.input, n.traceparent,
+        coalesce(n.input, (SELECT o.input FROM task o WHERE o.id = x.retry_of)), n.traceparent,
         CASE WHEN x.waits_for IS NOT NULL THEN 'waiting' WHEN s.start > now() THEN 'scheduled'
             ELSE 'queued' END::task_state,
         CASE WHEN x.waits_for IS NOT NULL THEN NULL WHEN s.start > now() THEN s.start ELSE x.expires_at END,
@@ -96,7 +96,8 @@ pub(super) async fn insert(db: &impl GenericClient, tasks: &[&TaskSpec]) -> Resu
         .iter()
         .map(|task| task.timeout.map(|limit| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX)))
         .collect();
-    let inputs: Vec<&[u8]> = tasks.iter().map(|task| task.input.as_ref()).collect();
+    let inputs: Vec<Option<&[u8]>> =
+        tasks.iter().map(|task| Some(task.input.as_ref()).filter(|input| !input.is_empty())).collect();
     let traces: Vec<Option<&str>> = tasks.iter().map(|task| task.traceparent.as_deref()).collect();
     let delays: Vec<Option<f64>> = tasks.iter().map(|task| delay(task.start)).collect();
     let times: Vec<Option<Timestamp>> = tasks.iter().map(|task| run_at(task.start)).collect();
