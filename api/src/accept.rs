@@ -36,6 +36,9 @@ pub(crate) struct Acceptor {
 }
 
 impl Acceptor {
+    /// What it refuses.
+    pub(crate) const PROBLEMS: &[Code] = &[Code::Overloaded];
+
     /// Starts the accept writers on the current runtime.
     pub(crate) fn start(store: Store, publisher: Publisher) -> Self {
         let (plain, guarded) = (Writer::start(store.clone(), Accept), Writer::start(store, AcceptGuarded));

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
+    accept::Acceptor,
     extract::{Fields, IdempotencyKey, ItemPath, JsonBody, Owner, Traceparent, item_not_found, traceparent, typed},
     openapi::examples,
     problem::{Code, Problem},
@@ -127,6 +128,7 @@ enum Format {
     extensions(("x-problems" = json!([
         ItemPath::PROBLEMS,
         IdempotencyKey::PROBLEMS,
+        Acceptor::PROBLEMS,
         JsonBody::PROBLEMS,
         [Code::ItemNotImage, Code::NoWorkerYet]
     ]))),

@@ -16,6 +16,7 @@ use super::{
     submit::{admitted, answered_before, check, duplicate},
 };
 use crate::{
+    accept::Acceptor,
     extract::{Fields, IdempotencyKey, JsonBody, Owner, Traceparent, traceparent, typed},
     openapi::examples,
     problem::{Code, Problem},
@@ -90,7 +91,7 @@ struct BatchSchema {
         }),
     )),
     extensions(("x-problems" = json!([
-        IdempotencyKey::PROBLEMS,
+        IdempotencyKey::PROBLEMS, Acceptor::PROBLEMS,
         JsonBody::PROBLEMS,
         [
             Code::EmptyBody,

@@ -8,6 +8,7 @@ use caraway_shared::{
 
 use super::submit::{admitted, answered_before, with_replay};
 use crate::{
+    accept::Acceptor,
     extract::{Fields, IdempotencyKey, JsonBody, Owner, TaskPath, task_not_found},
     openapi::examples,
     problem::{Code, Problem},
@@ -30,7 +31,7 @@ use crate::{
     )),
     extensions(("x-problems" = json!([
         TaskPath::PROBLEMS,
-        IdempotencyKey::PROBLEMS,
+        IdempotencyKey::PROBLEMS, Acceptor::PROBLEMS,
         JsonBody::PROBLEMS,
         [Code::TaskNotFinished]
     ]))),

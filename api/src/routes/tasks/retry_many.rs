@@ -23,6 +23,7 @@ use super::{
     submit::admitted,
 };
 use crate::{
+    accept::Acceptor,
     extract::{Fields, IdempotencyKey, JsonBody, Owner, parse_id, task_not_found, typed},
     problem::{Code, Problem},
     state::ApiState,
@@ -160,7 +161,7 @@ struct FilterSchema {
             "next_cursor": null
         }),
     )),
-    extensions(("x-problems" = json!([IdempotencyKey::PROBLEMS, JsonBody::PROBLEMS, [Code::EmptyBody]]))),
+    extensions(("x-problems" = json!([IdempotencyKey::PROBLEMS, Acceptor::PROBLEMS, JsonBody::PROBLEMS, [Code::EmptyBody]]))),
 )]
 pub(crate) async fn retry_many(
     request: HttpRequest,

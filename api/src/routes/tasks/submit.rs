@@ -15,6 +15,7 @@ use super::{
     submission::{Submission, schema::SubmissionSchema},
 };
 use crate::{
+    accept::Acceptor,
     extract::{IdempotencyKey, JsonBody, Owner, PreferWait, Traceparent, task_not_found, traceparent},
     openapi::examples,
     problem::{Code, Problem},
@@ -64,7 +65,7 @@ use crate::{
         ),
     ),
     extensions(("x-problems" = json!([
-        IdempotencyKey::PROBLEMS,
+        IdempotencyKey::PROBLEMS, Acceptor::PROBLEMS,
         JsonBody::PROBLEMS,
         [
             Code::EmptyBody,
