@@ -15,8 +15,7 @@ fn id(answer: &Answer) -> Uuid {
 }
 
 async fn put(api: &Api, id: Uuid, change: &str) {
-    api.sql(&format!("UPDATE task SET publish_after = NULL, published_at = NULL, {change} WHERE id = $1"), &[&id])
-        .await;
+    api.sql(&format!("UPDATE task SET {change} WHERE id = $1"), &[&id]).await;
 }
 
 #[tokio::test]

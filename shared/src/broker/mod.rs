@@ -8,6 +8,7 @@
 mod acks;
 mod consumer;
 mod link;
+mod payments;
 mod publisher;
 mod refusals;
 pub mod relay;

@@ -1,5 +1,7 @@
 //! `POST /v1/tasks/{id}/retry`: another task like one that has ended, which points back with `retry_of`.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use caraway_shared::{
     store::tasks::{Asked, Fate, Guarded, Retriable, TaskView},
@@ -47,7 +49,7 @@ pub(crate) async fn retry(
     Fields::of(body)?.finish(Some(()))?;
     let (_, retriable) = state.store.retriable(owner, &[id]).await?.into_iter().next().ok_or_else(task_not_found)?;
     let task = match retriable {
-        Retriable::Ended(task) => Asked::Task(task, None),
+        Retriable::Ended(task) => Asked::Task(Arc::new(*task), None),
         Retriable::NotYet(state) => return Err(not_yet(state)),
     };
     let guarded = Guarded { owner, key: key.of(&request, body), tasks: vec![task], atomic: true };

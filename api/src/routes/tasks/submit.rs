@@ -1,5 +1,7 @@
 //! (1) REQUEST: `POST /v1/tasks`, from a body to a validated spec; then to (2), `accept.rs`.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::header, web::Data};
 use caraway_shared::{
     store::tasks::{Admitted, Asked, Fate, Guarded, TaskView},
@@ -88,7 +90,7 @@ pub(crate) async fn submit(
     let submission = Submission::read(body)?;
     let (task, unique) = check(&state, owner, submission, traceparent(request.headers()), Instant::now()).await?;
     let guarded =
-        Guarded { owner, key: key.of(&request, body), tasks: vec![Asked::Task(Box::new(task), unique)], atomic: true };
+        Guarded { owner, key: key.of(&request, body), tasks: vec![Asked::Task(Arc::new(task), unique)], atomic: true };
     let (fates, replayed) = admitted(state.acceptor.accept(guarded).await?)?;
     match fates.into_iter().next() {
         Some(Fate::Accepted(task)) => answer(&state, owner, *task, replayed, wait).await,
