@@ -29,10 +29,6 @@ use caraway_shared::{
 
 use self::{config::Job, openapi::Document, startup::Application};
 
-/// A sixth of this program's time went into the system's allocator.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Two threads carry the database, the broker and the batches; HTTP has threads of its own.
 #[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {

@@ -5,10 +5,6 @@ use clap::Parser;
 
 mod handlers;
 
-/// A sixth of this program's time went into the system's allocator.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let failpoints = fail::FailScenario::setup();
