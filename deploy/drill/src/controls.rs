@@ -67,6 +67,7 @@ pub(crate) fn all() -> Vec<Control> {
             // a task that may be lost twice without being a suspect takes its neighbours with it
             "poison-rule-off" => {
                 control.attempts = 2;
+                control.fault.mix = Mix::DeadlyLong;
                 control.fault.inject = |drill| deaths(drill).boxed_local();
             }
             _ => (),

@@ -167,7 +167,7 @@ impl Drill {
         let http = Http::new()?;
         let urls = world.urls().await;
         let picture = match (fault.mix, urls.first()) {
-            (Mix::Mixed | Mix::Brief | Mix::Deadly | Mix::Hanging, Some(url)) => {
+            (Mix::Mixed | Mix::Brief | Mix::Deadly | Mix::DeadlyLong | Mix::Hanging, Some(url)) => {
                 let rocket = std::fs::read(repository().join("deploy/photos/rocket.jpg")).context("a photograph")?;
                 Some(http.upload(url, "image/jpeg", rocket).await?)
             }
@@ -321,6 +321,11 @@ impl Drill {
         }
         for name in fault.stays.iter().filter(|name| rose(name) > 0) {
             outcome.add(Invariant::Outcome, format!("{name} rose by {}, and nothing called for it", rose(name)));
+        }
+        let lost = |times: i32| history.rows.values().filter(|row| row.losses == times).count();
+        if history.rows.values().any(|row| row.losses > 0) {
+            let (once, twice, more) = (lost(1), lost(2), history.rows.values().filter(|row| row.losses > 2).count());
+            outcome.notes.push(format!("tasks whose worker died: once {once}, twice {twice}, more often {more}"));
         }
         let mut guilty: Vec<Uuid> = outcome.findings.iter().filter_map(|finding| finding.task).collect();
         guilty.dedup();
