@@ -7,6 +7,7 @@
 
 mod acks;
 mod consumer;
+mod full;
 mod link;
 mod payments;
 mod publisher;

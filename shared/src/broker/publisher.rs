@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     BrokerError, Link,
+    full::Full,
     link::RPC_TIMEOUT,
     payments::{Part, Payments},
     refusals::Refusals,
@@ -157,17 +158,19 @@ async fn run(
     shutdown: CancellationToken,
 ) {
     let mut taken = Vec::new();
-    let mut refusals = Refusals::new();
+    let (mut refusals, mut full) = (Refusals::new(), Full::new());
     loop {
-        let opened = shutdown.run_until_cancelled(Session::open(&link, &store, &bundles, &mut refusals)).await;
-        let ended = match opened {
+        full.anew();
+        let opening = Session::open(&link, &store, &bundles, &mut refusals, &mut full);
+        let ended = match shutdown.run_until_cancelled(opening).await {
             None | Some(Err(BrokerError::Stopped)) => return,
             Some(Err(error)) => error,
             Some(Ok(mut session)) => {
                 let served = session.serve(&mut offers, &mut taken, &shutdown).await;
                 session.payments.write(&store); // what was confirmed before the end
                 match served {
-                    Ok(()) => return,
+                    Ok(Served::Shutdown) => return,
+                    Ok(Served::Doubted) => continue, // its channel closes as it is dropped
                     Err(error) => error,
                 }
             }
@@ -175,6 +178,13 @@ async fn run(
         tracing::warn!(error = %ended, "publishing is interrupted; what is owed stays owed");
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Why a session ended in order: everything that it sent has been answered.
+enum Served {
+    Shutdown,
+    /// A queue took nothing for a while, and a new channel may tell why.
+    Doubted,
 }
 
 /// What a message carried, and what became of it.
@@ -194,6 +204,7 @@ struct Session<'a> {
     declared: HashSet<(QueueName, Class)>,
     /// They outlive the session, or each would tell of them anew.
     refusals: &'a mut Refusals<(QueueName, Class)>,
+    full: &'a mut Full<(QueueName, Class)>,
     unconfirmed: FuturesUnordered<BoxFuture<'static, Confirmed>>,
     messages: u64,
     /// Returned by the broker, their own confirm still to come.
@@ -207,6 +218,7 @@ impl<'a> Session<'a> {
         store: &'a Store,
         bundles: &'a Bundles,
         refusals: &'a mut Refusals<(QueueName, Class)>,
+        full: &'a mut Full<(QueueName, Class)>,
     ) -> Result<Self, BrokerError> {
         let channel = link.channel().await?;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
@@ -219,6 +231,7 @@ impl<'a> Session<'a> {
             channel,
             declared: HashSet::new(),
             refusals,
+            full,
             unconfirmed,
             messages: 0,
             returned: HashSet::new(),
@@ -226,13 +239,13 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Publishes until the channel breaks (an error) or shutdown (no error, after the last confirms).
+    /// Publishes until the channel breaks (an error), is in doubt, or shutdown.
     async fn serve(
         &mut self,
         offers: &mut mpsc::Receiver<Offer>,
         taken: &mut Vec<Offer>,
         shutdown: &CancellationToken,
-    ) -> Result<(), BrokerError> {
+    ) -> Result<Served, BrokerError> {
         self.publish_all(taken.drain(..)).await?; // what the last session took and could not publish any more
         let mut pay = tokio::time::interval(PAY_EVERY);
         loop {
@@ -240,17 +253,22 @@ impl<'a> Session<'a> {
                 Some(confirmed) = self.unconfirmed.next() => self.confirmed(confirmed).await?,
                 count = offers.recv_many(taken, TAKE_MAX), if self.unconfirmed.len() < EAGER_MAX => {
                     if count == 0 {
-                        return self.finish().await;
+                        return self.finish(Served::Shutdown).await;
                     }
                     self.check_open()?; // before anything of it is drained
                     self.publish_all(taken.drain(..)).await?;
                 }
                 _ = pay.tick() => {
                     self.payments.write(self.store);
-                    self.refusals.forget(Instant::now());
                     self.check_open()?;
+                    let now = Instant::now();
+                    self.refusals.forget(now);
+                    self.full.forget(now);
+                    if self.full.doubts(now) {
+                        return self.finish(Served::Doubted).await;
+                    }
                 }
-                () = shutdown.cancelled() => return self.finish().await,
+                () = shutdown.cancelled() => return self.finish(Served::Shutdown).await,
             }
         }
     }
@@ -354,6 +372,7 @@ impl<'a> Session<'a> {
         match answer? {
             Confirmation::Ack(returned) => {
                 metrics::counter!(names::PUBLISHED).increment(1);
+                self.full.took(&key);
                 if !self.returned.remove(&message) {
                     self.payments.confirmed(message, parts);
                 }
@@ -363,7 +382,11 @@ impl<'a> Session<'a> {
             }
             // refused (a full queue), or a channel without confirms: the rows stay owed
             Confirmation::Nack(_) | Confirmation::NotRequested => {
-                tracing::warn!(queue = %key.0, "the broker refused a message");
+                metrics::counter!(names::REFUSED_MESSAGES).increment(1);
+                if self.full.refused(key.clone(), Instant::now()) {
+                    let class = key.1.as_str();
+                    tracing::warn!(queue = %key.0, class, "the broker refuses messages: a full queue; its tasks stay owed");
+                }
             }
         }
         Ok(())
@@ -385,12 +408,12 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    async fn finish(&mut self) -> Result<(), BrokerError> {
+    async fn finish(&mut self, served: Served) -> Result<Served, BrokerError> {
         while let Some(confirmed) = self.unconfirmed.next().await {
             self.confirmed(confirmed).await?;
         }
         self.payments.write(self.store);
-        Ok(())
+        Ok(served)
     }
 }
 
