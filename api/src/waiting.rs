@@ -65,6 +65,12 @@ impl Waiting {
         }
     }
 
+    /// How many wait.
+    pub(crate) fn open(&self) -> u32 {
+        let waits = self.lock();
+        waits.values().map(|wait| u32::try_from(wait.strong_count()).unwrap_or(u32::MAX)).sum()
+    }
+
     /// Hears wake-ups and asks now and then, until shutdown.
     pub(crate) async fn keep_awake(self, redis_url: String, shutdown: CancellationToken) {
         let hear = listen(redis_url, shutdown.clone(), |ids| self.wake(ids));

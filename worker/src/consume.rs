@@ -325,9 +325,6 @@ impl Engine {
             let (row, left) = execute(claim, ticket.clone(), executor).await;
             fail::fail_point!("worker.executed", |_| std::process::abort());
             metrics::histogram!(names::RUN_SECONDS).record(started.elapsed().as_secs_f64());
-            if let Some(said) = ticket.unsaid() {
-                let _ = engine.store.write_progress(vec![(ticket.id, ticket.epoch, said)]).await;
-            }
             record(&engine.records, &engine.announcer, row).await;
             fail::fail_point!("worker.recorded", |_| std::process::abort());
             drop((ticket, hold));

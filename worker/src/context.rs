@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use caraway_shared::{
     store::{Item, NewItem, Store, StoreError},
-    task::{Budget, Epoch, OwnerId, TaskId},
+    task::{Budget, Epoch, OwnerId, TaskId, check_json, limits},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -73,11 +73,16 @@ impl Context {
         self.ticket.token().is_cancelled()
     }
 
-    /// Says how far it is: anything that serializes. Only the last word counts; it is shown with the task within about
-    /// a second.
+    /// Says how far it is: anything that serializes, up to 16 KiB and 32 levels; more is dropped, with a warning in the
+    /// log. Only the last word counts: it is shown with the task within about a second, and is as safe as the task's
+    /// outcome once that is recorded.
     pub fn progress(&self, progress: &impl Serialize) {
-        if let Ok(mut value) = serde_json::to_value(progress) {
-            strip_nul(&mut value);
+        let Ok(mut value) = serde_json::to_value(progress) else { return };
+        strip_nul(&mut value);
+        let text = value.to_string();
+        if text.len() > limits::PROGRESS_BYTES_MAX || check_json(text.as_bytes()).is_err() {
+            tracing::warn!(task.id = %self.task_id(), progress.bytes = text.len(), "progress is too large, and is dropped");
+        } else {
             self.ticket.say(value);
         }
     }

@@ -63,7 +63,7 @@ pub(crate) async fn execute(claim: Claim, ticket: Ticket, executor: Executor<'_>
         Err(failure) => (failure.into_ending(), None),
     };
     let outcome = judge(ending, &budget, age + started.elapsed(), rand::random());
-    (RecordRow { id, epoch, outcome }, left)
+    (RecordRow { id, epoch, outcome, progress: ticket.last_word() }, left)
 }
 
 /// When a run should end, and when it must.

@@ -19,7 +19,7 @@ pub(crate) async fn record(writer: &Writer<Record>, announcer: &Announcer, row: 
         // the database cannot hold this outcome; the task must still end
         tracing::error!(task.id = %id, task.epoch = epoch.0, error, "an outcome cannot be stored; the task fails");
         let outcome = Outcome::Fail(TaskError::new("outcome_refused", "its outcome could not be stored"));
-        written = write(writer, RecordRow { id, epoch, outcome }).await;
+        written = write(writer, RecordRow { id, epoch, outcome, progress: None }).await;
     }
     match written {
         Ok(Recorded::Done(state)) => {

@@ -30,14 +30,22 @@ pub(crate) enum Stop {
     TimedOut,
 }
 
-type Key = (TaskId, Epoch);
+pub(crate) type Key = (TaskId, Epoch);
 type Map = HashMap<Key, Arc<Run>>;
 
 struct Run {
     token: CancellationToken,
     stop: Mutex<Option<Stop>>,
     changed: Notify,
-    said: Mutex<Option<Value>>,
+    said: Mutex<Said>,
+}
+
+/// What a run said of its progress.
+#[derive(Default)]
+struct Said {
+    last: Option<Value>,
+    /// Since it was last written.
+    is_new: bool,
 }
 
 /// Every run of this process. Cheap to clone.
@@ -55,7 +63,7 @@ impl Running {
             token: CancellationToken::new(),
             stop: Mutex::new(None),
             changed: Notify::new(),
-            said: Mutex::new(None),
+            said: Mutex::default(),
         });
         let mut map = self.lock();
         if map.contains_key(&(id, epoch)) {
@@ -94,11 +102,25 @@ impl Running {
     /// What runs have said since the last time.
     pub(crate) fn said(&self) -> Vec<(TaskId, Epoch, Value)> {
         let map = self.lock();
-        map.iter().filter_map(|((id, epoch), run)| Some((*id, *epoch, lock(&run.said).take()?))).collect()
+        map.iter().filter_map(|((id, epoch), run)| Some((*id, *epoch, lock(&run.said).news()?))).collect()
+    }
+
+    /// What these runs said could not be written: it is news still.
+    pub(crate) fn unwritten(&self, runs: impl IntoIterator<Item = Key>) {
+        let map = self.lock();
+        for run in runs.into_iter().filter_map(|key| map.get(&key)) {
+            lock(&run.said).is_new = true;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Map> {
         lock(&self.runs)
+    }
+}
+
+impl Said {
+    fn news(&mut self) -> Option<Value> {
+        std::mem::take(&mut self.is_new).then(|| self.last.clone())?
     }
 }
 
@@ -149,12 +171,12 @@ impl Ticket {
     }
 
     pub(crate) fn say(&self, value: Value) {
-        *lock(&self.run.said) = Some(value);
+        *lock(&self.run.said) = Said { last: Some(value), is_new: true };
     }
 
-    /// What was said and not yet written.
-    pub(crate) fn unsaid(&self) -> Option<Value> {
-        lock(&self.run.said).take()
+    /// What was said last, whether it was written or not: a write may still be under way.
+    pub(crate) fn last_word(&self) -> Option<Value> {
+        std::mem::take(&mut *lock(&self.run.said)).last
     }
 }
 
@@ -198,6 +220,21 @@ mod tests {
         running.stop((ticket.id, ticket.epoch), Stop::Cancelled);
         running.stop_all(Stop::Shutdown);
         assert_eq!(ticket.why(), Some(Stop::Cancelled));
+    }
+
+    #[test]
+    fn news_is_told_once_and_the_last_word_stays() {
+        let running = Running::default();
+        let ticket = running.enter(TaskId::now(), Epoch(1)).unwrap();
+        let told = || running.said().into_iter().map(|(.., value)| value).collect::<Vec<_>>();
+        assert!(told().is_empty());
+        ticket.say(Value::from(1));
+        ticket.say(Value::from(2));
+        assert_eq!(told(), [Value::from(2)]);
+        assert!(told().is_empty());
+        running.unwritten([(ticket.id, ticket.epoch)]);
+        assert_eq!(told(), [Value::from(2)]);
+        assert_eq!((ticket.last_word(), ticket.last_word()), (Some(Value::from(2)), None));
     }
 
     #[test]

@@ -91,10 +91,12 @@ pub(crate) async fn progress(engine: Arc<Engine>, done: CancellationToken) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while done.run_until_cancelled(tick.tick()).await.is_some() {
         let said = engine.running.said();
+        let runs: Vec<_> = said.iter().map(|(id, epoch, _)| (*id, *epoch)).collect();
         if !said.is_empty()
             && let Err(error) = engine.store.write_progress(said).await
         {
             tracing::debug!(%error, "progress was not written");
+            engine.running.unwritten(runs);
         }
     }
 }

@@ -78,7 +78,7 @@ fn id(request: &HttpRequest) -> Option<Uuid> {
 }
 
 /// The one form that our answers use, so that a resource has one address.
-fn parse_id(text: &str) -> Option<Uuid> {
+pub(crate) fn parse_id(text: &str) -> Option<Uuid> {
     const HYPHENATED_CHARS: usize = 36;
     Uuid::try_parse(text).ok().filter(|_| text.len() == HYPHENATED_CHARS)
 }

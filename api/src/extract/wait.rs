@@ -93,9 +93,13 @@ fn preference(text: &str) -> Option<Duration> {
 }
 
 fn queried(request: &HttpRequest) -> Option<Duration> {
-    let asked = Query::<Asked>::from_query(request.query_string()).ok()?.wait.unwrap_or(0.0);
-    let wait = Duration::try_from_secs_f64(asked.min(f64::from(u32::MAX))).ok()?;
-    Some(wait.min(Duration::from_secs(SECONDS_MAX)))
+    seconds(Query::<Asked>::from_query(request.query_string()).ok()?.wait.unwrap_or(0.0))
+}
+
+/// What is no number is refused; for `min` it would be as good as any.
+fn seconds(asked: f64) -> Option<Duration> {
+    let longest = Duration::from_secs(SECONDS_MAX);
+    if asked > longest.as_secs_f64() { Some(longest) } else { Duration::try_from_secs_f64(asked).ok() }
 }
 
 fn invalid() -> Problem {
@@ -106,6 +110,13 @@ fn invalid() -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn waits() {
+        assert_eq!([0.0, 0.25].map(seconds), [Some(Duration::ZERO), Some(Duration::from_millis(250))]);
+        assert_eq!([61.0, 1e300].map(seconds), [Some(Duration::from_mins(1)); 2]);
+        assert_eq!([-1.0, f64::NAN].map(seconds), [None; 2]);
+    }
 
     #[test]
     fn preferences() {

@@ -1,6 +1,7 @@
 //! `GET /metrics`: this process's metrics, for Prometheus.
 
 use actix_web::{HttpResponse, web::Data};
+use caraway_shared::telemetry::names;
 
 use crate::state::ApiState;
 
@@ -17,5 +18,6 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
     responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain")),
 )]
 pub(crate) async fn metrics(state: Data<ApiState>) -> HttpResponse {
+    metrics::gauge!(names::WAITS).set(state.waiting.open());
     HttpResponse::Ok().content_type(TEXT_FORMAT).body(state.metrics.render())
 }

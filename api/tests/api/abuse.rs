@@ -82,7 +82,7 @@ fn open_files(api: &Api) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", api.pid())).unwrap().count()
 }
 
-fn rss_kib(api: &Api) -> u64 {
+pub fn rss_kib(api: &Api) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", api.pid())).unwrap();
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     resident.trim().trim_end_matches(" kB").parse().unwrap()

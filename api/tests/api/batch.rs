@@ -60,7 +60,8 @@ async fn an_atomic_batch_is_all_or_nothing() {
     let held = json!({ "name": "add", "unique": unique });
     api.submit(&held.to_string()).await;
     body["tasks"] = json!([{ "name": "add", "unique": { "key": "other", "while": "period", "period": 60 } }, held]);
-    api.post_json("/v1/tasks/batch", body.to_string()).await.assert_problem(409, "duplicate_task");
+    let problem = api.post_json("/v1/tasks/batch", body.to_string()).await.assert_problem(409, "duplicate_task");
+    assert_eq!(problem["index"], 1, "which of them it was");
     assert_eq!(api.sql("SELECT FROM task", &[]).await.len(), 3);
     assert_eq!(api.sql("SELECT FROM task_unique", &[]).await.len(), 1, "the abandoned task holds nothing");
     api.stop().await;

@@ -120,3 +120,52 @@ async fn one_key_makes_one_task_however_many_ask() {
         api.stop().await;
     }
 }
+
+/// A parent that was removed, a task that was retried and is gone: the repeated answer is the first one all the same.
+#[tokio::test]
+async fn what_is_gone_since_changes_no_answer() {
+    let api = Api::start().await;
+    let parent = api.submit(ADD).await;
+    let child = json!({ "name": "add", "args": [1, 2], "parent_id": parent });
+    let ended = api.submit(ADD).await;
+    api.sql("UPDATE task SET state = 'failed', epoch = 1, finished_at = now() WHERE id = $1", &[&ended]).await;
+    let requests = [
+        ("/v1/tasks".to_owned(), "one", child.clone()),
+        ("/v1/tasks/batch".to_owned(), "some", json!({ "tasks": [child.clone()] })),
+        ("/v1/tasks/batch".to_owned(), "all", json!({ "tasks": [child], "atomic": true })),
+        (format!("/v1/tasks/{ended}/retry"), "retry", json!({})),
+        ("/v1/tasks/actions/retry".to_owned(), "retries", json!({ "ids": [ended] })),
+    ];
+    let mut first = Vec::new();
+    for (path, key, body) in &requests {
+        first.push(post(&api, path, key, &body.to_string()).await);
+    }
+    api.sql("DELETE FROM task", &[]).await;
+    for ((path, key, body), first) in requests.iter().zip(first) {
+        let again = post(&api, path, key, &body.to_string()).await;
+        assert!(first.status.is_success(), "{path}: {}", first.text());
+        assert_eq!((again.status, again.json()), (first.status, first.json()), "{path}");
+    }
+    assert!(api.sql("SELECT FROM task", &[]).await.is_empty());
+    // without the key, and with it for another body, nothing is there any more
+    let (path, key, body) = &requests[0];
+    api.post_json(path, body.to_string()).await.assert_problem(404, "task_not_found");
+    let other = json!({ "name": "add", "args": [1, 3], "parent_id": parent }).to_string();
+    post(&api, path, key, &other).await.assert_problem(422, "idempotency_key_reused");
+    post(&api, path, "new", &body.to_string()).await.assert_problem(404, "task_not_found");
+    assert_eq!(post(&api, path, "new", ADD).await.status, 202, "a refused request frees its key");
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_was_another_task_is_repeated_as_one() {
+    let api = Api::start().await;
+    let unique = json!({ "name": "add", "args": [1, 2], "unique": {} }).to_string();
+    let holder = api.submit(&unique).await;
+    for replayed in ["", "true"] {
+        let answer = post(&api, "/v1/tasks", "key", &unique).await;
+        assert_eq!((answer.status.as_u16(), answer.header("idempotency-replayed")), (200, replayed));
+        assert_eq!((&answer.json()["id"], &answer.json()["deduplicated"]), (&json!(holder), &json!(true)));
+    }
+    api.stop().await;
+}

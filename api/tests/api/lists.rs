@@ -109,6 +109,12 @@ async fn what_no_index_serves_is_refused() {
         ("created_after=yesterday", "invalid_request", Some("?created_after")),
         ("tag=", "invalid_request", Some("?tag")),
         ("name=%00", "invalid_request", Some("?name")),
+        ("name=a%20b", "invalid_request", Some("?name")),
+        ("queue=%C3%A4", "invalid_request", Some("?queue")),
+        ("error_code=", "invalid_request", Some("?error_code")),
+        (&format!("error_code={}", "x".repeat(65)), "invalid_request", Some("?error_code")),
+        ("cursor=018f4b2e7b1c70008000000000000001", "invalid_request", Some("?cursor")),
+        ("created_before=2030-01-31T12:00:00%5BUTC%5D", "invalid_request", Some("?created_before")),
     ] {
         let problem = api.get(&format!("/v1/tasks?{query}")).await.assert_problem(422, code);
         if let Some(pointer) = pointer {
@@ -121,18 +127,35 @@ async fn what_no_index_serves_is_refused() {
 #[tokio::test]
 async fn a_page_costs_a_page_however_many_there_are() {
     let api = Api::start().await;
+    let batch = Uuid::now_v7();
     api.sql(
-        "INSERT INTO task (id, name, queue, priority, state, max_attempts, input, finished_at, error_code)
-         SELECT gen_random_uuid(), 'add', 'tests', 4, s.state, 5, '{}', now(), CASE s.state WHEN 'failed' THEN 'e' ELSE '' END
+        "INSERT INTO task (id, name, queue, priority, state, max_attempts, input, finished_at, error_code, batch_id)
+         SELECT gen_random_uuid(), 'add', 'tests', 4, s.state, 5, '{}', now(),
+            CASE s.state WHEN 'failed' THEN 'e' ELSE '' END, $2
          FROM generate_series(1, $1::int8) i, LATERAL (SELECT CASE WHEN i % 1000 = 0 THEN 'failed' ELSE 'succeeded' END::task_state) s(state)",
-        &[&MANY],
+        &[&MANY, &batch],
     )
     .await;
     api.sql("INSERT INTO task_tag SELECT 1, 'all', id FROM task", &[]).await;
     let task = api.submit(r#"{"name": "add", "args": [1, 2]}"#).await;
-    for query in
-        ["", "state=queued", "state=running", "state=failed&error_code=e", "name=add", "queue=tests&name=x", "tag=all"]
-    {
+    let middle = api.get("/v1/tasks?state=succeeded&limit=500").await.json()["next_cursor"].clone();
+    for query in [
+        "",
+        "state=queued",
+        "state=running",
+        "state=failed",
+        "state=failed&error_code=e",
+        "state=failed,cancelled,expired",
+        "error_code=e",
+        "name=add",
+        "queue=tests",
+        "queue=tests&name=x",
+        "queue=tests&name=add&state=succeeded",
+        "tag=all",
+        &format!("batch_id={batch}"),
+        &format!("cursor={}", middle.as_str().unwrap()),
+        "created_after=2001-01-01T00:00:00Z&created_before=9999-01-01T00:00:00Z",
+    ] {
         let before = read_so_far(&api).await;
         let found = ids(&api, &format!("{query}&limit=10")).await.len();
         let expected = match query {

@@ -34,6 +34,10 @@ async fn pages_bring_all_they_need_and_run_nothing() {
         let policy = page.header(header::CONTENT_SECURITY_POLICY);
         assert!(policy.starts_with("default-src 'none'; style-src 'self';") && !policy.contains("unsafe"), "{policy}");
         let text = page.text();
+        let style = api.get("/docs/style.css").await.text();
+        for foreign in ["<script", " src=", "url(", "@import"] {
+            assert!(!text.contains(foreign) && !style.contains(foreign), "{path} or its style has a {foreign}");
+        }
         for link in text.split("href=\"").skip(1).map(|rest| rest.split(['"', '#']).next().unwrap()) {
             assert!(link.is_empty() || link.starts_with('/'), "{path} leads elsewhere: {link}");
             if !link.is_empty() {

@@ -71,3 +71,19 @@ async fn attempts_tell_every_run() {
     assert_eq!(api.get(&format!("/v1/tasks/{queued}/attempts")).await.text(), r#"{"data":[]}"#);
     api.stop().await;
 }
+
+/// A task may snooze for ever; what is told of it has an end.
+#[tokio::test]
+async fn of_many_attempts_the_last_thousand_are_told() {
+    let api = Api::start().await;
+    let id = task(&api, "state = 'running', epoch = 1501, attempt = 1, started_at = now()").await;
+    api.sql(
+        "INSERT INTO attempt (task_id, epoch, attempt, outcome) SELECT $1, n, 1, 'snoozed' FROM generate_series(1, 1500) n",
+        &[&id],
+    )
+    .await;
+    let attempts = api.get(&format!("/v1/tasks/{id}/attempts")).await.json()["data"].as_array().unwrap().clone();
+    let epochs: Vec<i64> = attempts.iter().map(|one| one["epoch"].as_i64().unwrap()).collect();
+    assert_eq!(epochs, (502..=1501).collect::<Vec<i64>>(), "the last ones, the first of them first");
+    api.stop().await;
+}

@@ -1,9 +1,10 @@
 //! Retrying what has ended: one task, many by id, many by what they failed of.
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{answer::Answer, server::Api};
+use crate::{abuse::rss_kib, answer::Answer, server::Api};
 
 async fn failed(api: &Api, args: [i32; 2], error_code: &str) -> Uuid {
     let body = json!({ "name": "add", "args": args, "priority": 7, "tags": ["a"], "metadata": { "k": 1 }, "timeout": 9,
@@ -130,5 +131,55 @@ async fn a_repeated_request_retries_once() {
     assert_eq!(first.json(), second.json());
     assert_eq!(first.json()["tasks"][0]["retry_of"], json!(old));
     send(format!("/v1/tasks/{old}/retry"), "{}".into()).await.assert_problem(422, "idempotency_key_reused");
+    api.stop().await;
+}
+
+/// Two operators who press the same button: none is run for both of them.
+#[tokio::test]
+async fn many_searches_at_once_retry_none_twice() {
+    let api = Api::start().await;
+    let old = failed(&api, [0, 0], "e").await;
+    api.sql(
+        "INSERT INTO task (id, name, queue, priority, state, max_attempts, input, finished_at, error_code)
+         SELECT gen_random_uuid(), name, queue, priority, state, max_attempts, input, finished_at, error_code
+         FROM task, generate_series(1, 299) WHERE id = $1",
+        &[&old],
+    )
+    .await;
+    let answers = join_all((0..8).map(|_| retry(&api, json!({ "filter": { "error_code": "e" } })))).await;
+    let retried: u64 = answers.iter().map(count).sum();
+    let told: usize = answers.iter().map(|answer| answer.json()["tasks"].as_array().unwrap().len()).sum();
+    let rows = api.sql("SELECT count(*), count(DISTINCT retry_of) FROM task WHERE retry_of IS NOT NULL", &[]).await;
+    assert_eq!((rows[0].get::<_, i64>(0), rows[0].get::<_, i64>(1)), (300, 300));
+    assert_eq!((retried, told), (300, 300));
+    api.stop().await;
+}
+
+/// The arguments of what is retried stay in the database.
+#[tokio::test]
+async fn retrying_many_large_tasks_costs_no_memory() {
+    const TASKS: i64 = 400;
+    const GROWTH_KIB_MAX: u64 = 30 << 10;
+    let api = Api::start().await;
+    let old = failed(&api, [0, 0], "e").await;
+    let large = format!(r#"{{"args":["{}",1],"kwargs":{{}}}}"#, "x".repeat(250 << 10)).into_bytes();
+    api.sql(
+        "INSERT INTO task (id, name, queue, priority, state, max_attempts, input, finished_at, error_code)
+         SELECT gen_random_uuid(), name, queue, priority, state, max_attempts, $2, finished_at, 'large'
+         FROM task, generate_series(1, $3::int8) WHERE id = $1",
+        &[&old, &large, &TASKS],
+    )
+    .await;
+    retry(&api, json!({ "filter": {}, "limit": 1 })).await; // everything is open and warm
+    let before = rss_kib(&api);
+    let answer = retry(&api, json!({ "filter": { "error_code": "large" } })).await;
+    let grown = rss_kib(&api).saturating_sub(before);
+    println!("retries: {grown} KiB more are resident after {TASKS} tasks of 250 KiB were retried");
+    assert_eq!(count(&answer), TASKS.unsigned_abs() - 1);
+    let inputs =
+        "SELECT count(*), count(*) FILTER (WHERE n.input = o.input) FROM task n JOIN task o ON o.id = n.retry_of";
+    let row = &api.sql(inputs, &[]).await[0];
+    assert_eq!(row.get::<_, i64>(0), row.get::<_, i64>(1), "the same arguments");
+    assert!(grown < GROWTH_KIB_MAX, "{grown} KiB more are resident");
     api.stop().await;
 }

@@ -1,10 +1,14 @@
 //! Unique tasks: others like one give way to it.
 
+use caraway_shared::{
+    store::{Keep, Walked},
+    task::SessionId,
+};
 use futures::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{answer::Answer, server::Api};
+use crate::{answer::Answer, eventually::eventually_async, server::Api};
 
 async fn submit(api: &Api, args: &[i32], unique: Value) -> Answer {
     api.post_json("/v1/tasks", json!({ "name": "add", "args": args, "unique": unique }).to_string()).await
@@ -135,5 +139,81 @@ async fn two_hundred_at_once_make_one_task() {
     assert_eq!(answers.iter().filter(|answer| answer.status == 202).count(), 1);
     assert!(answers.iter().all(|answer| id(answer) == id(&answers[0])));
     assert_eq!(api.sql("SELECT FROM task", &[]).await.len(), 1);
+    api.stop().await;
+}
+
+/// A task that another one stands for ends when that one does.
+#[tokio::test]
+async fn whoever_waits_hears_the_end_of_the_task_that_stands_for_it() {
+    let api = Api::start().await;
+    let body = json!({ "name": "add", "args": [1, 2], "unique": {} }).to_string();
+    let holder = api.submit(&body).await;
+    let request = api.client.post(format!("{}/v1/tasks", api.url)).header("content-type", "application/json");
+    let waiting = tokio::spawn(request.header("prefer", "wait=20").body(body.clone()).send());
+    // the request has been there when its task type has been asked for once more, and its wait is entered
+    eventually_async("the wait", async || {
+        let text = api.get("/metrics").await.text();
+        text.contains("caraway_waits_open 1\n").then_some(())
+    })
+    .await;
+    put(&api, holder, "state = 'succeeded', epoch = 1, result = '3', finished_at = now()").await;
+    let answer = Answer::of(waiting.await.unwrap().unwrap()).await;
+    assert_eq!((answer.status.as_u16(), answer.header("preference-applied")), (200, "wait=20"));
+    let task = answer.json();
+    assert_eq!(
+        [&task["id"], &task["state"], &task["result"], &task["deduplicated"]],
+        [&json!(holder), &json!("succeeded"), &json!(3), &json!(true)]
+    );
+    api.stop().await;
+}
+
+/// Between the end of the holder and the turn of the one that waits, others meet the one that waits.
+#[tokio::test]
+async fn what_waits_is_kept_from_those_that_would_not_replace_it() {
+    let api = Api::start().await;
+    let latest = json!({ "key": "k", "on_conflict": "keep_latest" });
+    let running = id(&submit(&api, &[1], latest.clone()).await);
+    put(&api, running, "state = 'running', epoch = 1").await;
+    let next = submit(&api, &[2], latest).await;
+    assert_eq!(next.json()["state"], "waiting");
+    put(&api, running, "state = 'succeeded'").await;
+    let existing = submit(&api, &[3], json!({ "key": "k" })).await;
+    assert_eq!((existing.status.as_u16(), id(&existing)), (200, id(&next)), "{}", existing.text());
+    let rejected = submit(&api, &[4], json!({ "key": "k", "on_conflict": "reject" })).await;
+    assert_eq!(rejected.assert_problem(409, "duplicate_task")["existing_task_id"], json!(id(&next)));
+    let shown = api.get(&format!("/v1/tasks/{}", id(&next))).await.json();
+    assert_eq!((&shown["state"], &shown["waiting_reason"]), (&json!("queued"), &Value::Null), "its turn has come");
+    let owed = api.sql("SELECT FROM owed WHERE $1 = ANY(ids) AND publish_after <= now()", &[&id(&next)]).await;
+    assert_eq!(owed.len(), 1, "and a relay publishes it");
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_period_outlives_the_row_of_its_task() {
+    let api = Api::start().await;
+    let body = |key: &str, extra: Value| {
+        let mut unique = json!({ "key": key });
+        unique.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        json!({ "name": "add", "args": [1, 2], "result_ttl": 0, "unique": unique }).to_string()
+    };
+    let period = body("a", json!({ "period": 3600 }));
+    let (first, other) = (api.submit(&period).await, api.submit(&body("b", json!({}))).await);
+    for id in [first, other] {
+        put(&api, id, "state = 'succeeded', epoch = 1, finished_at = now() - interval '1 second'").await;
+    }
+    let keep = Keep { ended: 86_400.0, failed: 86_400.0 };
+    assert_eq!(api.store.retain_step(SessionId(1), keep, 1000).await.unwrap(), Walked::Over(2));
+    api.store.retain_others(1000).await.unwrap();
+    api.get(&format!("/v1/tasks/{first}")).await.assert_problem(404, "task_not_found");
+    for on_conflict in ["return_existing", "reject", "replace"] {
+        let again = body("a", json!({ "period": 3600, "on_conflict": on_conflict }));
+        let refused = api.post_json("/v1/tasks", again).await.assert_problem(409, "duplicate_task");
+        assert_eq!(refused["existing_task_id"], json!(first), "{on_conflict}");
+    }
+    let held: Vec<String> =
+        api.sql("SELECT scope::text FROM task_unique", &[]).await.iter().map(|row| row.get(0)).collect();
+    assert_eq!(held, ["period"], "the other key went with its task");
+    api.sql("UPDATE task_unique SET until = now()", &[]).await;
+    assert_eq!(api.post_json("/v1/tasks", period).await.status, 202, "after its time");
     api.stop().await;
 }

@@ -30,6 +30,8 @@ pub mod limits {
     pub const BATCH_MAX: usize = 1000;
     /// Bytes of `metadata`.
     pub const METADATA_BYTES_MAX: usize = 16 << 10;
+    /// Bytes of what a handler says of its progress.
+    pub const PROGRESS_BYTES_MAX: usize = 16 << 10;
     /// Tags on a task.
     pub const TAGS_MAX: usize = 20;
     /// Bytes of a tag.
@@ -62,7 +64,8 @@ pub struct TaskSpec {
     pub queue: QueueName,
     /// How urgent.
     pub priority: Priority,
-    /// `{"args": […], "kwargs": {…}}`, its parts as the client wrote them.
+    /// `{"args": […], "kwargs": {…}}`, its parts as the client wrote them. Empty where it is that of the task which this
+    /// one repeats: then it is copied where it lies.
     pub input: Bytes,
     /// 1–100.
     pub max_attempts: i32,

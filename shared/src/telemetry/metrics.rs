@@ -61,6 +61,8 @@ pub mod names {
     pub const OVERDUE_HANDLERS: &str = "caraway_worker_overdue_handlers";
     /// Slots that they hold, because too many of them go on.
     pub const WITHHELD_SLOTS: &str = "caraway_worker_withheld_slots";
+    /// Requests that wait for a task's end now.
+    pub const WAITS: &str = "caraway_waits_open";
     /// Tasks running now.
     pub const RUNNING: &str = "caraway_tasks_running";
     /// Seconds from queued to claimed.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use reqwest::{Response, StatusCode};
+use reqwest::{
+    Response, StatusCode,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -35,6 +38,14 @@ impl Api {
     pub fn new(url: String, queue: &str) -> Self {
         let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build().expect("a client can be built");
         Self { http, url, queue: queue.into() }
+    }
+
+    /// The same client, which sends this header with every request.
+    #[must_use]
+    pub fn with_header(&self, name: &'static str, value: &'static str) -> Self {
+        let headers = HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))]);
+        let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).default_headers(headers).build();
+        Self { http: http.expect("a client can be built"), ..self.clone() }
     }
 
     /// A task for this client's queue.
@@ -110,6 +121,19 @@ impl Api {
     pub async fn attempts(&self, task: Uuid) -> Vec<Value> {
         let list = self.get(&format!("/v1/tasks/{task}/attempts")).await;
         list["data"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Makes a task like one that has ended; its id.
+    pub async fn retry(&self, task: Uuid) -> Uuid {
+        let answer = self.http.post(format!("{}/v1/tasks/{task}/retry", self.url)).send().await;
+        let (status, document) = read(answer.expect("the API answers")).await.expect("the answer is JSON");
+        assert_eq!(status, StatusCode::ACCEPTED, "{document}");
+        id(&document)
+    }
+
+    /// What was put aside, as `/v1/quarantine` lists it.
+    pub async fn quarantine(&self) -> Vec<Value> {
+        self.get("/v1/quarantine").await["data"].as_array().cloned().unwrap_or_default()
     }
 
     /// The workers alive, as `/v1/workers` lists them.

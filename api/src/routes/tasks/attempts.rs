@@ -12,7 +12,8 @@ use crate::{
 
 /// List a task's attempts
 ///
-/// Every run of it, the first one first, with the error of each. A task that has not started has none.
+/// Every run of it, the first one first, with the error of each; of more than a thousand the last thousand. A task that has
+/// not started has none.
 #[utoipa::path(
     get,
     path = "/v1/tasks/{id}/attempts",

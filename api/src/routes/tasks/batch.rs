@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use caraway_shared::{
     store::tasks::{Asked, Fate, Guarded, Refusal, TaskView},
-    task::{TaskId, limits},
+    task::{OwnerId, TaskId, limits},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     submission::{Submission, schema::SubmissionSchema},
-    submit::{admitted, check, duplicate},
+    submit::{admitted, answered_before, check, duplicate},
 };
 use crate::{
     extract::{Fields, IdempotencyKey, JsonBody, Owner, Traceparent, traceparent, typed},
@@ -114,13 +114,40 @@ pub(crate) async fn batch(
 ) -> Result<HttpResponse, Problem> {
     let body = body.required()?;
     let (parts, atomic) = read(body)?;
-    let traceparent = traceparent(request.headers());
-    let (batch_id, asked) = (Uuid::now_v7(), Instant::now());
+    let key = key.of(&request, body);
+    let batch_id = Uuid::now_v7();
+    let fates = match checked(&state, owner, parts, (batch_id, traceparent(request.headers())), atomic).await {
+        Err(problem) => answered_before(&state, owner, key, problem).await?,
+        Ok(tasks) => {
+            let guarded = Guarded { owner, key, tasks, atomic, once: false };
+            if guarded.key.is_none() && guarded.specs().next().is_none() {
+                guarded.all_in(&mut std::iter::empty())
+            } else {
+                admitted(state.acceptor.accept(guarded).await?)?.0
+            }
+        }
+    };
+    for (index, fate) in fates.iter().enumerate().filter(|_| atomic) {
+        if let Fate::Rejected(id) = fate {
+            return Err(duplicate(*id).with("index", index));
+        }
+    }
+    Ok(HttpResponse::Ok().json(answer(batch_id, fates)?))
+}
+
+/// Every task by itself: to be accepted, or refused. One that is refused ends an atomic batch.
+async fn checked(
+    state: &ApiState,
+    owner: OwnerId,
+    parts: Vec<&RawValue>,
+    (batch_id, traceparent): (Uuid, Option<String>),
+    atomic: bool,
+) -> Result<Vec<Asked>, Problem> {
+    let asked = Instant::now();
     let mut tasks = Vec::with_capacity(parts.len());
     for (index, part) in parts.into_iter().enumerate() {
-        let submission = Submission::read_at(format!("/tasks/{index}"), part);
-        let checked = match submission {
-            Ok(submission) => check(&state, owner, submission, traceparent.clone(), asked).await,
+        let checked = match Submission::read_at(format!("/tasks/{index}"), part) {
+            Ok(submission) => check(state, owner, submission, traceparent.clone(), asked).await,
             Err(problem) => Err(problem),
         };
         match checked {
@@ -132,16 +159,7 @@ pub(crate) async fn batch(
             Err(problem) => tasks.push(Asked::Refused(refusal(&problem)?)),
         }
     }
-    let guarded = Guarded { owner, key: key.of(&request, body), tasks, atomic };
-    let fates = if guarded.specs().next().is_none() {
-        guarded.all_in(&mut std::iter::empty())
-    } else {
-        admitted(state.acceptor.accept(guarded).await?)?.0
-    };
-    if let Some(Fate::Rejected(id)) = fates.iter().find(|fate| atomic && matches!(fate, Fate::Rejected(_))) {
-        return Err(duplicate(*id));
-    }
-    Ok(HttpResponse::Ok().json(answer(batch_id, fates)?))
+    Ok(tasks)
 }
 
 fn read(body: &[u8]) -> Result<(Vec<&RawValue>, bool), Problem> {

@@ -1,10 +1,25 @@
-//! Bounds in time, as bounds of ids: an id begins with the millisecond in which its task was accepted (RFC 9562, version
-//! 7), so a list that walks along ids needs no other index to begin and end at a time.
+//! What bounds a search: names that could be names, and times, as bounds of ids. An id begins with the millisecond in
+//! which its task was accepted (RFC 9562, version 7), so a list that walks along ids needs no other index to begin and end
+//! at a time.
 
+use caraway_shared::task::{TaskError, TaskName};
 use jiff::Timestamp;
 use uuid::{Builder, Uuid};
 
+use super::submission::is_rfc3339;
+
 pub(super) const TIME: &str = "must be a time as RFC 3339 writes it, such as 2030-01-31T12:00:00Z";
+pub(super) const NAME: &str = "must be a name: a letter, then up to 127 letters, digits, '_', '.' or '-'";
+pub(super) const ERROR_CODE: &str = "must be an error's code: 1 to 64 bytes";
+
+/// Tasks and queues are named alike.
+pub(super) fn name(text: &str) -> Option<String> {
+    text.parse::<TaskName>().ok().map(|name| name.to_string())
+}
+
+pub(super) fn error_code(text: &str) -> Option<String> {
+    (1..=TaskError::CODE_BYTES_MAX).contains(&text.len()).then(|| text.to_owned())
+}
 
 /// From `after` up to, and without, `before`.
 #[derive(Clone, Copy, Default, Debug)]
@@ -21,7 +36,7 @@ impl Times {
 }
 
 pub(super) fn time(text: &str) -> Option<Timestamp> {
-    text.parse().ok()
+    text.parse().ok().filter(|_| is_rfc3339(text))
 }
 
 fn first_id(time: Timestamp) -> Uuid {

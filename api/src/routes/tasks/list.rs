@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::bounds::{self, Times};
 use crate::{
-    extract::{Owner, Query},
+    extract::{Owner, Query, parse_id},
     openapi::examples,
     problem::{Code, Problem},
     routes::{Page, paged},
@@ -31,16 +31,16 @@ pub(crate) struct ListQuery {
     )]
     state: Option<String>,
     /// In this queue.
-    #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z][A-Za-z0-9_.-]*$")]
+    #[param(pattern = "^[A-Za-z][A-Za-z0-9_.-]{0,127}$")]
     queue: Option<String>,
     /// Of this task type.
-    #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z][A-Za-z0-9_.-]*$")]
+    #[param(pattern = "^[A-Za-z][A-Za-z0-9_.-]{0,127}$")]
     name: Option<String>,
-    /// Failed for good, with this code.
-    #[param(min_length = 1, max_length = 64, pattern = "^[!-~]*$", example = "timed_out")]
+    /// Failed for good, with this code, of at most 64 bytes.
+    #[param(min_length = 1, max_length = 64, example = "timed_out")]
     error_code: Option<String>,
-    /// With this tag; alone.
-    #[param(min_length = 1, max_length = 64, pattern = "^[!-~]*$")]
+    /// With this tag, of at most 64 bytes; alone.
+    #[param(min_length = 1, max_length = 64)]
     tag: Option<String>,
     /// Of this batch; alone.
     batch_id: Option<Uuid>,
@@ -84,17 +84,16 @@ pub(crate) async fn list(state: Data<ApiState>, Owner(owner): Owner, query: Quer
 
 fn read(owner: OwnerId, mut query: Query) -> Result<Sought, Problem> {
     let states = query.optional("state", "must be one or several states, with commas between", states);
-    let queue = query.optional("queue", "must be a queue's name", name);
-    let task = query.optional("name", "must be a task's name", name);
-    let error_code = query.optional("error_code", "must be an error's code", name);
+    let queue = query.optional("queue", bounds::NAME, bounds::name);
+    let task = query.optional("name", bounds::NAME, bounds::name);
+    let error_code = query.optional("error_code", bounds::ERROR_CODE, bounds::error_code);
     let tag = query.optional("tag", "must be 1 to 64 bytes", tag);
-    let batch = query.optional("batch_id", "must be a batch's id", |id| Uuid::try_parse(id).ok());
+    let batch = query.optional("batch_id", "must be a batch's id", parse_id);
     let times = Times {
         after: query.optional("created_after", bounds::TIME, bounds::time),
         before: query.optional("created_before", bounds::TIME, bounds::time),
     };
-    let cursor =
-        query.optional("cursor", "must be the next_cursor of an earlier answer", |id| Uuid::try_parse(id).ok());
+    let cursor = query.optional("cursor", "must be the next_cursor of an earlier answer", parse_id);
     let limit = query.limit();
     query.finish(())?;
     let parts = states.is_some() || queue.is_some() || task.is_some() || error_code.is_some();
@@ -111,10 +110,6 @@ fn read(owner: OwnerId, mut query: Query) -> Result<Sought, Problem> {
 
 fn states(list: &str) -> Option<Vec<State>> {
     list.split(',').map(|word| word.parse().ok()).collect()
-}
-
-fn name(text: &str) -> Option<String> {
-    (1..=128).contains(&text.len()).then(|| text.to_owned())
 }
 
 fn tag(text: &str) -> Option<String> {

@@ -8,7 +8,7 @@ use caraway_shared::{
     task::State,
 };
 
-use super::submit::{admitted, with_replay};
+use super::submit::{admitted, answered_before, with_replay};
 use crate::{
     extract::{Fields, IdempotencyKey, JsonBody, Owner, TaskPath, task_not_found},
     openapi::examples,
@@ -47,15 +47,18 @@ pub(crate) async fn retry(
 ) -> Result<HttpResponse, Problem> {
     let body = body.optional().unwrap_or(b"{}");
     Fields::of(body)?.finish(Some(()))?;
-    let (_, retriable) = state.store.retriable(owner, &[id]).await?.into_iter().next().ok_or_else(task_not_found)?;
-    let task = match retriable {
-        Retriable::Ended(task) => Asked::Task(Arc::new(*task), None),
-        Retriable::NotYet(state) => return Err(not_yet(state)),
+    let key = key.of(&request, body);
+    let (fates, replayed) = match state.store.retriable(owner, &[id]).await?.into_iter().next() {
+        Some((_, Retriable::Ended(task))) => {
+            let tasks = vec![Asked::Task(Arc::new(*task), None)];
+            admitted(state.acceptor.accept(Guarded { owner, key, tasks, atomic: true, once: false }).await?)?
+        }
+        Some((_, Retriable::NotYet(state))) => return Err(not_yet(state)),
+        None => (answered_before(&state, owner, key, task_not_found()).await?, true),
     };
-    let guarded = Guarded { owner, key: key.of(&request, body), tasks: vec![task], atomic: true };
-    let (fates, replayed) = admitted(state.acceptor.accept(guarded).await?)?;
     match fates.into_iter().next() {
         Some(Fate::Accepted(task)) => Ok(with_replay(HttpResponse::Accepted(), replayed, &task).json(task)),
+        Some(Fate::Abandoned) => Err(task_not_found()), // it was removed in this moment
         _ => Err(Problem::internal("the accept writer answered for no task")),
     }
 }

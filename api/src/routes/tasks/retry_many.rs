@@ -1,7 +1,7 @@
 //! `POST /v1/tasks/actions/retry`: many tasks at once, by their ids or by what they failed of.
 //!
-//! Invariant: a search leaves out what was retried already, so a client that was interrupted, or that walks on with
-//! `next_cursor`, retries nothing twice.
+//! Invariant: a search leaves out what was retried already, by whomever and in whatever moment, so a client that was
+//! interrupted, or that walks on with `next_cursor`, retries nothing twice.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use caraway_shared::{
-    store::tasks::{Asked, Fate, Guarded, Refusal, Retriable, Search, Sought},
+    store::tasks::{Asked, Fate, Guarded, Refusal, Retriable, Search, Sought, TaskView},
     task::{OwnerId, State, TaskId, limits},
 };
 use jiff::Timestamp;
@@ -25,7 +25,7 @@ use super::{
     submit::admitted,
 };
 use crate::{
-    extract::{Fields, IdempotencyKey, JsonBody, Owner, task_not_found, typed},
+    extract::{Fields, IdempotencyKey, JsonBody, Owner, parse_id, task_not_found, typed},
     problem::{Code, Problem},
     state::ApiState,
 };
@@ -123,12 +123,12 @@ struct FilterSchema {
     /// `failed` where nothing is said.
     #[schema(pattern = "^(failed|cancelled|expired)$")]
     state: Option<String>,
-    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]*$")]
+    #[schema(pattern = "^[A-Za-z][A-Za-z0-9_.-]{0,127}$")]
     queue: Option<String>,
-    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]*$")]
+    #[schema(pattern = "^[A-Za-z][A-Za-z0-9_.-]{0,127}$")]
     name: Option<String>,
-    /// Failed with this code.
-    #[schema(min_length = 1, max_length = 128, pattern = "^[!-~]*$")]
+    /// Failed with this code, of at most 64 bytes.
+    #[schema(min_length = 1, max_length = 64)]
     error_code: Option<String>,
     /// Accepted then or later.
     created_after: Option<Timestamp>,
@@ -177,17 +177,17 @@ pub(crate) async fn retry_many(
     let mut found: HashMap<TaskId, Retriable> = state.store.retriable(owner, &ids).await?.into_iter().collect();
     let batch_id = Uuid::now_v7();
     let asked: Vec<Asked> = ids.iter().map(|id| asked(found.remove(id), batch_id)).collect::<Result<_, Problem>>()?;
-    let guarded = Guarded { owner, key: key.of(&request, body), tasks: asked, atomic: false };
+    let once = matches!(wanted.of, Of::Matching(_));
+    let guarded = Guarded { owner, key: key.of(&request, body), tasks: asked, atomic: false, once };
     let answer = if wanted.dry_run {
-        let tasks: Vec<Entry> = ids.iter().zip(&guarded.tasks).map(|(id, asked)| Entry::would(*id, asked)).collect();
-        Answer { dry_run: true, batch_id: None, retried: 0, next_cursor: wanted.of.next(&tasks), tasks }
+        would(&ids, &guarded.tasks, &wanted.of)
     } else {
         let fates = if guarded.key.is_none() && guarded.specs().next().is_none() {
             guarded.all_in(&mut std::iter::empty())
         } else {
             admitted(state.acceptor.accept(guarded).await?)?.0
         };
-        answer(&ids, fates, &wanted.of)
+        answer(&ids, fates, &wanted.of)?
     };
     Ok(HttpResponse::Ok().json(answer))
 }
@@ -195,16 +195,16 @@ pub(crate) async fn retry_many(
 async fn find(state: &ApiState, of: &Of) -> Result<Vec<TaskId>, Problem> {
     match of {
         Of::Ids(ids) => Ok(ids.clone()),
-        Of::Matching(sought) => Ok(state.store.list_tasks(sought).await?.into_iter().map(|task| task.id).collect()),
+        Of::Matching(sought) => Ok(state.store.find_tasks(sought).await?),
     }
 }
 
 impl Of {
-    /// Where to go on, if this was a full page.
-    fn next(&self, tasks: &[Entry]) -> Option<TaskId> {
+    /// Where to go on, if so many were a full page.
+    fn next(&self, found: usize, ids: &[TaskId], told: &[Entry]) -> Option<TaskId> {
         let Self::Matching(sought) = self else { return None };
-        let full = i64::try_from(tasks.len()).is_ok_and(|found| found >= sought.limit);
-        tasks.last().filter(|_| full).map(|last| last.retry_of)
+        let full = i64::try_from(found).is_ok_and(|found| found >= sought.limit);
+        told.last().map(|last| last.retry_of).or_else(|| ids.last().copied()).filter(|_| full)
     }
 }
 
@@ -219,33 +219,43 @@ fn asked(found: Option<Retriable>, batch_id: Uuid) -> Result<Asked, Problem> {
     })
 }
 
-/// A replayed answer tells the tasks of its first time.
-fn answer(ids: &[TaskId], fates: Vec<Fate>, wanted: &Of) -> Answer {
+/// What became of each. Of a search only what is new is told: what vanished in this moment, or was retried by somebody
+/// else, was not found. A replayed answer tells the tasks of its first time.
+fn answer(ids: &[TaskId], fates: Vec<Fate>, of: &Of) -> Result<Answer, Problem> {
     let batch_id = fates.iter().find_map(|fate| if let Fate::Accepted(task) = fate { task.batch_id } else { None });
-    let retried = fates.iter().filter(|fate| matches!(fate, Fate::Accepted(_))).count();
-    let of = |index: usize| ids.get(index).copied();
-    let tasks: Vec<Entry> =
-        fates.into_iter().enumerate().filter_map(|(index, fate)| Entry::of(of(index), fate)).collect();
-    Answer { dry_run: false, batch_id, retried, next_cursor: wanted.next(&tasks), tasks }
+    let (found, mut tasks, mut retried) = (fates.len(), Vec::with_capacity(fates.len()), 0);
+    for (index, fate) in fates.into_iter().enumerate() {
+        let asked = ids.get(index).copied();
+        let refused = match (fate, of) {
+            (Fate::Accepted(task), _) => {
+                retried += 1;
+                tasks.extend(Entry::accepted(&task, asked));
+                continue;
+            }
+            (_, Of::Matching(_)) => continue,
+            (Fate::Refused(refusal), Of::Ids(_)) => refusal,
+            (Fate::Existing(_) | Fate::Rejected(_) | Fate::Abandoned, Of::Ids(_)) => refusal(&task_not_found())?,
+        };
+        tasks.extend(asked.map(|asked| Entry::refused(asked, refused)));
+    }
+    Ok(Answer { dry_run: false, batch_id, retried, next_cursor: of.next(found, ids, &tasks), tasks })
+}
+
+/// What would become of each.
+fn would(ids: &[TaskId], asked: &[Asked], of: &Of) -> Answer {
+    let entry = |(id, asked): (&TaskId, &Asked)| match (asked, of) {
+        (Asked::Task(..), _) => Some(Entry { retry_of: *id, status: 200, id: None, problem: None }),
+        (Asked::Refused(refusal), Of::Ids(_)) => Some(Entry::refused(*id, refusal.clone())),
+        (Asked::Refused(_), Of::Matching(_)) => None,
+    };
+    let tasks: Vec<Entry> = ids.iter().zip(asked).filter_map(entry).collect();
+    Answer { dry_run: true, batch_id: None, retried: 0, next_cursor: of.next(ids.len(), ids, &tasks), tasks }
 }
 
 impl Entry {
-    fn of(asked: Option<TaskId>, fate: Fate) -> Option<Self> {
-        match fate {
-            Fate::Accepted(task) => {
-                let retry_of = task.retry_of.map(TaskId).or(asked)?;
-                Some(Self { retry_of, status: 202, id: Some(task.id), problem: None })
-            }
-            Fate::Refused(refusal) => Some(Self::refused(asked?, refusal)),
-            Fate::Existing(_) | Fate::Rejected(_) | Fate::Abandoned => None, // nothing here is unique or atomic
-        }
-    }
-
-    fn would(id: TaskId, asked: &Asked) -> Self {
-        match asked {
-            Asked::Task(..) => Self { retry_of: id, status: 200, id: None, problem: None },
-            Asked::Refused(refusal) => Self::refused(id, refusal.clone()),
-        }
+    fn accepted(task: &TaskView, asked: Option<TaskId>) -> Option<Self> {
+        let retry_of = task.retry_of.map(TaskId).or(asked)?;
+        Some(Self { retry_of, status: 202, id: Some(task.id), problem: None })
     }
 
     fn refused(retry_of: TaskId, refusal: Refusal) -> Self {
@@ -261,7 +271,9 @@ fn read(owner: OwnerId, body: &[u8]) -> Result<Wanted, Problem> {
     let limit = fields.optional("limit", "must be a whole number from 1 to 1000", |value| {
         typed::<usize>(value).filter(|limit| (1..=limits::BATCH_MAX).contains(limit))
     });
-    let cursor = fields.optional("cursor", "must be the next_cursor of an earlier answer", typed::<Uuid>);
+    let cursor = fields.optional("cursor", "must be the next_cursor of an earlier answer", |value| {
+        typed::<String>(value).and_then(|id| parse_id(&id))
+    });
     let of = match (ids, sought) {
         (Some(_), None) if limit.is_some() || cursor.is_some() => {
             fields.refuse("ids", "go without limit and cursor");
@@ -282,11 +294,12 @@ fn read(owner: OwnerId, body: &[u8]) -> Result<Wanted, Problem> {
 }
 
 fn ids(value: &RawValue) -> Option<Vec<TaskId>> {
-    let ids = typed::<Vec<Uuid>>(value).filter(|ids| (1..=limits::BATCH_MAX).contains(&ids.len()))?;
+    let ids = typed::<Vec<String>>(value).filter(|ids| (1..=limits::BATCH_MAX).contains(&ids.len()))?;
+    let ids: Vec<TaskId> = ids.iter().map(|id| parse_id(id).map(TaskId)).collect::<Option<_>>()?;
     let mut sorted = ids.clone();
     sorted.sort_unstable();
     sorted.dedup();
-    (sorted.len() == ids.len()).then(|| ids.into_iter().map(TaskId).collect())
+    (sorted.len() == ids.len()).then_some(ids)
 }
 
 /// What ended badly, where nothing else is said: what failed.
@@ -294,12 +307,12 @@ fn sought(owner: OwnerId, filter: &mut Fields<'_>) -> Sought {
     let state = filter.optional("state", "must be failed, cancelled or expired", |value| {
         typed::<State>(value).filter(|state| matches!(state, State::Failed | State::Cancelled | State::Expired))
     });
-    let text = |value: &RawValue| typed::<String>(value).filter(|text| (1..=128).contains(&text.len()));
+    let text = |value: &RawValue, good: fn(&str) -> Option<String>| typed::<String>(value).and_then(|text| good(&text));
     let search = Search::Parts {
         states: vec![state.unwrap_or(State::Failed)],
-        queue: filter.optional("queue", "must be a queue's name", text),
-        name: filter.optional("name", "must be a task's name", text),
-        error_code: filter.optional("error_code", "must be an error's code", text),
+        queue: filter.optional("queue", bounds::NAME, |value| text(value, bounds::name)),
+        name: filter.optional("name", bounds::NAME, |value| text(value, bounds::name)),
+        error_code: filter.optional("error_code", bounds::ERROR_CODE, |value| text(value, bounds::error_code)),
     };
     let time = |value: &RawValue| typed::<String>(value).and_then(|text| bounds::time(&text));
     let times = Times {

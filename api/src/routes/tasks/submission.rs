@@ -15,6 +15,7 @@ use caraway_shared::{
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+pub(crate) use self::times::is_rfc3339;
 use self::{retry::Retry, unique::UniqueBy};
 use crate::{
     extract::{Fields, typed},

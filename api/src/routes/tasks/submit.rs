@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::header, web::Data};
 use caraway_shared::{
-    store::tasks::{Admitted, Asked, Fate, Guarded, TaskView},
+    store::tasks::{Admitted, Asked, Fate, Guarded, Key, TaskView},
     task::{OwnerId, TaskId, TaskSpec, Unique},
 };
 use serde::Serialize;
@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::{
     arguments,
+    batch::refusal,
     submission::{Submission, schema::SubmissionSchema},
 };
 use crate::{
@@ -88,17 +89,41 @@ pub(crate) async fn submit(
 ) -> Result<HttpResponse, Problem> {
     let body = body.required()?;
     let submission = Submission::read(body)?;
-    let (task, unique) = check(&state, owner, submission, traceparent(request.headers()), Instant::now()).await?;
-    let guarded =
-        Guarded { owner, key: key.of(&request, body), tasks: vec![Asked::Task(Arc::new(task), unique)], atomic: true };
-    let (fates, replayed) = admitted(state.acceptor.accept(guarded).await?)?;
+    let key = key.of(&request, body);
+    let (fates, replayed) = match check(&state, owner, submission, traceparent(request.headers()), Instant::now()).await
+    {
+        Ok((task, unique)) => {
+            let tasks = vec![Asked::Task(Arc::new(task), unique)];
+            admitted(state.acceptor.accept(Guarded { owner, key, tasks, atomic: true, once: false }).await?)?
+        }
+        Err(problem) => (answered_before(&state, owner, key, problem).await?, true),
+    };
     match fates.into_iter().next() {
         Some(Fate::Accepted(task)) => answer(&state, owner, *task, replayed, wait).await,
-        Some(Fate::Existing(id)) => existing(&state, owner, id).await,
+        Some(Fate::Existing(id)) => existing(&state, owner, id, replayed, wait).await,
         Some(Fate::Rejected(id)) => Err(duplicate(id)),
         Some(Fate::Abandoned | Fate::Refused(_)) | None => {
             Err(Problem::internal("the accept writer answered for no task"))
         }
+    }
+}
+
+/// A request that cannot be done now may have been done before, while what it names was still there: its key tells. What
+/// was decided then, or the problem that there is now.
+pub(super) async fn answered_before(
+    state: &ApiState,
+    owner: OwnerId,
+    key: Option<Key>,
+    problem: Problem,
+) -> Result<Vec<Fate>, Problem> {
+    if key.is_none() || problem.status().is_server_error() {
+        return Err(problem);
+    }
+    let tasks = vec![Asked::Refused(refusal(&problem)?)];
+    let asked = Guarded { owner, key, tasks, atomic: true, once: false };
+    match admitted(state.acceptor.accept(asked).await?)? {
+        (fates, true) => Ok(fates),
+        (_, false) => Err(problem), // which frees the key
     }
 }
 
@@ -110,18 +135,26 @@ async fn answer(
     replayed: bool,
     wait: PreferWait,
 ) -> Result<HttpResponse, Problem> {
-    let Some(wait) = wait.0 else { return Ok(with_replay(HttpResponse::Accepted(), replayed, &task).json(&task)) };
-    let ended = state.waiting.until_ended(owner, task.id, wait).await.unwrap_or_else(|problem| {
-        // it is accepted, whatever becomes of the waiting
-        tracing::warn!(task.id = %task.id, %problem, "a client cannot wait for its task now");
-        None
-    });
-    let (mut response, task) = match ended {
+    let (mut response, task) = match ended(state, owner, task.id, wait).await {
         Some(ended) => (with_replay(HttpResponse::Ok(), replayed, &ended), ended),
         None => (with_replay(HttpResponse::Accepted(), replayed, &task), task),
     };
-    response.insert_header(("Preference-Applied", format!("wait={}", wait.as_secs())));
+    applied(&mut response, wait);
     Ok(response.json(task))
+}
+
+/// The task, if it ends while its client waits. It is accepted, whatever becomes of the waiting.
+async fn ended(state: &ApiState, owner: OwnerId, id: TaskId, wait: PreferWait) -> Option<TaskView> {
+    state.waiting.until_ended(owner, id, wait.0?).await.unwrap_or_else(|problem| {
+        tracing::warn!(task.id = %id, %problem, "a client cannot wait for its task now");
+        None
+    })
+}
+
+fn applied(response: &mut HttpResponseBuilder, wait: PreferWait) {
+    if let Some(wait) = wait.0 {
+        response.insert_header(("Preference-Applied", format!("wait={}", wait.as_secs())));
+    }
 }
 
 /// Whether what the submission names exists, as of `asked` or later, and its arguments fit; then the task to store.
@@ -180,10 +213,20 @@ struct Deduplicated {
     deduplicated: bool,
 }
 
-async fn existing(state: &ApiState, owner: OwnerId, id: TaskId) -> Result<HttpResponse, Problem> {
-    // its key may outlive it
-    let task = state.store.show_task(owner, id).await?.ok_or_else(|| duplicate(id))?;
-    let mut response = with_replay(HttpResponse::Ok(), false, &task);
+async fn existing(
+    state: &ApiState,
+    owner: OwnerId,
+    id: TaskId,
+    replayed: bool,
+    wait: PreferWait,
+) -> Result<HttpResponse, Problem> {
+    let task = match ended(state, owner, id, wait).await {
+        Some(task) => task,
+        // its key may outlive it
+        None => state.store.show_task(owner, id).await?.ok_or_else(|| duplicate(id))?,
+    };
+    let mut response = with_replay(HttpResponse::Ok(), replayed, &task);
+    applied(&mut response, wait);
     Ok(response.json(Deduplicated { task, deduplicated: true }))
 }
 

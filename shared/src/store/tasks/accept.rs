@@ -35,7 +35,7 @@ const INSERT: &str = "
         traceparent, batch_id, state, due_at, queued_at, expires_at, soft_timeout_ms, result_ttl, drop_result, tags, metadata,
         parent_id, retry_of, root_id, waiting_reason)
     SELECT n.id, n.owner_id, n.name, n.version, n.queue, n.priority, n.class, n.max_attempts, n.retry::jsonb, n.timeout_ms,
-        n.input, n.traceparent, n.batch_id,
+        coalesce(n.input, (SELECT o.input FROM task o WHERE o.id = x.retry_of)), n.traceparent, n.batch_id,
         CASE WHEN x.waits_for IS NOT NULL THEN 'waiting' WHEN s.start > now() THEN 'scheduled'
             ELSE 'queued' END::task_state,
         CASE WHEN x.waits_for IS NOT NULL THEN NULL WHEN s.start > now() THEN s.start ELSE x.expires_at END,
@@ -142,7 +142,8 @@ struct Columns<'a> {
     attempts: Vec<i32>,
     retries: Vec<Option<String>>,
     timeouts: Vec<Option<i64>>,
-    inputs: Vec<&'a [u8]>,
+    /// NULL for one that repeats another: the database has it.
+    inputs: Vec<Option<&'a [u8]>>,
     traces: Vec<Option<&'a str>>,
     batches: Vec<Option<Uuid>>,
     classes: Vec<i16>,
@@ -161,7 +162,7 @@ impl<'a> Columns<'a> {
             attempts: tasks.iter().map(|task| task.max_attempts).collect(),
             retries: tasks.iter().map(|task| policy_text(&task.retry)).collect(),
             timeouts: tasks.iter().map(|task| task.timeout.map(ms)).collect(),
-            inputs: tasks.iter().map(|task| task.input.as_ref()).collect(),
+            inputs: tasks.iter().map(|task| Some(task.input.as_ref()).filter(|input| !input.is_empty())).collect(),
             traces: tasks.iter().map(|task| task.traceparent.as_deref()).collect(),
             batches: tasks.iter().map(|task| task.extra.batch_id).collect(),
             classes: tasks.iter().map(|task| task.priority.class().number()).collect(),

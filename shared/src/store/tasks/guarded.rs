@@ -6,6 +6,7 @@
 //! batches never wait for each other in a circle.
 
 mod keys;
+mod repeats;
 mod unique;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 use self::{
     keys::{keep_answers, replay, take_keys},
+    repeats::repeatable,
     unique::{fate_beside, placed, take_unique},
 };
 use super::{
@@ -49,6 +51,8 @@ pub struct Guarded {
     pub tasks: Vec<Asked>,
     /// One task that must not be accepted keeps the others out too.
     pub atomic: bool,
+    /// Tasks that repeat one which was repeated meanwhile are left out.
+    pub once: bool,
 }
 
 /// One task of a request.
@@ -92,7 +96,7 @@ pub enum Fate {
     Existing(TaskId),
     /// This one keeps it out.
     Rejected(TaskId),
-    /// Another task of its atomic request was kept out.
+    /// Another task of its atomic request was kept out; or the one that it was to repeat is gone, or was repeated.
     Abandoned,
     /// It was no good.
     Refused(Refusal),
@@ -151,7 +155,7 @@ impl Guarded {
 
     /// Whether nothing can stand in the way of its tasks.
     pub fn is_plain(&self) -> bool {
-        self.key.is_none() && !self.has_unique()
+        self.key.is_none() && !self.has_unique() && !self.repeats()
     }
 
     /// A fate for each task, when all that are good are in: these are their documents.
@@ -161,6 +165,10 @@ impl Guarded {
 
     fn has_unique(&self) -> bool {
         self.specs().any(|(_, unique)| unique.is_some())
+    }
+
+    fn repeats(&self) -> bool {
+        self.specs().any(|(task, _)| task.extra.retry_of.is_some())
     }
 
     fn fates(
@@ -185,8 +193,8 @@ impl Fate {
     }
 }
 
-/// Decides the fate of every task of these requests, and inserts those that are in. Requests with unique tasks go one by
-/// one, so that none can rest on what another has taken and given back.
+/// Decides the fate of every task of these requests, and inserts those that are in. Requests with unique tasks, and those
+/// that repeat others, go one by one, so that none can rest on what another has taken and given back, or repeat the same.
 async fn admit(
     db: &mut Transaction<'_>,
     requests: &[&Guarded],
@@ -194,7 +202,7 @@ async fn admit(
 ) -> Result<Vec<Vec<Fate>>, PgError> {
     let plain: Vec<&TaskSpec> = requests
         .iter()
-        .filter(|request| !request.has_unique())
+        .filter(|request| !request.has_unique() && !request.repeats())
         .flat_map(|request| request.specs())
         .map(|(task, _)| task.as_ref())
         .collect();
@@ -203,11 +211,22 @@ async fn admit(
     for request in requests {
         fates.push(if request.has_unique() {
             admit_unique(db, request, owed).await?
+        } else if request.repeats() {
+            admit_repeats(db, request, owed).await?
         } else {
             request.all_in(&mut views)
         });
     }
     Ok(fates)
+}
+
+/// One request whose tasks repeat others, as far as those are there.
+async fn admit_repeats(db: &Transaction<'_>, request: &Guarded, owed: &mut Vec<Owed>) -> Result<Vec<Fate>, PgError> {
+    let there = repeatable(db, request).await?;
+    let gone = |task: &TaskSpec| task.extra.retry_of.is_some_and(|old| !there.contains(&old));
+    let inside: Vec<&TaskSpec> = request.specs().map(|(task, _)| task.as_ref()).filter(|task| !gone(task)).collect();
+    let mut views = insert_all(db, &inside, owed).await?.into_iter();
+    Ok(request.fates(|task, _| gone(task).then_some(Fate::Abandoned), &mut views))
 }
 
 /// One request with unique tasks. An atomic one that is kept out leaves nothing behind, not even a cancelled holder.

@@ -147,6 +147,19 @@ const BY_BATCH: &str = "
 impl Store {
     /// One page.
     pub async fn list_tasks(&self, sought: &Sought) -> Result<Vec<TaskLine>, StoreError> {
+        let lines =
+            |page: &str| format!("SELECT {LINE} FROM ({page}) page JOIN task t ON t.id = page.id ORDER BY t.id DESC");
+        self.search(sought, lines).await?.iter().map(read).collect()
+    }
+
+    /// The ids of one page.
+    pub async fn find_tasks(&self, sought: &Sought) -> Result<Vec<TaskId>, StoreError> {
+        let ids = |page: &str| format!("SELECT page.id FROM ({page}) page ORDER BY page.id DESC");
+        let rows = self.search(sought, ids).await?;
+        rows.iter().map(|row| Ok(TaskId(row.try_get(0)?))).collect()
+    }
+
+    async fn search(&self, sought: &Sought, select: impl FnOnce(&str) -> String) -> Result<Vec<Row>, StoreError> {
         let db = self.connection().await?;
         let mut parameters: Vec<&(dyn ToSql + Sync)> =
             vec![&sought.owner.0, &sought.before, &sought.from, &sought.limit];
@@ -169,10 +182,8 @@ impl Store {
                 BY_PARTS.replace("{unretried}", &unretried)
             }
         };
-        let list = db
-            .prepare_cached(&format!("SELECT {LINE} FROM ({by}) page JOIN task t ON t.id = page.id ORDER BY t.id DESC"))
-            .await?;
-        db.query(&list, &parameters).await?.iter().map(read).collect()
+        let list = db.prepare_cached(&select(&by)).await?;
+        Ok(db.query(&list, &parameters).await?)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Progress: the last thing a handler said of itself, written lazily and only while it runs under its epoch.
+//! Progress: the last thing a handler said of itself, written lazily and only while it runs under its epoch. Its very
+//! last word comes with its outcome (`record.rs`), so none that is late can take its place.
 
 use serde_json::Value;
 use uuid::Uuid;

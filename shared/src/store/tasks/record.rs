@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use deadpool_postgres::Object;
+use serde_json::Value;
 use tokio_postgres::Error as PgError;
 use uuid::Uuid;
 
@@ -18,23 +19,23 @@ const FINISH: &str = "
     UPDATE task t SET state = o.state::task_state, error = o.error, error_code = o.code,
         result = CASE WHEN NOT t.drop_result THEN o.result END,
         result_type = CASE WHEN NOT t.drop_result AND o.result IS NOT NULL THEN 'application/json' END,
-        session_id = NULL, due_at = NULL, finished_at = clock_timestamp()
-    FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::bytea[], $6::text[])
-        AS o(id, epoch, state, result, error, code)
+        progress = coalesce(o.progress, t.progress), session_id = NULL, due_at = NULL, finished_at = clock_timestamp()
+    FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::bytea[], $6::text[], $7::jsonb[])
+        AS o(id, epoch, state, result, error, code, progress)
     WHERE t.id = o.id AND (t.state = 'running' AND t.epoch = o.epoch) IS TRUE
     RETURNING t.id, t.state::text";
 
 /// Another attempt: at once (`after` is NULL) or later. A task whose cancellation was requested ends instead.
 const AGAIN: &str = "
     WITH o AS MATERIALIZED (
-        SELECT * FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::float8[], $6::int4[])
-            AS o(id, epoch, outcome, error, after, spends)
+        SELECT * FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::float8[], $6::int4[], $7::jsonb[])
+            AS o(id, epoch, outcome, error, after, spends, progress)
     ), done AS (
         UPDATE task t SET
             state = CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled'
                 WHEN o.after IS NULL THEN 'queued' ELSE 'scheduled' END::task_state,
             attempt = CASE WHEN t.cancel_requested_at IS NOT NULL THEN t.attempt ELSE t.attempt + o.spends - 1 END,
-            error = o.error,
+            error = o.error, progress = coalesce(o.progress, t.progress),
             due_at = CASE WHEN t.cancel_requested_at IS NULL THEN
                 coalesce(now() + o.after * interval '1 second', t.expires_at) END,
             queued_at = CASE WHEN o.after IS NULL THEN now() ELSE t.queued_at END,
@@ -64,6 +65,8 @@ pub struct RecordRow {
     pub epoch: Epoch,
     /// How it ended.
     pub outcome: Outcome,
+    /// What it last said of its progress, which is no later to be lost than the outcome.
+    pub progress: Option<Value>,
 }
 
 /// What became of an outcome.
@@ -131,7 +134,12 @@ async fn finish(db: &Object, rows: &[&RecordRow], done: &mut Done) -> Result<(),
     let results: Vec<Option<&[u8]>> = ends.iter().map(|end| end.1).collect();
     let errors: Vec<Option<&[u8]>> = ends.iter().map(|end| end.2.as_deref()).collect();
     let codes: Vec<&str> = rows.iter().map(|row| error_code(&row.outcome)).collect();
-    collect(&db.query(&statement, &[&ids, &epochs, &states, &results, &errors, &codes]).await?, done)
+    let progress = last_words(rows);
+    collect(&db.query(&statement, &[&ids, &epochs, &states, &results, &errors, &codes, &progress]).await?, done)
+}
+
+fn last_words<'a>(rows: &[&'a RecordRow]) -> Vec<Option<&'a Value>> {
+    rows.iter().map(|row| row.progress.as_ref()).collect()
 }
 
 /// The state, the result and the error that a last outcome leaves.
@@ -159,7 +167,8 @@ async fn run_again(db: &Object, rows: &[&RecordRow], done: &mut Done) -> Result<
     let errors: Vec<Option<&[u8]>> = tries.iter().map(|one| one.1.as_deref()).collect();
     let waits: Vec<Option<f64>> = tries.iter().map(|one| one.2).collect();
     let spends: Vec<i32> = tries.iter().map(|one| i32::from(spends(one.0))).collect();
-    collect(&db.query(&statement, &[&ids, &epochs, &outcomes, &errors, &waits, &spends]).await?, done)
+    let progress = last_words(rows);
+    collect(&db.query(&statement, &[&ids, &epochs, &outcomes, &errors, &waits, &spends, &progress]).await?, done)
 }
 
 /// How the attempt ended, its error, and how long to wait (seconds).

@@ -1,4 +1,5 @@
-//! Retry: a task that has ended is not touched again; another one like it, which points back, takes its way.
+//! Retry: a task that has ended is not touched again; another one like it, which points back, takes its way. Its
+//! arguments never leave the database (`guarded/repeats.rs`).
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -11,7 +12,7 @@ use crate::{
 };
 
 const SEE: &str = "
-    SELECT id, state::text, name, version, queue, priority, input, max_attempts, retry::text, timeout_ms, traceparent,
+    SELECT id, state::text, name, version, queue, priority, max_attempts, retry::text, timeout_ms, traceparent,
         soft_timeout_ms, result_ttl, drop_result, tags, metadata::text, parent_id
     FROM task WHERE id = ANY($1) AND (owner_id = $2) IS TRUE";
 
@@ -55,7 +56,7 @@ fn read(owner: OwnerId, row: &Row) -> Result<(TaskId, Retriable), StoreError> {
         version: row.try_get("version")?,
         queue: row.try_get::<_, &str>("queue")?.parse().map_err(|error| bad(&error))?,
         priority: Priority::new(row.try_get::<_, i16>("priority")?.into()).map_err(|error| bad(&error))?,
-        input: Bytes::from(row.try_get::<_, Vec<u8>>("input")?),
+        input: Bytes::new(),
         max_attempts: row.try_get("max_attempts")?,
         retry: retry.map(serde_json::from_str).transpose().map_err(|error| bad(&error))?.unwrap_or_default(),
         timeout: limit("timeout_ms")?,

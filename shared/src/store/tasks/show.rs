@@ -23,7 +23,10 @@ const SHOW: &str = "
 
 const ATTEMPTS: &str = "
     SELECT a.epoch, a.attempt, a.outcome::text, a.error, a.worker, a.started_at, a.ended_at
-    FROM attempt a WHERE a.task_id = $1 AND a.owner_id = $2 ORDER BY a.epoch";
+    FROM attempt a WHERE a.task_id = $1 AND a.owner_id = $2 ORDER BY a.epoch DESC LIMIT $3";
+
+/// A task may snooze for ever; what is told of it has an end.
+const ATTEMPTS_MAX: i64 = 1000;
 
 /// A task: everything about it. Every field is always there; what is not known is null.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -188,16 +191,18 @@ impl Store {
         Ok(db.query_opt(&query, &[&id.0, &owner.0]).await?.is_some())
     }
 
-    /// Its attempts, the first one first. The last one is told from the task's own row.
+    /// Its last attempts, the first of them first. The very last one is told from the task's own row.
     pub async fn show_attempts(&self, owner: OwnerId, id: TaskId) -> Result<Option<Vec<AttemptView>>, StoreError> {
         let db = self.connection().await?;
         let (show, attempts) = (db.prepare_cached(SHOW).await?, db.prepare_cached(ATTEMPTS).await?);
         let Some(row) = db.query_opt(&show, &[&id.0, &owner.0]).await? else { return Ok(None) };
         let epoch: i32 = row.try_get("epoch")?;
         let task = read(&row)?;
-        let earlier = db.query(&attempts, &[&id.0, &owner.0]).await?;
-        let mut views = earlier.iter().map(read_attempt).collect::<Result<Vec<_>, _>>()?;
-        views.extend(last_attempt(&task, epoch).filter(|last| views.iter().all(|view| view.epoch != last.epoch)));
+        let last = last_attempt(&task, epoch);
+        let rest = if last.is_some() { ATTEMPTS_MAX - 1 } else { ATTEMPTS_MAX };
+        let earlier = db.query(&attempts, &[&id.0, &owner.0, &rest]).await?;
+        let mut views = earlier.iter().rev().map(read_attempt).collect::<Result<Vec<_>, _>>()?;
+        views.extend(last.filter(|last| views.iter().all(|view| view.epoch != last.epoch)));
         Ok(Some(views))
     }
 }

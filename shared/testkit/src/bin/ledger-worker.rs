@@ -37,6 +37,9 @@ async fn main() -> anyhow::Result<()> {
         Task::new("panic_early", panic_early)?,
         Task::new("abort", abort)?,
         Task::new("snooze", snooze)?,
+        Task::new("fail_after", fail_after)?,
+        Task::new("tell", tell)?,
+        Task::new("report", report)?,
     ];
     Worker::from_args().register_all(tasks).run().await
 }
@@ -152,6 +155,53 @@ async fn fail(args: Times, context: Context) -> Result<Value, Failure> {
         Err(Failure::retryable("asked_to_fail", format!("attempt {attempt}")))
     } else {
         Ok(result(&context))
+    }
+}
+
+/// Fails when the file is there, whatever it is told.
+async fn fail_after(args: Until, context: Context) -> Result<Value, Failure> {
+    let run = LEDGER.begin(&context)?;
+    appears(&args.file).await;
+    run.end()?;
+    Err(Failure::retryable("asked_to_fail", "the file is there"))
+}
+
+/// Tells what it was given beside its arguments.
+async fn tell(_: Nothing, context: Context) -> Result<Value, Failure> {
+    LEDGER.begin(&context)?.end()?;
+    let left = |deadline: Option<tokio::time::Instant>| {
+        deadline.map(|at| at.saturating_duration_since(tokio::time::Instant::now()).as_secs_f64())
+    };
+    Ok(json!({
+        "traceparent": context.traceparent(),
+        "deadline_in": left(context.deadline()),
+        "soft_deadline_in": left(context.soft_deadline()),
+    }))
+}
+
+#[derive(Deserialize)]
+struct Report {
+    steps: u64,
+    file: PathBuf,
+}
+
+/// Says each step of its progress, as fast as it can; once the file is there, a last one, and ends at once.
+async fn report(args: Report, context: Context) -> Result<Value, Failure> {
+    let run = LEDGER.begin(&context)?;
+    for step in 1..=args.steps {
+        context.progress(&json!({ "step": step }));
+        tokio::task::yield_now().await;
+    }
+    appears(&args.file).await;
+    context.progress(&json!({ "step": "last" }));
+    run.end()?;
+    Ok(result(&context))
+}
+
+async fn appears(file: &std::path::Path) {
+    let started = Instant::now();
+    while !file.exists() && started.elapsed() < HANG_MAX {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

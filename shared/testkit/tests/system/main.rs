@@ -4,6 +4,7 @@
 #![expect(clippy::indexing_slicing, clippy::expect_used, reason = "a panic in a test is a failed assertion")]
 
 mod cancel;
+mod context;
 mod crash_point;
 mod due;
 mod duplicates;
@@ -17,6 +18,7 @@ mod no_handler;
 mod overdue;
 mod poison;
 mod priority;
+mod progress;
 mod punctual;
 mod quarantine;
 mod refused_queue;

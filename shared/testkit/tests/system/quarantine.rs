@@ -1,10 +1,15 @@
 //! Messages that mean nothing are put aside for people, and stop nobody.
 
+use std::time::Duration;
+
 use caraway_testkit::eventually;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::stage::{SOON, Stage};
+
+/// It owes again what lies in no queue, after 30 s.
+const BEFORE_THE_AUDIT: Duration = Duration::from_secs(15);
 
 #[tokio::test]
 async fn unreadable_and_unknown_messages_are_put_aside() {
@@ -37,4 +42,43 @@ async fn unreadable_and_unknown_messages_are_put_aside() {
 /// The message of one pointer, written down by hand: version, id, epoch.
 pub(crate) fn pointer(task: Uuid, epoch: i32) -> Vec<u8> {
     [&[1], &task.as_bytes()[..], &epoch.to_be_bytes()].concat()
+}
+
+/// In one message, before, between and behind pointers that mean something.
+#[tokio::test]
+async fn strangers_in_a_message_stop_none_of_those_beside_them() {
+    let mut stage = Stage::start("quarantine-beside").await;
+    let broker = stage.place.broker().await;
+    let queue = stage.place.queue().to_owned();
+    stage.worker.terminate(SOON).await;
+    let tasks = stage.client.batch(&vec![stage.client.task("sleep", json!({ "seconds": 0 })); 20]).await;
+    eventually(SOON, "their own messages are with the broker", async || {
+        let owed = stage.database.number("SELECT count(*) FROM owed").await;
+        if owed == 0 { Ok(()) } else { Err(format!("{owed} rows are owed")) }
+    })
+    .await;
+    // nobody owes them for half a minute: what runs them before is the message below
+    assert!(broker.purge(&queue).await >= 1);
+    let strangers: Vec<Uuid> = tasks.iter().map(|_| Uuid::now_v7()).collect();
+    let mut bundle = vec![1];
+    for (stranger, task) in strangers.iter().zip(&tasks) {
+        bundle.extend(&pointer(*stranger, 0)[1..]);
+        bundle.extend(&pointer(*task, 0)[1..]);
+    }
+    broker.publish(&queue, &bundle).await;
+    stage.worker.restart().await;
+    for task in tasks {
+        assert_eq!(stage.client.wait(task, BEFORE_THE_AUDIT).await["state"], "succeeded");
+        assert_eq!(stage.executions(task), 1);
+    }
+    let shown = eventually(SOON, "the strangers are shown", async || {
+        let shown = stage.client.quarantine().await;
+        if shown.len() == strangers.len() { Ok(shown) } else { Err(format!("{} are", shown.len())) }
+    })
+    .await;
+    let hex = |stranger: &Uuid| format!("01{}00000000", stranger.simple());
+    for stranger in &strangers {
+        assert!(shown.iter().any(|one| one["reason"] == "unknown_task" && one["body_hex"] == json!(hex(stranger))));
+    }
+    assert_eq!(broker.ready(&queue).await, 0, "the message is settled");
 }

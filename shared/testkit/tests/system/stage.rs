@@ -12,8 +12,7 @@ pub(crate) const SLOTS: usize = 4;
 
 /// Programs end before their servers.
 pub(crate) struct Stage {
-    #[expect(dead_code, reason = "held for its drop, which ends it")]
-    api: Program,
+    pub(crate) api: Program,
     pub(crate) worker: Program,
     pub(crate) client: Api,
     pub(crate) database: Database,

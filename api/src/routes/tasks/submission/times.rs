@@ -34,9 +34,13 @@ pub(super) fn start(fields: &mut Fields<'_>) -> Start {
 
 pub(super) fn time(value: &RawValue) -> Option<Timestamp> {
     let text = typed::<String>(value)?;
-    // jiff reads more than RFC 3339 has (zone names, other separators); what it writes is the rule
-    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || b"-:.+TZtz".contains(&byte));
-    text.parse::<Timestamp>().ok().filter(|time| plain && time.as_second() >= FIRST_SECOND)
+    text.parse::<Timestamp>().ok().filter(|time| is_rfc3339(&text) && time.as_second() >= FIRST_SECOND)
+}
+
+/// Of a text that was read as a time. jiff reads more than RFC 3339 has (zone names, other separators); what it writes is
+/// the rule.
+pub(crate) fn is_rfc3339(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || b"-:.+TZtz".contains(&byte))
 }
 
 /// Longer than the calendar is as good as the calendar.

@@ -8,6 +8,7 @@ use tokio_postgres::Error as PgError;
 use uuid::Uuid;
 
 use super::{Fate, Guarded};
+use crate::store::tasks::unblock::take_turns;
 use crate::task::{OnConflict, TaskId, TaskSpec, Unique};
 
 const TAKE_UNIQUE: &str = "
@@ -29,6 +30,11 @@ const LOCK_HOLDERS: &str = "
     WHERE t.id = ANY(ARRAY(SELECT u.task_id FROM task_unique u
         JOIN unnest($1::int8[], $2::bytea[]) AS n(owner_id, hash) ON n.owner_id = u.owner_id AND n.hash = u.hash))
     ORDER BY t.id FOR NO KEY UPDATE";
+
+/// What waits behind a holder that has ended holds the key from now on: whoever comes meets it, and not the one before.
+const ITS_TURN: &str = "
+    task_unique u JOIN unnest($1::int8[], $2::bytea[]) AS n(owner_id, hash) USING (owner_id, hash)
+    WHERE u.next_id IS NOT NULL AND {over}";
 
 /// `replace` and `keep_latest` also take the place of a task that has not started, which they cancel. What waited behind
 /// the holder is behind nobody now.
@@ -130,6 +136,9 @@ pub(super) async fn take_unique(db: &Transaction<'_>, request: &Guarded) -> Resu
         db.query(&lock, &[&owners, &hashes]).await?;
         let lock = db.prepare_cached(LOCK_HOLDERS).await?;
         db.query(&lock, &[&owners, &hashes]).await?;
+        // nobody here publishes what is queued so; a relay does at once
+        let turns = db.prepare_cached(&take_turns(ITS_TURN, "0")).await?;
+        db.query(&turns, &[&owners, &hashes]).await?;
         let take_over = db.prepare_cached(TAKE_OVER_UNIQUE).await?;
         let taken: HashSet<Uuid> = taken.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         let lost = |index: &usize| ids.get(*index).is_some_and(|id| !taken.contains(id));
