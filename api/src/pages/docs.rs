@@ -95,10 +95,13 @@ impl Docs {
     }
 }
 
-/// In the order of the document, which a JSON value does not keep.
+/// In the order of the document, which a JSON value does not keep; of one address what makes before what shows.
 fn group(openapi: &OpenApi, document: &Value, tag: &Value) -> Group {
     let operations = openapi.paths.paths.keys().flat_map(|path| {
-        entries(at(document, &["paths", path]))
+        let mut methods: Vec<(&str, &Value)> = entries(at(document, &["paths", path])).collect();
+        methods.sort_by_key(|(method, _)| *method != "post");
+        methods
+            .into_iter()
             .filter(|(_, operation)| list(at(operation, &["tags"])).any(|name| name == at(tag, &["name"])))
             .map(move |(method, operation)| self::operation(method, path, operation))
     });

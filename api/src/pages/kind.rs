@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+/// A longer one is for programs; the description beside it says as much to people.
+const PATTERN_BYTES_MAX: usize = 60;
+
 /// A word of a type's name; some lead to a schema of their own.
 pub(super) struct Word {
     pub(super) text: String,
@@ -55,7 +58,8 @@ pub(super) fn limits(schema: &Value) -> String {
     if schema["uniqueItems"] == true {
         limits.push("all different".into());
     }
-    limits.extend(schema["pattern"].as_str().map(|pattern| format!("like {pattern}")));
+    let pattern = schema["pattern"].as_str().filter(|pattern| pattern.len() <= PATTERN_BYTES_MAX);
+    limits.extend(pattern.map(|pattern| format!("like {pattern}")));
     if let Some(values) = schema["enum"].as_array() {
         let values = values.iter().filter_map(|value| value.as_str().map(String::from).or(Some(value.to_string())));
         limits.push(format!("one of {}", values.collect::<Vec<_>>().join(", ")));

@@ -77,7 +77,7 @@ catalogue! {
     /// The body was not complete in time: 10 seconds after the head for JSON, 30 for an item. Nothing was done.
     BodyTimeout "body_timeout" REQUEST_TIMEOUT "The body did not come in time"
         "Send it again, over a faster connection or in a smaller piece.";
-    /// The task has no result yet; `state` tells where it stands.
+    /// The task has not ended, so it has no result yet and cannot be retried; `state` tells where it stands.
     TaskNotFinished "task_not_finished" CONFLICT "The task is not finished"
         "Ask again later, or wait for its end with `GET /v1/tasks/{id}?wait=60`.";
     /// The task has failed for good and will never have a result; `error` tells why.
@@ -152,7 +152,7 @@ catalogue! {
     /// The database did not confirm in time, so the request may have been done or not.
     OutcomeUnknown "outcome_unknown" SERVICE_UNAVAILABLE "It is not known whether the task was accepted"
         "Repeat it with the same `Idempotency-Key`: it is then done once. Without a key a repeated request may make a second task.";
-    /// Too many uploads are being taken in at once. Nothing was stored.
+    /// Too many uploads, or too many tasks, wait to be stored. Nothing of this request was.
     Overloaded "overloaded" SERVICE_UNAVAILABLE "There is too much to do right now"
         "Repeat the request after `Retry-After` seconds.";
     /// No worker that can do this was ever started on this installation.

@@ -34,7 +34,7 @@ async fn end(api: &Api, id: Uuid, state: &str, error_code: &str) {
 async fn by_state_queue_name_code_tag_batch_and_time() {
     let api = Api::start().await;
     let submit = async |body: Value| api.submit(&body.to_string()).await.to_string();
-    let queued = submit(json!({ "name": "add", "args": [1, 2], "tags": ["red", "blue"] })).await;
+    let queued = submit(json!({ "name": "add", "args": [1, 2], "tags": ["red", "blue", "äöü"] })).await;
     let later = submit(json!({ "name": "add", "args": [1, 2], "delay": 60, "tags": ["red"] })).await;
     let failed = submit(json!({ "name": "add", "args": [1, 2] })).await;
     end(&api, failed.parse().unwrap(), "failed", "no_luck").await;
@@ -59,6 +59,9 @@ async fn by_state_queue_name_code_tag_batch_and_time() {
         ("queue=elsewhere", vec![]),
         ("tag=red", some(&[&later, &queued])),
         ("tag=blue", some(&[&queued])),
+        ("tag=%C3%A4%C3%B6%C3%BC", some(&[&queued])), // any text can be a tag, or an error's code
+        ("tag=%C2%9B", vec![]),
+        ("error_code=%C3%97", vec![]),
         (&format!("batch_id={batch_id}"), of_batch.collect()),
         ("created_before=2001-01-01T00:00:00Z", vec![]),
         ("created_after=2001-01-01T00:00:00Z&state=scheduled", some(&[&later])),

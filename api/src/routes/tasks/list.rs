@@ -24,7 +24,8 @@ use crate::{
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "the shape of the query, for the OpenAPI document")]
 pub(crate) struct ListQuery {
-    /// In one of these states, with commas between.
+    /// In one of these states, with commas between: `scheduled`, `waiting`, `queued`, `running`, `succeeded`, `failed`,
+    /// `cancelled`, `expired`.
     #[param(
         pattern = "^(scheduled|waiting|queued|running|succeeded|failed|cancelled|expired)(,(scheduled|waiting|queued|running|succeeded|failed|cancelled|expired))*$",
         example = "failed,expired"
