@@ -60,7 +60,7 @@ pub(crate) fn all() -> Vec<Control> {
     for control in &mut all {
         match control.name {
             // the newer attempt must still run when the late one ends: long tasks, and no backlog before them
-            "record-without-epoch" => (control.fault.mix, control.fault.rate) = (Mix::Deaf, 8),
+            "record-without-epoch" => (control.fault.mix, control.fault.rate) = (Mix::Deaf, 7),
             "rescue-without-state" => {
                 control.drops_trigger = true;
                 control.fault.inject = |drill| race_late_rescuers(drill).boxed_local();

@@ -21,7 +21,7 @@ pub(crate) enum Mix {
     DeadlyLong,
     /// Mixed, and one in fifty hangs past its limit.
     Hanging,
-    /// Only tasks that go on whatever they are told, of up to four seconds.
+    /// Only tasks that go on whatever they are told, of two to four seconds.
     Deaf,
 }
 
@@ -115,8 +115,8 @@ fn body(kind: Kind, key: &str, plan: &Plan, random: &mut StdRng) -> Value {
     match kind {
         Kind::Echo => task("say", json!({ "token": key })),
         Kind::Deaf => {
-            let most = if plan.mix == Mix::Deaf { 4.0 } else { 1.5 };
-            task("sleep_deaf", json!({ "seconds": random.random_range(0.2..most) }))
+            let (least, most) = if plan.mix == Mix::Deaf { (2.0, 4.0) } else { (0.2, 1.5) };
+            task("sleep_deaf", json!({ "seconds": random.random_range(least..most) }))
         }
         Kind::Spin => task("spin", json!({ "seconds": 0.03 })),
         Kind::Retry(times) => task("fail", json!({ "times": times })),

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     drill::Drill,
     fault::{Fault, Hit, usual},
+    tasks::Mix,
     world::{Node, until},
 };
 
@@ -24,6 +25,8 @@ const PROMOTED: &str = "caraway_promoted_total";
 pub(crate) fn faults() -> Vec<Fault> {
     vec![
         Fault {
+            mix: Mix::Backlog, // full hands
+            rate: 90,
             rises: &[DEAD],
             ..usual("F41", "rescuer races a worker that finishes", |drill| race(drill).boxed_local())
         },
