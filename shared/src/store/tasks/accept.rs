@@ -103,7 +103,7 @@ impl Batched for Accept {
     }
 
     async fn write(&self, db: &mut Object, rows: &[&Arc<TaskSpec>], _again: bool) -> Result<Vec<Accepted>, PgError> {
-        let rows: Vec<&TaskSpec> = rows.iter().map(|row| row.as_ref()).collect();
+        let rows: Vec<&TaskSpec> = rows.iter().map(AsRef::as_ref).collect();
         let accepted = insert(&*db, &rows).await?;
         fail::fail_point!("api.accept.committed", |_| std::process::abort());
         (self.offer)(owed(&rows, &accepted));

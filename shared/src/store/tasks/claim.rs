@@ -197,8 +197,8 @@ impl Claims {
     fn read_all(&self, rows: &[Row]) -> Result<HashMap<Uuid, Claim>, PgError> {
         let Some(first) = rows.first() else { return Ok(HashMap::new()) };
         let hold = self.holds.of(first.try_get("hold")?);
-        let held = |row| read(row).map(|claim| (claim.id.0, Claim { hold: Some(Arc::clone(&hold)), ..claim }));
-        rows.iter().map(held).collect()
+        let with_hold = |row| read(row).map(|claim| (claim.id.0, Claim { hold: Some(Arc::clone(&hold)), ..claim }));
+        rows.iter().map(with_hold).collect()
     }
 
     async fn look(&self, db: &Object, missed: Vec<Uuid>) -> Result<HashMap<Uuid, Row>, PgError> {
