@@ -1,8 +1,8 @@
 //! (2) ACCEPT: a validated spec becomes a committed row, and only then an answer.
 //!
 //! Invariants: nobody is told "accepted" before the commit returned; a client that goes away, or that has waited long
-//! enough, leaves the write whole, because a writer task owns it; publishing is offered, never awaited: RabbitMQ may be
-//! down and the relay has what this process forgets.
+//! enough, leaves the write whole, because a writer task owns it; publishing is offered by that task, a whole commit at a
+//! time, and never awaited: RabbitMQ may be down and the relay has what this process forgets.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use caraway_shared::{
     broker::Publisher,
     store::{
         Store, WriteError, Writer,
-        tasks::{Accept, AcceptGuarded, Accepted, Admitted, Fate, Guarded, Owed, TaskView},
+        tasks::{Accept, AcceptGuarded, Accepted, Admitted, Debt, Fate, Guarded, Offer, Owed, TaskView},
     },
     task::{State, TaskSpec},
     telemetry::names,
@@ -41,7 +41,12 @@ impl Acceptor {
 
     /// Starts the accept writers on the current runtime.
     pub(crate) fn start(store: Store, publisher: Publisher) -> Self {
-        let (plain, guarded) = (Writer::start(store.clone(), Accept), Writer::start(store, AcceptGuarded));
+        let offer = || -> Offer {
+            let publisher = publisher.clone();
+            Box::new(move |owed| publisher.offer(owed))
+        };
+        let plain = Writer::start(store.clone(), Accept { offer: offer() });
+        let guarded = Writer::start(store, AcceptGuarded { offer: offer() });
         Self { plain, guarded, publisher, places: Arc::new(Semaphore::new(WAITING_MAX)) }
     }
 
@@ -52,9 +57,8 @@ impl Acceptor {
             self.announce_early(&request).await;
         }
         let admitted = self.commit(request).await?;
-        fail::fail_point!("api.accept.committed", |_| std::process::abort());
         if let Admitted::Fresh(fates) = &admitted {
-            self.announce(fates);
+            count(fates);
         }
         fail::fail_point!("api.accept.announced", |_| std::process::abort());
         Ok(admitted)
@@ -63,8 +67,8 @@ impl Acceptor {
     /// For a negative control: what is published before its commit meets a worker that finds no row.
     async fn announce_early(&self, request: &Guarded) {
         let due = request.specs().filter_map(|(task, _)| {
-            let (state, created_at) = (State::Queued, jiff::Timestamp::now());
-            Owed::accepted(&TaskView::accepted(task, Accepted { state, created_at, run_at: None, root_id: task.id.0 }))
+            let (state, created_at, debt) = (State::Queued, jiff::Timestamp::now(), Some(Debt(0)));
+            Owed::accepted(task, &Accepted { state, created_at, run_at: None, root_id: task.id.0, debt })
         });
         self.publisher.offer(due.collect());
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -85,22 +89,16 @@ impl Acceptor {
 
     /// Nothing stands in the way of these tasks.
     async fn plain(&self, request: &Guarded) -> Result<Admitted, WriteError> {
-        let tasks: Vec<TaskSpec> = request.specs().map(|(task, _)| task.clone()).collect();
+        let tasks: Vec<Arc<TaskSpec>> = request.specs().map(|(task, _)| Arc::clone(task)).collect();
         let accepted = self.plain.try_write(tasks).await?;
         let mut views = request.specs().zip(accepted).map(|((task, _), accepted)| TaskView::accepted(task, accepted));
         Ok(Admitted::Fresh(request.all_in(&mut views)))
     }
+}
 
-    /// Offers to the publisher what is in and due.
-    fn announce(&self, fates: &[Fate]) {
-        let accepted =
-            || fates.iter().filter_map(|fate| if let Fate::Accepted(task) = fate { Some(task) } else { None });
-        metrics::counter!(names::ACCEPTED).increment(u64::try_from(accepted().count()).unwrap_or(0));
-        let due: Vec<Owed> = accepted().filter_map(|task| Owed::accepted(task)).collect();
-        if !due.is_empty() {
-            self.publisher.offer(due);
-        }
-    }
+fn count(fates: &[Fate]) {
+    let accepted = fates.iter().filter(|fate| matches!(fate, Fate::Accepted(_))).count();
+    metrics::counter!(names::ACCEPTED).increment(u64::try_from(accepted).unwrap_or(0));
 }
 
 fn overloaded() -> Problem {

@@ -1,7 +1,7 @@
 # What the machine has to have, from the distribution's own packages.
 # shellcheck shell=bash
 
-# install_missing [build|fuzz|node]
+# install_missing [build|fuzz|node|drill]
 install_missing() {
     local packages
     mapfile -t packages < <(missing_packages "$@")
@@ -20,6 +20,9 @@ missing_packages() {
     fi
     if [[ ${1:-} == fuzz ]] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
         echo python3-venv
+    fi
+    if [[ ${1:-} == drill ]] && ! compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; then
+        echo libfaketime
     fi
     if [[ ${1:-} == node ]]; then
         command -v node >/dev/null || echo nodejs

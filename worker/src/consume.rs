@@ -320,14 +320,14 @@ impl Engine {
         let Some(ticket) = self.running.enter(claim.id, claim.epoch) else { return };
         let (engine, queue) = (Arc::clone(self), queue.clone());
         self.tracker.spawn(async move {
-            let started = Instant::now();
+            let (started, hold) = (Instant::now(), claim.hold.clone());
             let executor = Executor { registry: &engine.registry, threads: &engine.threads, store: &engine.store };
             let (row, left) = execute(claim, ticket.clone(), executor).await;
             fail::fail_point!("worker.executed", |_| std::process::abort());
             metrics::histogram!(names::RUN_SECONDS).record(started.elapsed().as_secs_f64());
             record(&engine.records, &engine.announcer, row).await;
             fail::fail_point!("worker.recorded", |_| std::process::abort());
-            drop(ticket);
+            drop((ticket, hold));
             if let Some(job) = left {
                 engine.overdue.take(&queue, job, kept).await;
             }

@@ -14,7 +14,7 @@ use caraway_shared::{
     config::prepare,
     store::{
         Store, StoreError, Writer,
-        tasks::{Claims, HandBacks, Record},
+        tasks::{Claims, HandBacks, Holds, Record},
     },
     task::QueueName,
     telemetry::{Metrics, init_logs},
@@ -157,7 +157,8 @@ impl Worker {
         let host = hostname();
         let name = format!("{host}:{}", std::process::id());
         let session = Arc::new(AtomicI64::new(0));
-        let claims = Claims { session: Arc::clone(&session), worker: name.clone(), names: registry.names() };
+        let holds = Holds::start(store.clone());
+        let claims = Claims { session: Arc::clone(&session), worker: name.clone(), names: registry.names(), holds };
         let engine = Engine {
             consuming: Link::start(&broker, "worker consuming", done.clone()),
             claims: Writer::start(store.clone(), claims),

@@ -1,5 +1,7 @@
 //! `POST /process-image/{image_id}`: submits `process_image` for a stored image, and answers as the cheatsheet does.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bytes::Bytes;
 use caraway_shared::{
@@ -147,7 +149,7 @@ pub(crate) async fn process_image(
     let input = input(&Arguments { image_id, options })?;
     let task = spec(&known, owner, input, traceparent(request.headers()));
     let key = key.of(&request, body.optional().unwrap_or_default());
-    let guarded = Guarded { owner, key, tasks: vec![Asked::Task(Box::new(task), None)], atomic: true, once: false };
+    let guarded = Guarded { owner, key, tasks: vec![Asked::Task(Arc::new(task), None)], atomic: true, once: false };
     let (fates, replayed) = admitted(state.acceptor.accept(guarded).await?)?;
     match fates.into_iter().next() {
         Some(Fate::Accepted(task)) => Ok(with_replay(HttpResponse::Accepted(), replayed, &task)

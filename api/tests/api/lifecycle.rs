@@ -143,7 +143,11 @@ async fn a_crash_between_commit_and_publish_loses_nothing() {
     let answer = request.body(r#"{"name": "add", "args": [1, 2]}"#).timeout(Duration::from_secs(10)).send().await;
     assert!(answer.is_err(), "the process is gone before it could answer");
     assert_eq!(api.ended().await, None, "aborted");
-    let owed =
-        query(&api.postgres_url, "SELECT FROM task WHERE state = 'queued' AND publish_after IS NOT NULL", &[]).await;
+    let owed = query(
+        &api.postgres_url,
+        "SELECT FROM task t WHERE state = 'queued' AND EXISTS (SELECT FROM owed o WHERE t.id = ANY(o.ids))",
+        &[],
+    )
+    .await;
     assert_eq!(owed.len(), 1, "committed, and owed to the broker");
 }

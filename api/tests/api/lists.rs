@@ -23,8 +23,7 @@ async fn end(api: &Api, id: Uuid, state: &str, error_code: &str) {
         (!error_code.is_empty()).then(|| json!({ "code": error_code, "message": "no" }).to_string().into_bytes());
     api.sql(
         &format!(
-            "UPDATE task SET state = '{state}', epoch = 1, attempt = 1, finished_at = now(), publish_after = NULL,
-                published_at = NULL, due_at = NULL, error = $2, error_code = '{error_code}' WHERE id = $1"
+            "UPDATE task SET state = '{state}', epoch = 1, attempt = 1, finished_at = now(), due_at = NULL, error = $2, error_code = '{error_code}' WHERE id = $1"
         ),
         &[&id, &error],
     )

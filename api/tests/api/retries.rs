@@ -12,7 +12,7 @@ async fn failed(api: &Api, args: [i32; 2], error_code: &str) -> Uuid {
     let id = api.submit(&body.to_string()).await;
     let error = json!({ "code": error_code, "message": "no" }).to_string().into_bytes();
     api.sql(
-        "UPDATE task SET state = 'failed', epoch = 3, attempt = 3, finished_at = now(), publish_after = NULL, error = $2,
+        "UPDATE task SET state = 'failed', epoch = 3, attempt = 3, finished_at = now(), error = $2,
             error_code = $3 WHERE id = $1",
         &[&id, &error, &error_code],
     )

@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use crate::{drill::Outcome, samples::Sample};
 
 const HEIGHT: f64 = 240.0;
-const TOP: f64 = 30.0;
+/// Names of marks stand in so many lines, so that neighbours do not cover each other.
+const LINES: u8 = 4;
+const LINE: f64 = 13.0;
+const TOP: f64 = 70.0;
 const LEFT: f64 = 50.0;
 /// Of a second.
 const SECOND: f64 = 4.0;
@@ -19,14 +22,16 @@ pub(crate) fn chart(outcomes: &[Outcome]) -> String {
     for outcome in outcomes {
         let (Some(first), Some(last)) = (outcome.samples.first(), outcome.samples.last()) else { continue };
         let at = |ms: u64| x + seconds(first.at_ms, ms) * SECOND;
-        let (from, to) = (at(outcome.fault_ms.0), at(outcome.fault_ms.1));
-        let _ = write!(
-            body,
-            r##"<rect x="{from:.1}" y="{TOP}" width="{:.1}" height="{HEIGHT}" fill="#fbd5d0"/><text x="{from:.1}" y="{:.1}">{}</text>"##,
-            (to - from).max(1.0),
-            TOP - 8.0,
-            outcome.id
-        );
+        for (mark, line) in outcome.marks.iter().zip((0..LINES).cycle()) {
+            let (from, to) = (at(mark.from_ms), at(mark.to_ms));
+            let _ = write!(
+                body,
+                r##"<rect x="{from:.1}" y="{TOP}" width="{:.1}" height="{HEIGHT}" fill="#e5533d" fill-opacity="0.25"/><text x="{from:.1}" y="{:.1}">{}</text>"##,
+                (to - from).max(1.0),
+                TOP - 6.0 - f64::from(line) * LINE,
+                mark.name
+            );
+        }
         for (rates, colour) in [(accepted(&outcome.samples), "#2563a8"), (ended(&outcome.samples), "#2f855a")] {
             let points: Vec<String> =
                 rates.iter().map(|(ms, rate)| format!("{:.1},{:.1}", at(*ms), y(*rate))).collect();
@@ -44,7 +49,7 @@ pub(crate) fn chart(outcomes: &[Outcome]) -> String {
         );
     }
     format!(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0}" height="{:.0}" font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="white"/>{axis}{body}<text x="{LEFT}" y="{:.0}">tasks a second: <tspan fill="#2563a8">accepted</tspan>, <tspan fill="#2f855a">ended</tspan>; red: the fault, until it was healed; {SECOND} pixels a second</text></svg>"##,
+        r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0}" height="{:.0}" font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="white"/>{axis}{body}<text x="{LEFT}" y="{:.0}">tasks a second: <tspan fill="#2563a8">accepted</tspan>, <tspan fill="#2f855a">ended</tspan>; red: a fault, until it was healed; {SECOND} pixels a second</text></svg>"##,
         bottom + 40.0,
         bottom + 24.0
     )

@@ -14,6 +14,7 @@ use crate::{
     check::{Finding, Invariant},
     drill::{self, Drill, Options, Outcome},
     fault::{Fault, Hit, catalogue, usual},
+    faults::maintenance::race_late_rescuers,
     tasks::Mix,
     world::{Setup, until},
 };
@@ -59,14 +60,18 @@ pub(crate) fn all() -> Vec<Control> {
     for control in &mut all {
         match control.name {
             // the newer attempt must still run when the late one ends: long tasks, and no backlog before them
-            "record-without-epoch" => (control.fault.mix, control.fault.rate) = (Mix::Deaf, 8),
-            "rescue-without-state" => control.drops_trigger = true,
+            "record-without-epoch" => (control.fault.mix, control.fault.rate) = (Mix::Deaf, 7),
+            "rescue-without-state" => {
+                control.drops_trigger = true;
+                control.fault.inject = |drill| race_late_rescuers(drill).boxed_local();
+            }
             // what the two rules above lose, they lose by themselves, and not because the audit is off
             name if name.starts_with("audit-off") => control.betrayed_by = None,
             "ack-before-settle" => (control.fault.mix, control.fault.rate) = (Mix::Backlog, 140),
             // a task that may be lost twice without being a suspect takes its neighbours with it
             "poison-rule-off" => {
                 control.attempts = 2;
+                control.fault.mix = Mix::DeadlyLong;
                 control.fault.inject = |drill| deaths(drill).boxed_local();
             }
             _ => (),

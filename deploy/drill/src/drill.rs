@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::{
     check::{Figures, Finding, Invariant, check, figures},
     client::Http,
+    clock::now_ms,
     fault::Fault,
     history::History,
     load::Load,
@@ -50,6 +51,15 @@ pub(crate) struct Drill {
     /// What the fault itself wants to be told, and what it found.
     notes: Mutex<Vec<String>>,
     blames: Mutex<Vec<Finding>>,
+    marks: Mutex<Vec<Mark>>,
+}
+
+/// Something that was wrong for a while: the schedule of what was done to the system. Milliseconds.
+#[derive(Clone, Serialize)]
+pub(crate) struct Mark {
+    pub(crate) name: String,
+    pub(crate) from_ms: u64,
+    pub(crate) to_ms: u64,
 }
 
 /// Marks that a fault leaves on purpose.
@@ -75,8 +85,8 @@ pub(crate) struct Outcome {
     pub(crate) findings: Vec<Finding>,
     pub(crate) timelines: Vec<String>,
     pub(crate) samples: Vec<Sample>,
-    /// When the fault began and was healed, milliseconds.
-    pub(crate) fault_ms: (u64, u64),
+    /// The fault, or each of several.
+    pub(crate) marks: Vec<Mark>,
 }
 
 impl Outcome {
@@ -135,7 +145,7 @@ pub(crate) async fn run(fault: &Fault, stack: &Arc<Stack>, options: &Options) ->
         findings: Vec::new(),
         timelines: Vec::new(),
         samples: Vec::new(),
-        fault_ms: (0, 0),
+        marks: Vec::new(),
     };
     // the test kit fails by panicking
     let done = AssertUnwindSafe(run_in(fault, stack, options, &mut outcome)).catch_unwind().await;
@@ -167,7 +177,7 @@ impl Drill {
         let http = Http::new()?;
         let urls = world.urls().await;
         let picture = match (fault.mix, urls.first()) {
-            (Mix::Mixed | Mix::Brief | Mix::Deadly | Mix::Hanging, Some(url)) => {
+            (Mix::Mixed | Mix::Brief | Mix::Deadly | Mix::DeadlyLong | Mix::Hanging, Some(url)) => {
                 let rocket = std::fs::read(repository().join("deploy/photos/rocket.jpg")).context("a photograph")?;
                 Some(http.upload(url, "image/jpeg", rocket).await?)
             }
@@ -186,6 +196,7 @@ impl Drill {
             snapshots: Mutex::default(),
             notes: Mutex::default(),
             blames: Mutex::default(),
+            marks: Mutex::default(),
         })
     }
 
@@ -198,10 +209,13 @@ impl Drill {
             outcome.add(Invariant::Idle, why);
         }
         self.snapshot().await?;
-        outcome.fault_ms.0 = crate::clock::now_ms();
+        let from_ms = now_ms();
         let injected = (fault.inject)(self).await;
         self.world.heal().await;
-        outcome.fault_ms.1 = crate::clock::now_ms();
+        outcome.marks.append(&mut *self.marks.lock().await);
+        if outcome.marks.is_empty() {
+            outcome.marks.push(Mark { name: fault.id.into(), from_ms, to_ms: now_ms() });
+        }
         let measured = match injected {
             Ok(hit) => {
                 outcome.hit = format!("{} {}", hit.count, hit.what);
@@ -269,6 +283,11 @@ impl Drill {
         self.notes.lock().await.push(text);
     }
 
+    /// One of several faults was there from then until now.
+    pub(crate) async fn mark(&self, name: String, from_ms: u64) {
+        self.marks.lock().await.push(Mark { name, from_ms, to_ms: now_ms() });
+    }
+
     /// Something that the fault itself found wrong.
     pub(crate) async fn blame(&self, invariant: Invariant, text: String) {
         self.blames.lock().await.push(Finding { invariant, task: None, text });
@@ -321,6 +340,11 @@ impl Drill {
         }
         for name in fault.stays.iter().filter(|name| rose(name) > 0) {
             outcome.add(Invariant::Outcome, format!("{name} rose by {}, and nothing called for it", rose(name)));
+        }
+        let lost = |times: i32| history.rows.values().filter(|row| row.losses == times).count();
+        if history.rows.values().any(|row| row.losses > 0) {
+            let (once, twice, more) = (lost(1), lost(2), history.rows.values().filter(|row| row.losses > 2).count());
+            outcome.notes.push(format!("tasks whose worker died: once {once}, twice {twice}, more often {more}"));
         }
         let mut guilty: Vec<Uuid> = outcome.findings.iter().filter_map(|finding| finding.task).collect();
         guilty.dedup();

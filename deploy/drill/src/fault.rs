@@ -74,9 +74,25 @@ pub(crate) fn catalogue() -> Vec<Fault> {
     .concat()
 }
 
-/// The ones that CI runs within eight minutes: one of each kind of recovery.
-pub(crate) const CI: [&str; 13] =
-    ["F1", "F3", "F4", "F8", "F10", "F11", "F13", "F18", "F19b", "F21", "F22c", "F29", "F37"];
+/// The ones that CI runs within eight minutes: one of each kind of recovery, and two negative controls.
+pub(crate) const CI: [&str; 16] = [
+    "F1",
+    "F3",
+    "F4",
+    "F5",
+    "F8",
+    "F10",
+    "F11",
+    "F13",
+    "F18",
+    "F19b",
+    "F21",
+    "F22c",
+    "F29",
+    "F37",
+    "publish-before-commit",
+    "poison-rule-off",
+];
 
 /// What every fault has unless it says otherwise.
 pub(crate) const fn usual(id: &'static str, name: &'static str, inject: Inject) -> Fault {

@@ -55,6 +55,7 @@ struct Shared {
     stop: AtomicBool,
     accepted: Arc<AtomicU64>,
     accepted_ms: AtomicU64,
+    refused: AtomicU64,
     entries: Mutex<Vec<Entry>>,
     told: Mutex<Told>,
 }
@@ -72,6 +73,7 @@ impl Load {
             stop: AtomicBool::new(false),
             accepted: Arc::default(),
             accepted_ms: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             entries: Mutex::default(),
             told: Mutex::default(),
         });
@@ -88,6 +90,11 @@ impl Load {
     /// The same, to be watched.
     pub(crate) fn counter(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.shared.accepted)
+    }
+
+    /// Answers to submissions that were no 2xx.
+    pub(crate) fn refused(&self) -> u64 {
+        self.shared.refused.load(Ordering::Acquire)
     }
 
     /// Ends the clients where they are.
@@ -203,6 +210,9 @@ impl Shared {
     async fn submit(&self, planned: &Planned, entry: &mut Entry) -> bool {
         let key = planned.keyed.then_some(planned.key.as_str());
         let answer = self.http.submit(self.url(), &planned.body, key).await;
+        if !matches!(answer, Answer::Accepted(_)) {
+            self.refused.fetch_add(1, Ordering::AcqRel);
+        }
         let (said, again) = match answer {
             Answer::Accepted(id) => {
                 entry.ids.push(id);

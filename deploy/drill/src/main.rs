@@ -56,7 +56,7 @@ struct Cli {
     /// Every fault of the catalogue, one after the other
     #[arg(long)]
     all: bool,
-    /// The faults that fit into eight minutes, one of each kind of recovery
+    /// What fits into eight minutes: one fault of each kind of recovery, and two controls
     #[arg(long)]
     ci: bool,
     /// Builds with one rule broken: the checker must catch each
@@ -101,7 +101,8 @@ fn list() {
     println!("F55   random soup: several faults at a time (--minutes M)");
     for control in controls::all() {
         let wanted = control.betrayed_by.map_or("nothing".into(), |invariant| invariant.to_string());
-        println!("{:<26} negative control: must break {wanted}", control.name);
+        let ci = if CI.contains(&control.name) { "  (ci)" } else { "" };
+        println!("{:<26} negative control: must break {wanted}{ci}", control.name);
     }
 }
 
@@ -144,10 +145,9 @@ fn chosen(cli: &Cli) -> anyhow::Result<(Vec<Fault>, Vec<Control>)> {
         let known = faults.iter().any(|fault| fault.id.eq_ignore_ascii_case(name));
         ensure!(known || controls.iter().any(|control| control.name == name), "nothing is called {name:?}; see --list");
     }
-    let named = |id: &str| cli.faults.iter().any(|name| name.eq_ignore_ascii_case(id));
-    let is_chosen = |fault: &Fault| cli.all || cli.ci && CI.contains(&fault.id) || named(fault.id);
+    let named = |id: &str| cli.ci && CI.contains(&id) || cli.faults.iter().any(|name| name.eq_ignore_ascii_case(id));
     Ok((
-        faults.into_iter().filter(is_chosen).collect(),
+        faults.into_iter().filter(|fault| cli.all || named(fault.id)).collect(),
         controls.into_iter().filter(|control| cli.controls || named(control.name)).collect(),
     ))
 }

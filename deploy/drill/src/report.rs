@@ -66,6 +66,7 @@ impl Report {
         self.write()?;
         let failed = self.outcomes.iter().filter(|outcome| !outcome.passed()).count();
         let took = self.began.elapsed().as_secs();
+        println!("\n{}", table(&self.outcomes));
         println!("\n{} drills, {failed} failed, {} not run, {took} s", self.outcomes.len(), self.not_run.len());
         println!("report: {}", self.folder.join("report.md").display());
         Ok(failed == 0)
@@ -77,8 +78,9 @@ impl Report {
         let rows: Vec<String> = self.outcomes.iter().map(row).collect();
         let mut text = format!("# Fault drill, seed {}\n\n{HEAD}\n{}\n{not_run}\n", self.seed, rows.join("\n"));
         text.push_str("\n![throughput](throughput.svg)\n");
-        for outcome in self.outcomes.iter().filter(|outcome| !outcome.findings.is_empty() || !outcome.notes.is_empty())
-        {
+        let told =
+            |outcome: &&Outcome| !outcome.findings.is_empty() || !outcome.notes.is_empty() || outcome.marks.len() > 1;
+        for outcome in self.outcomes.iter().filter(told) {
             let _ = write!(text, "\n## {}\n\n", outcome.id);
             for note in &outcome.notes {
                 let _ = write!(text, "{note}\n\n");
@@ -89,11 +91,50 @@ impl Report {
             for timeline in &outcome.timelines {
                 let _ = write!(text, "\n```\n{timeline}\n```\n");
             }
+            schedule(outcome, &mut text);
         }
         fs::write(self.folder.join("report.md"), text)?;
         fs::write(self.folder.join("throughput.svg"), chart(&self.outcomes))?;
         Ok(())
     }
+}
+
+/// What was done and when, where that was more than one thing.
+fn schedule(outcome: &Outcome, text: &mut String) {
+    let Some(began) = outcome.samples.first().filter(|_| outcome.marks.len() > 1) else { return };
+    text.push_str("\n| fault | from s | to s |\n|---|---|---|\n");
+    let seconds = |ms: u64| ms.saturating_sub(began.at_ms) / 1000;
+    for mark in &outcome.marks {
+        let _ = writeln!(text, "| {} | {} | {} |", mark.name, seconds(mark.from_ms), seconds(mark.to_ms));
+    }
+}
+
+/// For a terminal: what the report says, without words.
+fn table(outcomes: &[Outcome]) -> String {
+    let row = |cells: [String; 10]| {
+        let [fault, cells @ ..] = cells;
+        format!("{fault:<26}{}", cells.map(|cell| format!("{cell:>10}")).concat())
+    };
+    let head =
+        ["fault", "accepted", "finished", "lost", "executed", "recorded", "wrong", "unknown", "recovery", "verdict"];
+    let more = ["", "", "", "", "twice", "twice", "", "answers", "s", ""];
+    let mut lines = vec![row(head.map(String::from)), row(more.map(String::from))];
+    lines.extend(outcomes.iter().map(|outcome| {
+        let figures = &outcome.figures;
+        let counts = [
+            figures.accepted,
+            figures.finished,
+            figures.lost,
+            figures.executed_twice,
+            figures.recorded_twice,
+            figures.wrong,
+            figures.unknown,
+        ];
+        let [accepted, finished, lost, twice, recorded, wrong, unknown] = counts.map(|count| count.to_string());
+        let (recovery, verdict) = (recovery(outcome), verdict(outcome).to_owned());
+        row([outcome.id.clone(), accepted, finished, lost, twice, recorded, wrong, unknown, recovery, verdict])
+    }));
+    lines.join("\n")
 }
 
 fn task(id: Option<uuid::Uuid>) -> String {

@@ -25,6 +25,8 @@ const ENDED: &str = "SELECT id, state::text, epoch, decode(md5(result), 'hex') F
 const QUARANTINE: &str = "SELECT reason FROM quarantine ORDER BY id";
 /// Those of the workers' own that nobody knows to be dead hold what runs.
 const HELD: &str = "SELECT count(*) FROM task WHERE state = 'running' AND worker LIKE '%:' || $1";
+const HELD_SUSPECTS: &str =
+    "SELECT count(*) FROM task WHERE state = 'running' AND losses >= 2 AND worker LIKE '%:' || $1";
 const STATES: &str =
     "SELECT count(*) FILTER (WHERE state = 'running'), count(*) FILTER (WHERE finished_at IS NOT NULL),
         count(*) FILTER (WHERE finished_at IS NULL) FROM task";
@@ -88,6 +90,11 @@ impl Rows {
     /// What the worker with this process id holds.
     pub(crate) async fn held_by(&self, pid: u32) -> anyhow::Result<i64> {
         self.number(HELD, &[&pid.to_string()]).await
+    }
+
+    /// How much of that was lost twice before, and would be ended as poison at its next loss.
+    pub(crate) async fn suspects_held_by(&self, pid: u32) -> anyhow::Result<i64> {
+        self.number(HELD_SUSPECTS, &[&pid.to_string()]).await
     }
 
     /// How many tasks are how far.

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     check::Invariant,
+    clock::now_ms,
     drill::{self, Drill, Options, Outcome},
     fault::{Fault, Hit, usual},
     tasks::Mix,
@@ -150,7 +151,9 @@ fn choose<'a>(
     let lasts = Duration::from_millis(random.random_range(500..12_000));
     Some(
         async move {
+            let began = now_ms();
             let done = suffer(drill, node, ill, lasts).await;
+            drill.mark(format!("{ill:?} {whom}"), began).await;
             busy.borrow_mut().remove(&whom);
             done
         }

@@ -15,12 +15,20 @@ pub(crate) enum Mix {
     Brief,
     /// Tasks of a quarter of a second, faster than the workers can take them: a backlog lies in the broker.
     Backlog,
-    /// Mixed, and one in two hundred takes its worker with it.
+    /// Brief, and one in two hundred takes its worker with it.
     Deadly,
+    /// Mixed, and one in two hundred takes its worker with it: neighbours are hit again and again.
+    DeadlyLong,
     /// Mixed, and one in fifty hangs past its limit.
     Hanging,
-    /// Only tasks that go on whatever they are told, of up to four seconds.
+    /// Only tasks that go on whatever they are told, of two to four seconds.
     Deaf,
+}
+
+impl Mix {
+    const fn is_brief(self) -> bool {
+        matches!(self, Self::Brief | Self::Deadly)
+    }
 }
 
 /// What all tasks of a drill have in common.
@@ -72,14 +80,14 @@ fn kind(plan: &Plan, index: u64, random: &mut StdRng) -> Kind {
     match plan.mix {
         Mix::Backlog => return Kind::Sleep,
         Mix::Deaf => return Kind::Deaf,
-        Mix::Deadly if index % 200 == 40 => return Kind::Abort,
+        Mix::Deadly | Mix::DeadlyLong if index % 200 == 40 => return Kind::Abort,
         Mix::Hanging if index % 50 == 20 => return Kind::Hung,
-        Mix::Mixed | Mix::Brief | Mix::Deadly | Mix::Hanging => (),
+        Mix::Mixed | Mix::Brief | Mix::Deadly | Mix::DeadlyLong | Mix::Hanging => (),
     }
     match random.random_range(0..100) {
         0..40 => Kind::Echo,
         40..64 => Kind::Sleep,
-        64..66 if plan.mix == Mix::Brief => Kind::Echo,
+        64..66 if plan.mix.is_brief() => Kind::Echo,
         64..66 => Kind::Deaf,
         66..74 => Kind::Retry(random.random_range(1..=3)),
         74..80 => Kind::Large(random.random_range(1..60_000)),
@@ -100,22 +108,22 @@ fn body(kind: Kind, key: &str, plan: &Plan, random: &mut StdRng) -> Value {
     };
     let (least, most) = match plan.mix {
         Mix::Backlog => (0.2, 0.3),
-        Mix::Brief => (0.01, 0.06),
+        mix if mix.is_brief() => (0.01, 0.06),
         _ => (0.02, 0.25),
     };
     let seconds = json!({ "seconds": random.random_range(least..most) });
     match kind {
         Kind::Echo => task("say", json!({ "token": key })),
         Kind::Deaf => {
-            let most = if plan.mix == Mix::Deaf { 4.0 } else { 1.5 };
-            task("sleep_deaf", json!({ "seconds": random.random_range(0.2..most) }))
+            let (least, most) = if plan.mix == Mix::Deaf { (2.0, 4.0) } else { (0.2, 1.5) };
+            task("sleep_deaf", json!({ "seconds": random.random_range(least..most) }))
         }
         Kind::Spin => task("spin", json!({ "seconds": 0.03 })),
         Kind::Retry(times) => task("fail", json!({ "times": times })),
         Kind::Large(bytes) => task("large", json!({ "token": key, "bytes": bytes })),
         Kind::Delayed(ms) => with(task("say", json!({ "token": key })), "delay", json!(f64_of(ms) / 1000.0)),
         Kind::Cancelled if random.random_bool(0.5) => with(task("sleep", seconds), "delay", json!(8)),
-        Kind::Cancelled => task("sleep", json!({ "seconds": 1.0 })),
+        Kind::Cancelled => task("sleep", json!({ "seconds": if plan.mix.is_brief() { 0.2 } else { 1.0 } })),
         // the client sets the time at which it expires when it sends the request
         Kind::Sleep | Kind::Expiring => task("sleep", seconds),
         Kind::Hung => with(task("sleep_deaf", json!({ "seconds": 3600 })), "timeout", json!(1.5)),
@@ -136,7 +144,7 @@ mod tests {
     use super::*;
 
     fn a_plan(seed: u64) -> Plan {
-        Plan { seed, mix: Mix::Deadly, queue: "q".into(), picture: Some(Uuid::from_u128(1)), attempts: 10 }
+        Plan { seed, mix: Mix::DeadlyLong, queue: "q".into(), picture: Some(Uuid::from_u128(1)), attempts: 10 }
     }
 
     #[test]

@@ -105,7 +105,7 @@ async fn supervise(
                 tracing::info!(broker.role = role, "connected to the broker");
                 let connection = Arc::new(connection);
                 publish.send_replace(Some(Arc::clone(&connection)));
-                watch_over(&connection, &shutdown).await;
+                watch_over(&connection, role, &shutdown).await;
                 publish.send_replace(None);
                 let _ = timeout(CONNECT_TIMEOUT, connection.close(200, "bye".into())).await;
             }
@@ -133,16 +133,32 @@ async fn connect(url: &str, role: &'static str) -> Result<Connection, BrokerErro
 }
 
 /// Returns when the connection is no longer one, or at shutdown once nobody else holds it.
-async fn watch_over(connection: &Arc<Connection>, shutdown: &CancellationToken) {
+async fn watch_over(connection: &Arc<Connection>, role: &'static str, shutdown: &CancellationToken) {
     let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut blocked = false;
     loop {
         look.tick().await;
-        if !connection.status().connected() {
-            tracing::warn!("the connection to the broker is lost");
+        let status = connection.status();
+        if !status.connected() {
+            tracing::warn!(broker.role = role, "the connection to the broker is lost");
             return;
+        }
+        if status.blocked() != blocked {
+            blocked = !blocked;
+            note_blocked(role, blocked);
         }
         if shutdown.is_cancelled() {
             return;
         }
+    }
+}
+
+/// The broker takes no messages while it is short of memory or disk. It says so to a connection that publishes.
+fn note_blocked(role: &'static str, blocked: bool) {
+    if blocked {
+        metrics::counter!(names::BLOCKED, "role" => role).increment(1);
+        tracing::warn!(broker.role = role, "the broker is short of memory or disk and takes no messages");
+    } else {
+        tracing::info!(broker.role = role, "the broker takes messages again");
     }
 }

@@ -7,7 +7,9 @@
 
 mod acks;
 mod consumer;
+mod full;
 mod link;
+mod payments;
 mod publisher;
 mod refusals;
 pub mod relay;

@@ -1,7 +1,7 @@
-//! Publish: pointers become persistent, mandatory messages; their rows are marked once the broker has confirmed them.
+//! Publish: pointers become persistent, mandatory messages; the outbox's rows are paid once the broker has confirmed them.
 //!
-//! Invariants: a queue that the broker refuses concerns nobody else; nothing is marked before its confirm; an acked but
-//! returned message is unroutable and not marked; whatever is dropped here stays owed in its row, and a relay takes it. One
+//! Invariants: a queue that the broker refuses concerns nobody else; nothing is paid before its confirm; an acked but
+//! returned message is unroutable and pays nothing; whatever is dropped here stays owed, and a relay takes it. One
 //! task owns the channel, so that frames and confirms keep one order; confirms are awaited in a window, never one by one.
 //!
 //! Bundles fill by themselves, as the batches of the database's writers do: with little on its way a pointer goes out at
@@ -20,24 +20,22 @@ use lapin::{
     types::ShortString,
 };
 use tokio::{
-    sync::mpsc,
-    task::JoinHandle,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     BrokerError, Link,
+    full::Full,
     link::RPC_TIMEOUT,
+    payments::{Part, Payments},
     refusals::Refusals,
     topology::{declare_apart, name},
 };
 use crate::{
     broken::Rule,
-    store::{
-        Store,
-        tasks::{Mark, Owed},
-    },
+    store::{Store, tasks::Owed},
     task::{Bundle, Class, QueueName},
     telemetry::names,
 };
@@ -50,33 +48,35 @@ const EAGER_MAX: usize = 4;
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 /// Offers that may wait; more are dropped, and a relay takes them.
 const OFFERS_MAX: usize = 4096;
-/// Pointers taken from the offers at a time.
+/// Offers of relays at a time.
+const RELAYS_MAX: usize = 2;
+/// Offers taken at a time.
 const TAKE_MAX: usize = 256;
-/// Marks are written this late, so that what was already claimed by then needs none.
-const MARK_EVERY: Duration = Duration::from_millis(300);
-/// Rows in one statement of marks.
-const MARKS_MAX: usize = 1000;
-/// Messages whose marks may wait for a slow database; what is beyond stays owed and is published once more.
-const UNMARKED_MAX: usize = 10_000;
+/// Payments are written this late, so that many go in one statement.
+const PAY_EVERY: Duration = Duration::from_millis(300);
 /// The relay may take an accepted row after a second; the publisher beside the accept leaves it a little earlier.
 const FRESH: Duration = Duration::from_millis(800);
 /// A relay holds what it took for ten seconds.
 const RELAYED: Duration = Duration::from_secs(8);
 /// How long the settings of queues are used before they are read again.
 const SETTINGS_EVERY: Duration = Duration::from_secs(5);
-/// Between two sessions with a broker that refuses.
+/// Between two sessions with a broker that refuses, and two tries to read the settings.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// Whole rows of the outbox, as far as their tasks are queued.
 struct Offer {
     owed: Vec<Owed>,
     /// Past it somebody else publishes this.
     until: Instant,
+    /// A relay's, given back when all is on its way: what is owed is in the database, and not in our memory.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// The door to the publishing task. Cheap to clone.
 #[derive(Clone)]
 pub struct Publisher {
     offers: mpsc::Sender<Offer>,
+    relays: Arc<Semaphore>,
     link: Link,
     bundles: Bundles,
 }
@@ -88,17 +88,19 @@ impl Publisher {
         let bundles = Bundles::default();
         tokio::spawn(bundles.clone().keep_fresh(store.clone(), shutdown.clone()));
         tokio::spawn(run(link.clone(), store, waiting, bundles.clone(), shutdown));
-        Self { offers, link, bundles }
+        Self { offers, relays: Arc::new(Semaphore::new(RELAYS_MAX)), link, bundles }
     }
 
     /// Offers what was just committed. Never waits: when too much waits already, a relay takes it in a second.
     pub fn offer(&self, owed: Vec<Owed>) {
-        let _ = self.offers.try_send(Offer { owed, until: Instant::now() + FRESH });
+        let _ = self.offers.try_send(Offer { owed, until: Instant::now() + FRESH, place: None });
     }
 
     /// Publishes what a relay took; waits for a place. False when shutting down.
     pub(super) async fn relay(&self, owed: Vec<Owed>) -> bool {
-        self.offers.send(Offer { owed, until: Instant::now() + RELAYED }).await.is_ok()
+        let until = Instant::now() + RELAYED;
+        let Ok(place) = Arc::clone(&self.relays).acquire_owned().await else { return false };
+        self.offers.send(Offer { owed, until, place: Some(place) }).await.is_ok()
     }
 
     /// How many pointers a message of this queue may hold; the most there can be where nothing is known yet.
@@ -128,14 +130,21 @@ impl Bundles {
     }
 
     async fn keep_fresh(self, store: Store, shutdown: CancellationToken) {
-        let mut tick = tokio::time::interval(SETTINGS_EVERY);
-        while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
-            match store.queues().await {
+        loop {
+            let pause = match store.queues().await {
                 Ok(queues) => {
                     let settings = queues.into_iter().map(|queue| (queue.name, queue.bundle_max)).collect();
                     *self.0.write().unwrap_or_else(PoisonError::into_inner) = settings;
+                    SETTINGS_EVERY
                 }
-                Err(error) => tracing::debug!(%error, "cannot read the queues' settings"),
+                // on a new installation there are no tables yet
+                Err(error) => {
+                    tracing::debug!(%error, "cannot read the queues' settings");
+                    PAUSE
+                }
+            };
+            if shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return;
             }
         }
     }
@@ -149,17 +158,19 @@ async fn run(
     shutdown: CancellationToken,
 ) {
     let mut taken = Vec::new();
-    let mut refusals = Refusals::new();
+    let (mut refusals, mut full) = (Refusals::new(), Full::new());
     loop {
-        let opened = shutdown.run_until_cancelled(Session::open(&link, &store, &bundles, &mut refusals)).await;
-        let ended = match opened {
+        full.anew();
+        let opening = Session::open(&link, &store, &bundles, &mut refusals, &mut full);
+        let ended = match shutdown.run_until_cancelled(opening).await {
             None | Some(Err(BrokerError::Stopped)) => return,
             Some(Err(error)) => error,
             Some(Ok(mut session)) => {
                 let served = session.serve(&mut offers, &mut taken, &shutdown).await;
-                session.write_marks(); // what was confirmed before the end
+                session.payments.write(&store); // what was confirmed before the end
                 match served {
-                    Ok(()) => return,
+                    Ok(Served::Shutdown) => return,
+                    Ok(Served::Doubted) => continue, // its channel closes as it is dropped
                     Err(error) => error,
                 }
             }
@@ -169,11 +180,18 @@ async fn run(
     }
 }
 
+/// Why a session ended in order: everything that it sent has been answered.
+enum Served {
+    Shutdown,
+    /// A queue took nothing for a while, and a new channel may tell why.
+    Doubted,
+}
+
 /// What a message carried, and what became of it.
 struct Confirmed {
     message: u64,
     key: (QueueName, Class),
-    marks: Vec<Mark>,
+    parts: Vec<Part>,
     answer: Result<Confirmation, BrokerError>,
 }
 
@@ -186,14 +204,12 @@ struct Session<'a> {
     declared: HashSet<(QueueName, Class)>,
     /// They outlive the session, or each would tell of them anew.
     refusals: &'a mut Refusals<(QueueName, Class)>,
+    full: &'a mut Full<(QueueName, Class)>,
     unconfirmed: FuturesUnordered<BoxFuture<'static, Confirmed>>,
     messages: u64,
     /// Returned by the broker, their own confirm still to come.
     returned: HashSet<u64>,
-    /// Confirmed, not yet marked.
-    marks: HashMap<u64, Vec<Mark>>,
-    /// Marks being written; the next ones wait for it.
-    marking: Option<JoinHandle<()>>,
+    payments: Payments,
 }
 
 impl<'a> Session<'a> {
@@ -202,6 +218,7 @@ impl<'a> Session<'a> {
         store: &'a Store,
         bundles: &'a Bundles,
         refusals: &'a mut Refusals<(QueueName, Class)>,
+        full: &'a mut Full<(QueueName, Class)>,
     ) -> Result<Self, BrokerError> {
         let channel = link.channel().await?;
         let confirms = channel.confirm_select(ConfirmSelectOptions::default());
@@ -214,39 +231,44 @@ impl<'a> Session<'a> {
             channel,
             declared: HashSet::new(),
             refusals,
+            full,
             unconfirmed,
             messages: 0,
             returned: HashSet::new(),
-            marks: HashMap::new(),
-            marking: None,
+            payments: Payments::default(),
         })
     }
 
-    /// Publishes until the channel breaks (an error) or shutdown (no error, after the last confirms).
+    /// Publishes until the channel breaks (an error), is in doubt, or shutdown.
     async fn serve(
         &mut self,
         offers: &mut mpsc::Receiver<Offer>,
         taken: &mut Vec<Offer>,
         shutdown: &CancellationToken,
-    ) -> Result<(), BrokerError> {
+    ) -> Result<Served, BrokerError> {
         self.publish_all(taken.drain(..)).await?; // what the last session took and could not publish any more
-        let mut mark = tokio::time::interval(MARK_EVERY);
+        let mut pay = tokio::time::interval(PAY_EVERY);
         loop {
             tokio::select! {
                 Some(confirmed) = self.unconfirmed.next() => self.confirmed(confirmed).await?,
                 count = offers.recv_many(taken, TAKE_MAX), if self.unconfirmed.len() < EAGER_MAX => {
                     if count == 0 {
-                        return self.finish().await;
+                        return self.finish(Served::Shutdown).await;
                     }
                     self.check_open()?; // before anything of it is drained
                     self.publish_all(taken.drain(..)).await?;
                 }
-                _ = mark.tick() => {
-                    self.write_marks();
-                    self.refusals.forget(Instant::now());
+                _ = pay.tick() => {
+                    self.payments.write(self.store);
                     self.check_open()?;
+                    let now = Instant::now();
+                    self.refusals.forget(now);
+                    self.full.forget(now);
+                    if self.full.doubts(now) {
+                        return self.finish(Served::Doubted).await;
+                    }
                 }
-                () = shutdown.cancelled() => return self.finish().await,
+                () = shutdown.cancelled() => return self.finish(Served::Shutdown).await,
             }
         }
     }
@@ -262,29 +284,31 @@ impl<'a> Session<'a> {
     /// One message per queue and class, as full as its queue allows.
     async fn publish_all(&mut self, offers: impl Iterator<Item = Offer>) -> Result<(), BrokerError> {
         let now = Instant::now();
-        let mut groups: HashMap<(QueueName, Class), Vec<Mark>> = HashMap::new();
-        let mut alone = Vec::new();
-        for owed in offers.filter(|offer| offer.until > now).flat_map(|offer| offer.owed) {
-            let key = (owed.queue, owed.class);
-            let mark = Mark { pointer: owed.pointer, publish_after: owed.publish_after };
-            if owed.alone {
-                alone.push((key, mark));
-            } else {
-                groups.entry(key).or_default().push(mark);
+        let mut groups: HashMap<(QueueName, Class), Vec<Part>> = HashMap::new();
+        let (mut alone, mut places) = (Vec::new(), Vec::new());
+        for offer in offers.filter(|offer| offer.until > now) {
+            places.extend(offer.place);
+            for (owed, part) in Part::of(offer.owed) {
+                let key = (owed.queue, owed.class);
+                if owed.alone {
+                    alone.push((key, part));
+                } else {
+                    groups.entry(key).or_default().push(part);
+                }
             }
         }
-        for (key, marks) in groups {
-            for bundle in marks.chunks(self.bundles.max(&key.0)) {
+        for (key, parts) in groups {
+            for bundle in parts.chunks(self.bundles.max(&key.0)) {
                 self.publish(&key, bundle).await?;
             }
         }
-        for (key, mark) in alone {
-            self.publish(&key, &[mark]).await?;
+        for (key, part) in alone {
+            self.publish(&key, &[part]).await?;
         }
         Ok(())
     }
 
-    async fn publish(&mut self, key: &(QueueName, Class), bundle: &[Mark]) -> Result<(), BrokerError> {
+    async fn publish(&mut self, key: &(QueueName, Class), bundle: &[Part]) -> Result<(), BrokerError> {
         while self.unconfirmed.len() >= WINDOW
             && let Some(confirmed) = self.unconfirmed.next().await
         {
@@ -298,19 +322,19 @@ impl<'a> Session<'a> {
         let properties =
             BasicProperties::default().with_delivery_mode(2).with_message_id(ShortString::from(message.to_string()));
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let body = Bundle(bundle.iter().map(|mark| mark.pointer).collect()).encode();
+        let body = Bundle(bundle.iter().map(|part| part.pointer).collect()).encode();
         let queue = name(&key.0, key.1, self.link.queue_type());
         // a blocked connection makes this wait for ever
         let publishing = self.channel.basic_publish("".into(), queue, options, &body, properties);
         let confirm = timeout(CONFIRM_TIMEOUT, publishing).await.map_err(|_| BrokerError::Timeout)??;
         fail::fail_point!("publisher.sent", |_| std::process::abort());
         if Rule::MarkAfterConfirm.is_broken() {
-            self.marks.insert(message, bundle.to_vec());
+            self.payments.confirmed(message, bundle.to_vec());
         }
-        let (key, marks) = (key.clone(), bundle.to_vec());
+        let (key, parts) = (key.clone(), bundle.to_vec());
         let confirmed = timeout(CONFIRM_TIMEOUT, confirm).map(move |answer| {
             let answer = answer.map_err(|_| BrokerError::Timeout).and_then(|answer| answer.map_err(Into::into));
-            Confirmed { message, key, marks, answer }
+            Confirmed { message, key, parts, answer }
         });
         self.unconfirmed.push(confirmed.boxed());
         Ok(())
@@ -343,14 +367,14 @@ impl<'a> Session<'a> {
     }
 
     async fn confirmed(&mut self, confirmed: Confirmed) -> Result<(), BrokerError> {
-        let Confirmed { message, key, marks, answer } = confirmed;
+        let Confirmed { message, key, parts, answer } = confirmed;
         fail::fail_point!("publisher.confirmed", |_| std::process::abort());
         match answer? {
             Confirmation::Ack(returned) => {
                 metrics::counter!(names::PUBLISHED).increment(1);
-                let was_returned = self.returned.remove(&message);
-                if !was_returned && self.marks.len() < UNMARKED_MAX {
-                    self.marks.insert(message, marks);
+                self.full.took(&key);
+                if !self.returned.remove(&message) {
+                    self.payments.confirmed(message, parts);
                 }
                 if let Some(returned) = returned {
                     self.take_back(message_number(&returned.delivery.properties), &key).await?;
@@ -358,22 +382,25 @@ impl<'a> Session<'a> {
             }
             // refused (a full queue), or a channel without confirms: the rows stay owed
             Confirmation::Nack(_) | Confirmation::NotRequested => {
-                tracing::warn!(queue = %key.0, "the broker refused a message");
+                metrics::counter!(names::REFUSED_MESSAGES).increment(1);
+                if self.full.refused(key.clone(), Instant::now()) {
+                    let class = key.1.as_str();
+                    tracing::warn!(queue = %key.0, class, "the broker refuses messages: a full queue; its tasks stay owed");
+                }
             }
         }
         Ok(())
     }
 
     /// lapin attaches a returned message to whichever confirm completes next, so it is matched by its own id:
-    /// its mark may be there already, or its own confirm be still to come.
+    /// its confirm may have come already, or be still to come.
     async fn take_back(&mut self, message: Option<u64>, key: &(QueueName, Class)) -> Result<(), BrokerError> {
         metrics::counter!(names::UNROUTABLE).increment(1);
         tracing::warn!(queue = %key.0, "a message was returned: its queue is missing and is declared anew");
         match message {
-            // its own confirm may have come before this one, or may be still to come
-            Some(message) if self.marks.remove(&message).is_none() => drop(self.returned.insert(message)),
+            Some(message) if !self.payments.forget(message) => drop(self.returned.insert(message)),
             Some(_) => (),
-            None => self.marks.clear(),
+            None => self.payments.forget_all(),
         }
         for key in std::mem::take(&mut self.declared) {
             self.declare(&key).await?;
@@ -381,28 +408,12 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn write_marks(&mut self) {
-        if self.marks.is_empty() || self.marking.as_ref().is_some_and(|marking| !marking.is_finished()) {
-            return;
-        }
-        let marks: Vec<Mark> = self.marks.drain().flat_map(|(_, marks)| marks).collect();
-        let store = self.store.clone();
-        self.marking = Some(tokio::spawn(async move {
-            for some in marks.chunks(MARKS_MAX) {
-                if let Err(error) = store.mark_published(some).await {
-                    tracing::debug!(%error, "marks are lost; the relay publishes once more");
-                }
-            }
-            fail::fail_point!("publisher.marked", |_| std::process::abort());
-        }));
-    }
-
-    async fn finish(&mut self) -> Result<(), BrokerError> {
+    async fn finish(&mut self, served: Served) -> Result<Served, BrokerError> {
         while let Some(confirmed) = self.unconfirmed.next().await {
             self.confirmed(confirmed).await?;
         }
-        self.write_marks();
-        Ok(())
+        self.payments.write(self.store);
+        Ok(served)
     }
 }
 

@@ -9,7 +9,8 @@ use super::Publisher;
 use crate::{store::Store, telemetry::names};
 
 const EVERY: Duration = Duration::from_millis(250);
-const ROWS_MAX: i64 = 500;
+/// Rows of the outbox at a time: each is what one commit owed, 1 to 1,000 pointers.
+const ROWS_MAX: i64 = 64;
 
 /// Runs until shutdown.
 pub async fn run(store: Store, publisher: Publisher, shutdown: CancellationToken) {
@@ -22,19 +23,24 @@ pub async fn run(store: Store, publisher: Publisher, shutdown: CancellationToken
 
 /// One round; whether there may be more at once.
 async fn round(store: &Store, publisher: &Publisher) -> bool {
-    let owed = match store.take_owed(ROWS_MAX).await {
-        Ok(owed) => owed,
+    let taken = match store.take_owed(ROWS_MAX).await {
+        Ok(taken) => taken,
         Err(error) => {
             tracing::debug!(%error, "the relay cannot read what is owed");
             return false;
         }
     };
-    if owed.is_empty() {
-        return false;
-    }
     fail::fail_point!("relay.taken", |_| std::process::abort());
-    let count = owed.len();
+    if !taken.void.is_empty()
+        && let Err(error) = store.pay(&taken.void).await
+    {
+        tracing::debug!(%error, "the relay cannot remove what nobody owes any more");
+    }
+    if taken.owed.is_empty() {
+        return !taken.void.is_empty();
+    }
+    let count = taken.owed.len();
     metrics::counter!(names::RELAYED).increment(u64::try_from(count).unwrap_or(0));
     tracing::debug!(tasks = count, "the relay publishes what was owed");
-    publisher.relay(owed).await && i64::try_from(count) == Ok(ROWS_MAX)
+    publisher.relay(taken.owed).await
 }

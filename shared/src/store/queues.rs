@@ -6,16 +6,14 @@ use utoipa::ToSchema;
 use super::{Store, StoreError};
 use crate::task::QueueName;
 
-/// Counts are taken from the two partial indexes that hold queued rows: what is owed and what is with the broker.
+/// What waits is counted along the list index, what runs by the holds.
 const VIEW: &str = "
-    WITH queued AS (
-        SELECT queue, queued_at FROM task WHERE publish_after IS NOT NULL AND (state = 'queued') IS TRUE
-        UNION ALL
-        SELECT queue, queued_at FROM task WHERE published_at IS NOT NULL AND (state = 'queued') IS TRUE
-    ), depth AS (
-        SELECT queue, count(*) AS depth, extract(epoch FROM now() - min(queued_at))::float8 AS oldest FROM queued GROUP BY queue
+    WITH depth AS (
+        SELECT queue, count(*) AS depth, extract(epoch FROM now() - min(queued_at))::float8 AS oldest
+        FROM task WHERE shelf = 'queued' AND (state = 'queued') IS TRUE GROUP BY queue
     ), running AS (
-        SELECT queue, count(*) AS running FROM task WHERE state = 'running' GROUP BY queue
+        SELECT t.queue, count(*) AS running FROM hold h CROSS JOIN LATERAL unnest(h.ids) AS i(id)
+        JOIN task t ON t.id = i.id AND (t.state = 'running' AND t.session_id = h.session_id) IS TRUE GROUP BY t.queue
     ), served AS (
         SELECT q->>'name' AS queue, count(*) AS workers, sum((q->>'slots')::int) AS slots
         FROM session s, jsonb_array_elements(s.queues) q WHERE NOT s.dead GROUP BY 1

@@ -44,7 +44,7 @@ const OTHERS: [&str; 4] = [
         SELECT ctid FROM idempotency WHERE created_at < now() - interval '24 hours' LIMIT $1))",
     "DELETE FROM task_unique WHERE ctid = ANY(ARRAY(SELECT ctid FROM task_unique WHERE until < now() LIMIT $1))",
     "DELETE FROM session WHERE id IN (SELECT s.id FROM session s WHERE s.dead AND s.ended_at < now() - interval '1 day'
-        AND s.id <> ALL(ARRAY(SELECT t.session_id FROM task t WHERE t.state = 'running' AND t.session_id IS NOT NULL))
+        AND NOT EXISTS (SELECT FROM hold h WHERE h.session_id = s.id)
         LIMIT $1)",
     "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine WHERE seen_at < now() - interval '30 days' LIMIT $1)",
 ];

@@ -129,8 +129,10 @@ impl Store {
         let drain = row.try_get(0)?;
         let orders = db
             .prepare_cached(
-                "SELECT id, epoch FROM task WHERE session_id = $1 AND cancel_requested_at IS NOT NULL
-                 AND finished_at IS NULL AND (state = 'running') IS TRUE",
+                "SELECT t.id, t.epoch FROM hold h CROSS JOIN LATERAL unnest(h.ids) AS i(id)
+                 JOIN task t ON t.id = i.id
+                    AND (t.session_id = $1 AND t.state = 'running' AND t.cancel_requested_at IS NOT NULL) IS TRUE
+                 WHERE h.session_id = $1",
             )
             .await?;
         let cancelled = db.query(&orders, &[&id.0]).await?;

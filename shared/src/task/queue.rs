@@ -141,6 +141,15 @@ impl Class {
     /// Every class, the most urgent first.
     pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
 
+    /// As the `task` table's column says it.
+    pub const fn number(self) -> i16 {
+        match self {
+            Self::High => 2,
+            Self::Normal => 1,
+            Self::Low => 0,
+        }
+    }
+
     /// The last part of the broker queue's name.
     pub const fn as_str(self) -> &'static str {
         match self {

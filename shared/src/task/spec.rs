@@ -106,8 +106,8 @@ pub struct Extra {
     /// The task that it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<Uuid>,
-    /// The batch it came in.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The batch it came in. No part of the document: in a batch all have one.
+    #[serde(skip)]
     pub batch_id: Option<Uuid>,
     /// The task that it repeats.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,8 +118,33 @@ pub struct Extra {
 }
 
 impl Extra {
+    /// Whether there is nothing to say in the document.
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            expires_at,
+            soft_timeout,
+            result_ttl,
+            drop_result,
+            tags,
+            metadata,
+            parent_id,
+            batch_id: _,
+            retry_of,
+            waits_for,
+        } = self;
+        expires_at.is_none()
+            && soft_timeout.is_none()
+            && result_ttl.is_none()
+            && !drop_result
+            && tags.is_empty()
+            && metadata.is_none()
+            && parent_id.is_none()
+            && retry_of.is_none()
+            && waits_for.is_none()
+    }
+
     /// The statement's document; `None` where there is nothing to say.
     pub fn to_json(&self) -> Option<String> {
-        serde_json::to_string(self).ok().filter(|json| json != "{}")
+        if self.is_empty() { None } else { serde_json::to_string(self).ok() }
     }
 }

@@ -17,6 +17,8 @@ pub mod names {
     pub const UNROUTABLE: &str = "caraway_messages_unroutable_total";
     /// Queues that the broker refuses to declare, one a priority class: what is owed to them stays owed.
     pub const REFUSED_QUEUES: &str = "caraway_broker_queues_refused";
+    /// Messages that the broker refused: a full queue. What they carried stays owed.
+    pub const REFUSED_MESSAGES: &str = "caraway_messages_refused_total";
     /// Pointers that a relay published because the first publish had not been confirmed.
     pub const RELAYED: &str = "caraway_relay_published_total";
     /// Tasks that the audit owed again because the broker had lost their message.
@@ -47,6 +49,8 @@ pub mod names {
     pub const REMOVED: &str = "caraway_tasks_removed_total";
     /// Reconnects to the broker, by `role`.
     pub const RECONNECTS: &str = "caraway_broker_reconnects_total";
+    /// Times that the broker took no messages any more because it was short of memory or disk, by `role`.
+    pub const BLOCKED: &str = "caraway_broker_blocked_total";
     /// Reads answered from Redis.
     pub const CACHE_HITS: &str = "caraway_cache_hits_total";
     /// Times Redis did not answer and was left alone for a while.

@@ -6,10 +6,13 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
+use jiff::{Timestamp, fmt::rfc2822};
 use rand::RngExt as _;
+use reqwest::header::DATE;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{Counters, Ledger, Place, Servers, eventually};
@@ -84,7 +87,8 @@ impl Launch {
     pub fn spawn(self) -> Program {
         let port = free_port();
         let child = self.child(port);
-        Program { launch: self, port, child, past: Counters::default(), last: Counters::default() }
+        let (past, last) = (Counters::default(), Counters::default());
+        Program { launch: self, port, child, frozen: AtomicBool::new(false), past, last }
     }
 
     fn child(&self, port: u16) -> Child {
@@ -109,6 +113,7 @@ pub struct Program {
     launch: Launch,
     port: u16,
     child: Child,
+    frozen: AtomicBool,
     /// The counters of its earlier lives.
     past: Counters,
     /// Those of this life, when they were last read.
@@ -165,12 +170,26 @@ impl Program {
         eventually(deadline, &format!("{name} ends"), async || self.exited().ok_or("it still runs".to_owned())).await
     }
 
+    /// What it takes for the time, by the `Date` of an answer, whole seconds; none where it does not answer.
+    pub async fn wall_clock(&self) -> Option<Timestamp> {
+        let answer = client().get(format!("{}/livez", self.url())).send().await.ok()?;
+        let date = answer.headers().get(DATE)?.to_str().ok()?;
+        Some(rfc2822::parse(date).ok()?.timestamp())
+    }
+
     /// Its counters, over all its lives. Those of a process that does not answer are the last that were read.
     pub async fn counters(&mut self) -> Counters {
+        if self.frozen.load(Ordering::Acquire) {
+            return self.known();
+        }
         let scraped = async { client().get(format!("{}/metrics", self.url())).send().await?.text().await };
         if let Ok(text) = scraped.await {
             self.last = Counters::parse(&text);
         }
+        self.known()
+    }
+
+    fn known(&self) -> Counters {
         let mut all = self.past.clone();
         all.add(&self.last);
         all
@@ -206,16 +225,19 @@ impl Program {
         assert!(self.exited().is_some(), "{} still runs", self.launch.name);
         self.past.add(&std::mem::take(&mut self.last));
         self.child = self.launch.child(self.port);
+        self.frozen.store(false, Ordering::Release);
     }
 
     /// Stops it where it stands (SIGSTOP).
     pub fn freeze(&self) {
+        self.frozen.store(true, Ordering::Release);
         self.signal(Signal::STOP);
     }
 
     /// Lets it go on (SIGCONT).
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
+        self.frozen.store(false, Ordering::Release);
     }
 
     /// The same, where it may have ended meanwhile.

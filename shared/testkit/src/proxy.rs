@@ -94,6 +94,7 @@ struct Shared {
     resets: watch::Sender<u64>,
     traps: Mutex<Vec<Trap>>,
     fired: AtomicU64,
+    hindered: AtomicU64,
 }
 
 impl Proxy {
@@ -108,6 +109,7 @@ impl Proxy {
             resets: watch::Sender::new(0),
             traps: Mutex::default(),
             fired: AtomicU64::new(0),
+            hindered: AtomicU64::new(0),
         });
         let weak = Arc::downgrade(&shared);
         tokio::spawn(async move {
@@ -169,9 +171,19 @@ impl Proxy {
     pub fn fired(&self) -> u64 {
         self.shared.fired.load(Ordering::Acquire)
     }
+
+    /// How often a way that was not open was in somebody's way: connections that were reset or kept waiting, pieces of a
+    /// stream that were slowed down or held back. A way that nobody used leaves it as it was.
+    pub fn hindered(&self) -> u64 {
+        self.shared.hindered.load(Ordering::Acquire)
+    }
 }
 
 impl Shared {
+    fn hinder(&self) {
+        self.hindered.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Takes the first trap of this kind, if one is set.
     fn meet(&self, is_it: impl Fn(&Trap) -> bool) -> bool {
         let mut traps = lock(&self.traps);
@@ -242,6 +254,9 @@ async fn forward(mut inside: TcpStream, shared: Arc<Shared>) {
     let mut way = shared.way.subscribe();
     let mut resets = shared.resets.subscribe();
     resets.mark_unchanged();
+    if matches!(*way.borrow(), Way::Stalled | Way::Cut) {
+        shared.hinder();
+    }
     let open = way.wait_for(|way| *way != Way::Stalled).await.is_ok_and(|way| *way != Way::Cut);
     if !open {
         return reset(&inside);
@@ -261,8 +276,8 @@ async fn forward(mut inside: TcpStream, shared: Arc<Shared>) {
         tokio::select! {
             ended = pump(client, to_server, Side::Request, &inspector, &shared) => ended.is_ok(),
             ended = pump(server, to_client, Side::Answer, &inspector, &shared) => ended.is_ok(),
-            _ = way.wait_for(|way| *way == Way::Cut) => false,
-            _ = resets.changed() => false,
+            _ = way.wait_for(|way| *way == Way::Cut) => { shared.hinder(); false }
+            _ = resets.changed() => { shared.hinder(); false }
         }
     };
     if !in_order {
@@ -289,6 +304,10 @@ async fn pump(
         let passed = lock(inspector).pass(side, &chunk[..count], shared);
         let passed = passed.ok_or_else(|| io::Error::other("a trap"))?;
         let is_open = |way: &Way| !matches!((way, side), (Way::Stalled, _) | (Way::Deaf, Side::Answer));
+        let seen = *way.borrow();
+        if !is_open(&seen) || matches!(seen, Way::Slow(_)) {
+            shared.hinder();
+        }
         let now = *way.wait_for(is_open).await.map_err(io::Error::other)?;
         if let Way::Slow(slowness) = now {
             write_slowly(&mut to, &passed, slowness).await?;
@@ -356,9 +375,11 @@ mod tests {
         let proxy = Proxy::to(echo().await, Protocol::Bytes).await;
         let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
         assert_eq!(&answers(&mut stream).await.unwrap(), b"ping");
-        for way in [Way::Stalled, Way::Deaf] {
+        assert_eq!(proxy.hindered(), 0);
+        for (held_back, way) in (1..).zip([Way::Stalled, Way::Deaf]) {
             proxy.set(way);
             assert_eq!(answers(&mut stream).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            assert_eq!(proxy.hindered(), held_back);
             proxy.set(Way::Open);
             let mut late = [0; 4];
             stream.read_exact(&mut late).await.unwrap();

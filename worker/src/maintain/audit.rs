@@ -1,5 +1,5 @@
 //! The audit: finds tasks whose message the broker has lost, without counting messages, which bundles and duplicates
-//! make meaningless. A row that was published a while ago and is still queued is owed again when its broker queue has
+//! make meaningless. A row that was queued a while ago, and still is, is owed again when its broker queue has
 //! been empty for two rounds, or when something that came much later was claimed before it.
 
 use std::{
@@ -74,11 +74,11 @@ async fn round(engine: &Engine, empty: &mut HashSet<Key>) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// The classes of a queue that have old published rows.
+/// The classes of a queue that have old rows.
 async fn unclaimed(engine: &Engine, queue: &QueueName) -> anyhow::Result<Vec<Class>> {
     let mut classes = Vec::new();
     for class in Class::ALL {
-        if engine.store.count_unclaimed(queue, class, 1).await? > 0 {
+        if engine.store.has_unclaimed(queue, class).await? {
             classes.push(class);
         }
     }

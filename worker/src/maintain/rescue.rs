@@ -43,7 +43,7 @@ async fn round(engine: &Engine, beats: &mut Beats, started: Instant) -> Result<(
             count(rescued);
         }
         if rescued.total() < ROWS_MAX.unsigned_abs() {
-            return Ok(());
+            return engine.store.clear_holds().await;
         }
     }
 }

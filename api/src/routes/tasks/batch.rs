@@ -1,5 +1,7 @@
 //! `POST /v1/tasks/batch`: up to 1,000 tasks in one request and one commit, under one `batch_id`.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use caraway_shared::{
     store::tasks::{Asked, Fate, Guarded, Refusal, TaskView},
@@ -152,7 +154,7 @@ async fn checked(
         match checked {
             Ok((mut task, unique)) => {
                 task.extra.batch_id = Some(batch_id);
-                tasks.push(Asked::Task(Box::new(task), unique));
+                tasks.push(Asked::Task(Arc::new(task), unique));
             }
             Err(problem) if atomic || problem.status().is_server_error() => return Err(problem.with("index", index)),
             Err(problem) => tasks.push(Asked::Refused(refusal(&problem)?)),

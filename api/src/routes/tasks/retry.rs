@@ -1,5 +1,7 @@
 //! `POST /v1/tasks/{id}/retry`: another task like one that has ended, which points back with `retry_of`.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use caraway_shared::{
     store::tasks::{Asked, Fate, Guarded, Retriable, TaskView},
@@ -49,7 +51,7 @@ pub(crate) async fn retry(
     let key = key.of(&request, body);
     let (fates, replayed) = match state.store.retriable(owner, &[id]).await?.into_iter().next() {
         Some((_, Retriable::Ended(task))) => {
-            let tasks = vec![Asked::Task(task, None)];
+            let tasks = vec![Asked::Task(Arc::new(*task), None)];
             admitted(state.acceptor.accept(Guarded { owner, key, tasks, atomic: true, once: false }).await?)?
         }
         Some((_, Retriable::NotYet(state))) => return Err(not_yet(state)),

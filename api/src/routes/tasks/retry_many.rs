@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use caraway_shared::{
     store::tasks::{Asked, Fate, Guarded, Refusal, Retriable, Search, Sought, TaskView},
@@ -211,7 +213,7 @@ fn asked(found: Option<Retriable>, batch_id: Uuid) -> Result<Asked, Problem> {
     Ok(match found {
         Some(Retriable::Ended(mut task)) => {
             task.extra.batch_id = Some(batch_id);
-            Asked::Task(task, None)
+            Asked::Task(Arc::new(*task), None)
         }
         Some(Retriable::NotYet(state)) => Asked::Refused(refusal(&not_yet(state))?),
         None => Asked::Refused(refusal(&task_not_found())?),

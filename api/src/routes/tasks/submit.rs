@@ -1,5 +1,7 @@
 //! (1) REQUEST: `POST /v1/tasks`, from a body to a validated spec; then to (2), `accept.rs`.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::header, web::Data};
 use caraway_shared::{
     store::tasks::{Admitted, Asked, Fate, Guarded, Key, TaskView},
@@ -92,7 +94,7 @@ pub(crate) async fn submit(
     let (fates, replayed) = match check(&state, owner, submission, traceparent(request.headers()), Instant::now()).await
     {
         Ok((task, unique)) => {
-            let tasks = vec![Asked::Task(Box::new(task), unique)];
+            let tasks = vec![Asked::Task(Arc::new(task), unique)];
             admitted(state.acceptor.accept(Guarded { owner, key, tasks, atomic: true, once: false }).await?)?
         }
         Err(problem) => (answered_before(&state, owner, key, problem).await?, true),

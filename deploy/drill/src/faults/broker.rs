@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     SOON,
-    counters::{AUDITED, DEAD, RECONNECTS, RELAYED},
+    counters::{AUDITED, BLOCKED, DEAD, RECONNECTS, RELAYED, RESCUED},
 };
 use crate::{
     drill::Drill,
@@ -19,6 +19,16 @@ use crate::{
 /// A purged queue is noticed within this.
 const NOTICED_MAX: Duration = Duration::from_mins(1);
 const FROZEN: Duration = Duration::from_mins(1);
+/// Name, how it is raised, how it is lifted.
+const ALARMS: [(&str, &[&str], &[&str]); 2] = [
+    (
+        "the memory alarm",
+        &["set_vm_memory_high_watermark", "0.0001"],
+        &["set_vm_memory_high_watermark", "absolute", "1GB"],
+    ),
+    ("the disk alarm", &["set_disk_free_limit", "999GB"], &["set_disk_free_limit", "200MB"]),
+];
+const ALARMED: Duration = Duration::from_secs(5);
 
 pub(crate) fn faults() -> Vec<Fault> {
     let backlog = |id, name, inject| Fault { mix: Mix::Backlog, rate: 140, ..usual(id, name, inject) };
@@ -57,7 +67,11 @@ pub(crate) fn faults() -> Vec<Fault> {
             rises: &[RECONNECTS, AUDITED],
             ..backlog("F22c", "broker's data wiped", |drill| wipe(drill).boxed_local())
         },
-        usual("F23", "memory alarm, then disk alarm", |drill| alarms(drill).boxed_local()),
+        Fault {
+            rises: &[BLOCKED],
+            stays: &[RESCUED, DEAD],
+            ..usual("F23", "memory alarm, then disk alarm", |drill| alarms(drill).boxed_local())
+        },
         Fault { rises: &[RECONNECTS], ..usual("F25", "broker closes connections", |drill| close(drill).boxed_local()) },
     ]
 }
@@ -147,17 +161,21 @@ async fn wipe(drill: &Drill) -> anyhow::Result<Hit> {
     go_on_and_stop(drill, Hit::new(ready, "messages wiped")).await
 }
 
+/// Each alarm must be felt by publishers; when it is lifted, work goes on.
 async fn alarms(drill: &Drill) -> anyhow::Result<Hit> {
-    let before = drill.accepted().await;
-    let stack = &drill.world.stack;
-    stack.rabbitmqctl(&["set_vm_memory_high_watermark", "0.0001"]).await;
-    sleep(Duration::from_secs(6)).await;
-    stack.rabbitmqctl(&["set_vm_memory_high_watermark", "absolute", "1GB"]).await;
-    sleep(Duration::from_secs(3)).await;
-    stack.rabbitmqctl(&["set_disk_free_limit", "999GB"]).await;
-    sleep(Duration::from_secs(6)).await;
-    stack.rabbitmqctl(&["set_disk_free_limit", "200MB"]).await;
-    Ok(Hit::new(drill.accepted().await - before, "tasks accepted under the alarms"))
+    let (mut accepted, mut slowest) = (0, Duration::ZERO);
+    for (name, raise, lift) in ALARMS {
+        let before = (drill.world.counter(BLOCKED).await, drill.accepted().await);
+        drill.world.stack.rabbitmqctl(raise).await;
+        drill.rises(BLOCKED, before.0, name).await?;
+        sleep(ALARMED).await;
+        let meanwhile = drill.accepted().await - before.1;
+        anyhow::ensure!(meanwhile > 0, "nothing was accepted under {name}");
+        drill.world.stack.rabbitmqctl(lift).await;
+        slowest = slowest.max(drill.recovery().await?);
+        accepted += meanwhile;
+    }
+    Ok(Hit::new(accepted, "tasks accepted under two alarms").recovered(slowest))
 }
 
 async fn close(drill: &Drill) -> anyhow::Result<Hit> {

@@ -6,7 +6,7 @@ use caraway_testkit::{Broker, Proxy, Trap};
 use futures::FutureExt as _;
 use tokio::time::sleep;
 
-use super::counters::{RELAYED, RESCUED, STALE, UNROUTABLE};
+use super::counters::{REFUSED_MESSAGES, RELAYED, RESCUED, STALE, UNROUTABLE};
 use crate::{
     drill::Drill,
     fault::{Fault, Hit, usual},
@@ -31,7 +31,7 @@ pub(crate) fn faults() -> Vec<Fault> {
         Fault {
             mix: Mix::Backlog,
             rate: 140,
-            rises: &[RELAYED],
+            rises: &[REFUSED_MESSAGES, RELAYED],
             ..usual("F5", "broker refuses publishes (queue full)", |drill| refuse(drill).boxed_local())
         },
         Fault {

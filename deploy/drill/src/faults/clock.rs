@@ -3,16 +3,22 @@
 use std::{path::PathBuf, time::Duration};
 
 use futures::FutureExt as _;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
-use super::counters::{DEAD, POISONED};
+use super::{
+    SOON,
+    counters::{DEAD, POISONED},
+};
 use crate::{
     drill::Drill,
     fault::{Fault, Hit, NotRun, usual},
-    world::Node,
+    world::{Node, until},
 };
 
-const JUMPS: [&str; 2] = ["+3600", "-3600"];
+const JUMPS: [i64; 2] = [3600, -3600];
+/// A clock within this of where it jumped to has jumped.
+const NEAR: SignedDuration = SignedDuration::from_secs(30);
 /// Longer than a lease, so that a rescue would show.
 const EACH: Duration = Duration::from_secs(20);
 const NAME: &str = "wall clocks jump by an hour";
@@ -49,15 +55,30 @@ async fn jump(drill: &Drill) -> anyhow::Result<Hit> {
         ];
         again_with(node, &preload).await;
     }
-    for jump in JUMPS {
-        std::fs::write(&file, jump)?;
+    let mut jumps = 0;
+    for seconds in JUMPS {
+        std::fs::write(&file, format!("{seconds:+}"))?;
+        for node in nodes {
+            jumped(node, SignedDuration::from_secs(seconds)).await?;
+            jumps += 1;
+        }
         sleep(EACH).await;
     }
     std::fs::write(&file, "+0")?;
     for node in nodes {
         again_with(node, &[("LD_PRELOAD", None)]).await;
     }
-    Ok(Hit::new(JUMPS.len(), "jumps in an API and a worker"))
+    Ok(Hit::new(jumps, "jumps, as the programs themselves tell the time"))
+}
+
+/// Waits until the program tells a time that is wrong by so much.
+async fn jumped(node: &Node, by: SignedDuration) -> anyhow::Result<()> {
+    until(SOON, &format!("the clock of {} jumps by {by:#}", node.name), async || {
+        let told = node.program.lock().await.wall_clock().await;
+        let wrong = told.map(|told| told.duration_since(Timestamp::now()));
+        Ok(wrong.filter(|wrong| (*wrong - by).abs() < NEAR).map(drop))
+    })
+    .await
 }
 
 async fn again_with(node: &Node, variables: &[(&str, Option<&str>)]) {

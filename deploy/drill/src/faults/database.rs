@@ -85,7 +85,9 @@ async fn exhaust(drill: &Drill) -> anyhow::Result<Hit> {
         strangers.push(stranger);
         anyhow::ensure!(strangers.len() < 1000, "connections do not run out");
     }
+    let before = drill.refused().await;
     drill.world.nodes().for_each(|node| node.postgres.set(Way::Open));
     sleep(Duration::from_secs(6)).await;
-    Ok(Hit::new(strangers.len(), "connections held by strangers"))
+    let refused = drill.refused().await - before;
+    Ok(Hit::new(refused, format!("answers that were no 2xx, beside {} connections of strangers", strangers.len())))
 }

@@ -13,14 +13,20 @@ use super::{
 use crate::{
     drill::Drill,
     fault::{Fault, Hit, usual},
-    world::until,
+    tasks::Mix,
+    world::{Node, until},
 };
+
+/// Whoever declares a session dead looks at once at what it held.
+const LOOKED_WITHIN: Duration = Duration::from_secs(1);
 
 const PROMOTED: &str = "caraway_promoted_total";
 
 pub(crate) fn faults() -> Vec<Fault> {
     vec![
         Fault {
+            mix: Mix::Backlog, // full hands
+            rate: 90,
             rises: &[DEAD],
             ..usual("F41", "rescuer races a worker that finishes", |drill| race(drill).boxed_local())
         },
@@ -46,6 +52,17 @@ async fn race(drill: &Drill) -> anyhow::Result<Hit> {
     } else {
         drill.world.busiest().await?
     };
+    wake_as_dead(drill, &frozen, Duration::ZERO).await
+}
+
+/// The same for rescuers that wait by themselves, between looking and taking (a negative control).
+pub(crate) async fn race_late_rescuers(drill: &Drill) -> anyhow::Result<Hit> {
+    let (frozen, _) = drill.world.busiest().await?;
+    wake_as_dead(drill, &frozen, LOOKED_WITHIN).await
+}
+
+/// Freezes a worker until it is declared dead, and so much longer.
+async fn wake_as_dead(drill: &Drill, frozen: &Node, longer: Duration) -> anyhow::Result<Hit> {
     let pid = frozen.pid().await;
     frozen.freeze().await;
     let held = drill.world.rows.held_by(pid).await?;
@@ -55,6 +72,7 @@ async fn race(drill: &Drill) -> anyhow::Result<Hit> {
         Ok((dead > 0).then_some(()))
     })
     .await?;
+    sleep(longer).await;
     frozen.thaw().await;
     sleep(Duration::from_millis(1500)).await; // it finishes; the rescuers still wait
     Ok(Hit::new(held, "tasks that both wanted"))

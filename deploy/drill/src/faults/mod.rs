@@ -26,10 +26,12 @@ use crate::{
 /// Counters by which recovery shows.
 pub(crate) mod counters {
     pub(crate) const AUDITED: &str = "caraway_audit_owed_again_total";
+    pub(crate) const BLOCKED: &str = "caraway_broker_blocked_total";
     pub(crate) const BREAKER: &str = "caraway_cache_breaker_trips_total";
     pub(crate) const DEAD: &str = "caraway_sessions_declared_dead_total";
     pub(crate) const POISONED: &str = "caraway_poisoned_total";
     pub(crate) const RECONNECTS: &str = "caraway_broker_reconnects_total";
+    pub(crate) const REFUSED_MESSAGES: &str = "caraway_messages_refused_total";
     pub(crate) const REFUSED: &str = "caraway_records_refused_total";
     pub(crate) const RELAYED: &str = "caraway_relay_published_total";
     pub(crate) const REPEATS: &str = "caraway_batch_repeats_total";
@@ -56,9 +58,23 @@ impl Drill {
         Ok(began.elapsed())
     }
 
+    /// Waits until this counter has risen above `before`, as it must under the fault; by how much.
+    async fn rises(&self, counter: &'static str, before: u64, fault: &str) -> anyhow::Result<u64> {
+        until(SOON, &format!("{counter} rises, for {fault}"), async || {
+            let risen = self.world.counter(counter).await.saturating_sub(before);
+            Ok((risen > 0).then_some(risen))
+        })
+        .await
+    }
+
     /// Tasks that clients were promised so far.
     async fn accepted(&self) -> u64 {
         self.load.lock().await.accepted()
+    }
+
+    /// Answers so far that promised nothing.
+    async fn refused(&self) -> u64 {
+        self.load.lock().await.refused()
     }
 
     /// A whole number below `end`, by the seed.

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use caraway_testkit::{Slowness, Way};
 use futures::FutureExt as _;
 use tokio::time::sleep;
 
-use super::counters::DEAD;
+use super::counters::{BREAKER, DEAD, RECONNECTS, REPEATS};
 use crate::{
     drill::Drill,
     fault::{Fault, Hit, usual},
@@ -23,7 +24,11 @@ pub(crate) fn faults() -> Vec<Fault> {
             stays: &[DEAD],
             ..usual("F45", "ways slow, in single bytes, at 64 kbit/s", |drill| slow(drill).boxed_local())
         },
-        Fault { stays: &[DEAD], ..usual("F46", "requests pass, answers do not", |drill| deaf(drill).boxed_local()) },
+        Fault {
+            rises: &[REPEATS, RECONNECTS, BREAKER],
+            stays: &[DEAD],
+            ..usual("F46", "requests pass, answers do not", |drill| deaf(drill).boxed_local())
+        },
     ]
 }
 
@@ -32,30 +37,39 @@ async fn slow(drill: &Drill) -> anyhow::Result<Hit> {
         Slowness { delay: Duration::from_millis(200), jitter: Duration::from_millis(100), ..Slowness::default() };
     let crumbs = Slowness { slice: 1, ..Slowness::default() };
     let narrow = Slowness { bytes_per_second: 8_000, ..Slowness::default() };
-    let mut finished = 0;
-    for slowness in [late, crumbs, narrow] {
+    let world = &drill.world;
+    let (mut pieces, mut finished) = (0, 0);
+    for (name, slowness) in [("late", late), ("in single bytes", crumbs), ("narrow", narrow)] {
         for server in SERVERS {
-            let before = drill.world.rows.counts().await?.finished;
-            drill.world.nodes().for_each(|node| node.way(server).set(Way::Slow(slowness)));
+            let hindered = || world.nodes().map(|node| node.way(server).hindered()).sum::<u64>();
+            let before = (hindered(), world.rows.counts().await?.finished);
+            world.nodes().for_each(|node| node.way(server).set(Way::Slow(slowness)));
             sleep(EACH).await;
-            drill.world.nodes().for_each(|node| node.way(server).set(Way::Open));
-            finished += drill.world.rows.counts().await?.finished - before;
+            world.nodes().for_each(|node| node.way(server).set(Way::Open));
+            let slowed = hindered() - before.0;
+            ensure!(slowed > 0, "nothing went the ways to {} while they were {name}", server.name());
+            pieces += slowed;
+            finished += world.rows.counts().await?.finished - before.1;
         }
     }
-    Ok(Hit::new(finished, "tasks ended meanwhile"))
+    Ok(Hit::new(pieces, format!("pieces slowed down; {finished} tasks ended meanwhile")))
 }
 
 /// One process at a time, so that others see its silence.
 async fn deaf(drill: &Drill) -> anyhow::Result<Hit> {
-    let mut hits = 0;
+    let mut pieces = 0;
     for server in SERVERS {
         for node in [&drill.world.apis[0], &drill.world.workers[0]] {
-            node.way(server).set(Way::Deaf);
+            let way = node.way(server);
+            let before = way.hindered();
+            way.set(Way::Deaf);
             sleep(EACH).await;
-            node.way(server).reset();
-            node.way(server).set(Way::Open);
-            hits += 1;
+            let withheld = way.hindered() - before;
+            way.reset();
+            way.set(Way::Open);
+            ensure!(withheld > 0, "{} asked {} nothing while it was deaf", node.name, server.name());
+            pieces += withheld;
         }
     }
-    Ok(Hit::new(hits, "ways that were deaf"))
+    Ok(Hit::new(pieces, "answers withheld, on 6 ways"))
 }

@@ -1,18 +1,50 @@
 //! Redis in every bad shape, one after the other: nothing but slower reads may come of it.
 
-use std::time::Duration;
-
 use futures::FutureExt as _;
-use tokio::time::sleep;
 
-use super::counters::{BREAKER, DEAD, RESCUED};
+use super::{
+    SOON,
+    counters::{BREAKER, DEAD, RESCUED},
+};
 use crate::{
     drill::Drill,
     fault::{Fault, Hit, usual},
-    world::Server,
+    world::{Server, until},
 };
 
-const EACH: Duration = Duration::from_secs(3);
+/// How Redis is made to answer with an error, and which, and how that is undone.
+struct Shape {
+    name: &'static str,
+    make: &'static [&'static str],
+    answers: &'static str,
+    /// What a client of this shape has to say first.
+    with: &'static [&'static str],
+    undo: &'static [&'static str],
+}
+
+const SHAPES: [Shape; 3] = [
+    Shape {
+        name: "full",
+        make: &["config", "set", "maxmemory", "1"],
+        answers: "OOM",
+        with: &[],
+        undo: &["config", "set", "maxmemory", "0"],
+    },
+    Shape {
+        name: "read-only",
+        make: &["replicaof", "127.0.0.1", "1"],
+        answers: "READONLY",
+        with: &[],
+        undo: &["replicaof", "no", "one"],
+    },
+    Shape {
+        name: "locked",
+        make: &["config", "set", "requirepass", "another"],
+        answers: "NOAUTH",
+        with: &["--no-auth-warning", "-a", "another"],
+        undo: &["config", "set", "requirepass", ""],
+    },
+];
 
 pub(crate) fn faults() -> Vec<Fault> {
     vec![Fault {
@@ -22,29 +54,56 @@ pub(crate) fn faults() -> Vec<Fault> {
     }]
 }
 
+/// Each shape lasts until the programs have met it.
 async fn all(drill: &Drill) -> anyhow::Result<Hit> {
-    let before = drill.accepted().await;
     let stack = &drill.world.stack;
-    stack.flush_redis().await;
+    let flushed = flush(drill).await?;
+    let before = drill.world.counter(BREAKER).await;
     stack.freeze("redis");
-    sleep(EACH).await;
+    drill.rises(BREAKER, before, "frozen").await?;
     stack.thaw("redis");
-    let shapes: [(&[&str], &[&str]); 3] = [
-        (&["config", "set", "maxmemory", "1"], &["config", "set", "maxmemory", "0"]),
-        (&["replicaof", "127.0.0.1", "1"], &["replicaof", "no", "one"]),
-        (
-            &["config", "set", "requirepass", "another"],
-            &["--no-auth-warning", "-a", "another", "config", "set", "requirepass", ""],
-        ),
-    ];
-    for (bad, good) in shapes {
-        stack.redis_cli(bad).await;
-        drill.world.nodes().for_each(|node| node.redis.reset()); // a standing connection keeps what it was allowed
-        sleep(EACH).await;
-        stack.redis_cli(good).await;
+    let mut refused = 0;
+    for shape in &SHAPES {
+        refused += meet(drill, shape).await?;
     }
+    let before = drill.world.counter(BREAKER).await;
     stack.kill("redis").await;
-    sleep(EACH).await;
+    drill.rises(BREAKER, before, "killed").await?;
     drill.world.start_server(Server::Redis).await?;
-    Ok(Hit::new(drill.accepted().await - before, "tasks accepted meanwhile"))
+    Ok(Hit::new(2 + SHAPES.len() + 1, format!("shapes met: {flushed} copies flushed, {refused} errors answered")))
+}
+
+/// How many copies were lost.
+async fn flush(drill: &Drill) -> anyhow::Result<u64> {
+    let stack = &drill.world.stack;
+    let kept = until(SOON, "copies lie in Redis", async || {
+        let kept: u64 = stack.redis_cli(&["dbsize"]).await.trim().parse()?;
+        Ok((kept > 0).then_some(kept))
+    });
+    let kept = kept.await?;
+    stack.flush_redis().await;
+    Ok(kept)
+}
+
+/// How many errors Redis answered with meanwhile.
+async fn meet(drill: &Drill, shape: &Shape) -> anyhow::Result<u64> {
+    let stack = &drill.world.stack;
+    let before = errors(&stack.redis_cli(&["info", "errorstats"]).await, shape.answers);
+    stack.redis_cli(shape.make).await;
+    drill.world.nodes().for_each(|node| node.redis.reset()); // a standing connection keeps what it was allowed
+    let wanted = format!("a program meets a Redis that is {}", shape.name);
+    let met = until(SOON, &wanted, async || {
+        let said = stack.redis_cli(&[shape.with, &["info", "errorstats"]].concat()).await;
+        let met = errors(&said, shape.answers).saturating_sub(before);
+        Ok((met > 0).then_some(met))
+    })
+    .await;
+    stack.redis_cli(&[shape.with, shape.undo].concat()).await;
+    met
+}
+
+/// Out of lines such as `errorstat_OOM:count=3`.
+fn errors(told: &str, error: &str) -> u64 {
+    let wanted = format!("errorstat_{error}:count=");
+    told.lines().find_map(|line| line.trim().strip_prefix(&wanted)?.parse().ok()).unwrap_or(0)
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use futures::FutureExt as _;
 use tokio::time::{Instant, sleep};
 
@@ -34,6 +35,9 @@ const POINTS: [&str; 11] = [
 ];
 const KILLS: usize = 20;
 const BETWEEN_KILLS: Duration = Duration::from_secs(1);
+const SPARED_MAX: usize = 200;
+/// Poison tasks that have to be ended.
+const POISONOUS: u64 = 3;
 
 pub(crate) fn faults() -> Vec<Fault> {
     vec![
@@ -107,24 +111,41 @@ async fn kill(drill: &Drill) -> anyhow::Result<Hit> {
     Ok(Hit::new(held, "tasks held").recovered(released))
 }
 
+/// An innocent task that is running on three workers, one after the other, just when each is killed, is ended as poison:
+/// nothing tells it from a guilty one (PROMISES.md). At twenty kills a minute that is no rare chance, so a worker is
+/// spared in the moment in which it holds a task that was lost twice.
 async fn kill_often(drill: &Drill) -> anyhow::Result<Hit> {
-    let (mut slowest, mut all) = (Duration::ZERO, 0);
-    for _ in 0..KILLS {
+    let (mut slowest, mut all, mut kills, mut spared) = (Duration::ZERO, 0, 0, 0);
+    while kills < KILLS {
         let (worker, _) = drill.world.busiest().await?;
+        worker.counter(RESCUED).await; // a frozen one tells its counters no more
+        worker.freeze().await; // what it holds now is what it holds when it is killed
+        if drill.world.rows.suspects_held_by(worker.pid().await).await? > 0 {
+            worker.thaw().await;
+            spared += 1;
+            ensure!(spared < SPARED_MAX, "workers hold nothing but suspects");
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        }
         let (released, held) = kill_and_restart(drill, &worker).await?;
         slowest = slowest.max(released);
         all += held;
-        // an innocent that is running on three workers just when each is killed would be taken for poison (PROMISES.md)
+        kills += 1;
         sleep(BETWEEN_KILLS).await;
     }
-    Ok(Hit::new(all, format!("tasks held, {KILLS} kills")).recovered(slowest))
+    Ok(Hit::new(all, format!("tasks held, {KILLS} kills, {spared} times a worker was spared")).recovered(slowest))
 }
 
 /// The load does it: one task in some hundreds is poison. The supervisor starts again what died.
 async fn poison(drill: &Drill) -> anyhow::Result<Hit> {
-    until(SOON * 2, "a task is ended as poison", async || Ok((drill.world.counter(POISONED).await > 0).then_some(())))
-        .await?;
-    Ok(Hit::new(drill.world.deaths.load(std::sync::atomic::Ordering::Acquire), "workers died of it"))
+    let neighbours = "SELECT count(*) FROM task WHERE losses > 0 AND name <> 'abort'";
+    let hit = until(SOON * 2, "tasks are ended as poison, and neighbours died with them", async || {
+        let hit = drill.world.rows.number(neighbours, &[]).await?;
+        Ok((drill.world.counter(POISONED).await >= POISONOUS && hit > 0).then_some(hit))
+    });
+    let hit = hit.await?;
+    let deaths = drill.world.deaths.load(std::sync::atomic::Ordering::Acquire);
+    Ok(Hit::new(hit, format!("neighbours hit, {deaths} workers died")))
 }
 
 async fn freeze_long(drill: &Drill) -> anyhow::Result<Hit> {

@@ -1,49 +1,67 @@
-//! Accept: the first of a task's three writes. When its commit has returned, the task can no longer be lost.
+//! Accept: the first of a task's three writes. When its commit has returned, the task can no longer be lost; what it owes
+//! the broker is a row of the outbox, in the same statement.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use deadpool_postgres::{GenericClient, Object};
 use jiff::Timestamp;
-use tokio_postgres::{Error as PgError, Row};
+use tokio_postgres::{Error as PgError, Row, types::ToSql};
 use uuid::Uuid;
 
+use super::{Debt, Owed};
 use crate::{
     store::Batched,
     task::{RetryPolicy, Start, State, TaskSpec},
 };
 
-/// `publish_after` gives the publisher beside the accept a second; after that a relay takes the row. A start in the
-/// past is a start now.
+/// For what nearly all tasks are: due now, with nothing special. All of them are queued, so one line answers for all.
+const INSERT_PLAIN: &str = "
+    WITH made AS (
+    INSERT INTO task (id, owner_id, name, version, queue, priority, class, max_attempts, retry, timeout_ms, input,
+        traceparent, batch_id, state, queued_at, root_id)
+    SELECT n.id, n.owner_id, n.name, n.version, n.queue, n.priority, n.class, n.max_attempts, n.retry::jsonb, n.timeout_ms,
+        n.input, n.traceparent, n.batch_id, 'queued'::task_state, now(), n.id
+    FROM unnest($1::uuid[], $2::int8[], $3::text[], $4::int4[], $5::text[], $6::int2[], $7::int4[], $8::text[],
+        $9::int8[], $10::bytea[], $11::text[], $12::uuid[], $13::int2[])
+        AS n(id, owner_id, name, version, queue, priority, max_attempts, retry, timeout_ms, input, traceparent, batch_id,
+            class)
+    )
+    INSERT INTO owed (ids) VALUES ($1) RETURNING id AS debt, now() AS created_at";
+
+/// A start in the past is a start now.
 const INSERT: &str = "
     WITH made AS (
-    INSERT INTO task (id, owner_id, name, version, queue, priority, max_attempts, retry, timeout_ms, input, traceparent,
-        state, due_at, publish_after, queued_at, expires_at, soft_timeout_ms, result_ttl, drop_result, tags, metadata,
-        parent_id, batch_id, retry_of, root_id, waiting_reason)
-    SELECT n.id, n.owner_id, n.name, n.version, n.queue, n.priority, n.max_attempts, n.retry::jsonb, n.timeout_ms,
-        coalesce(n.input, (SELECT o.input FROM task o WHERE o.id = x.retry_of)), n.traceparent,
+    INSERT INTO task (id, owner_id, name, version, queue, priority, class, max_attempts, retry, timeout_ms, input,
+        traceparent, batch_id, state, due_at, queued_at, expires_at, soft_timeout_ms, result_ttl, drop_result, tags, metadata,
+        parent_id, retry_of, root_id, waiting_reason)
+    SELECT n.id, n.owner_id, n.name, n.version, n.queue, n.priority, n.class, n.max_attempts, n.retry::jsonb, n.timeout_ms,
+        coalesce(n.input, (SELECT o.input FROM task o WHERE o.id = x.retry_of)), n.traceparent, n.batch_id,
         CASE WHEN x.waits_for IS NOT NULL THEN 'waiting' WHEN s.start > now() THEN 'scheduled'
             ELSE 'queued' END::task_state,
         CASE WHEN x.waits_for IS NOT NULL THEN NULL WHEN s.start > now() THEN s.start ELSE x.expires_at END,
-        CASE WHEN x.waits_for IS NULL AND s.start <= now() THEN now() + interval '1 second' END,
         CASE WHEN x.waits_for IS NULL AND s.start <= now() THEN now() END,
         x.expires_at, (x.soft_timeout * 1000)::int8, x.result_ttl, coalesce(x.drop_result, false),
-        coalesce(x.tags, '{}'), x.metadata, x.parent_id, x.batch_id, x.retry_of,
+        coalesce(x.tags, '{}'), x.metadata, x.parent_id, x.retry_of,
         coalesce((SELECT p.root_id FROM task p WHERE p.id = coalesce(x.parent_id, x.retry_of)
             AND (p.owner_id = n.owner_id) IS TRUE), n.id),
         x.waits_for
     FROM unnest($1::uuid[], $2::int8[], $3::text[], $4::int4[], $5::text[], $6::int2[], $7::int4[], $8::text[],
-        $9::int8[], $10::bytea[], $11::text[], $12::float8[], $13::timestamptz[], $14::text[])
-        AS n(id, owner_id, name, version, queue, priority, max_attempts, retry, timeout_ms, input, traceparent, delay,
-            run_at, extra)
+        $9::int8[], $10::bytea[], $11::text[], $12::uuid[], $13::int2[], $14::float8[], $15::timestamptz[], $16::text[])
+        AS n(id, owner_id, name, version, queue, priority, max_attempts, retry, timeout_ms, input, traceparent, batch_id,
+            class, delay, run_at, extra)
     CROSS JOIN LATERAL (SELECT coalesce(n.run_at, now() + n.delay * interval '1 second', now()) AS start) s
     LEFT JOIN LATERAL jsonb_to_record(n.extra::jsonb) AS x(expires_at timestamptz, soft_timeout float8,
-        result_ttl float8, drop_result bool, tags text[], metadata jsonb, parent_id uuid, batch_id uuid, retry_of uuid,
+        result_ttl float8, drop_result bool, tags text[], metadata jsonb, parent_id uuid, retry_of uuid,
         waits_for text) ON n.extra IS NOT NULL
     RETURNING id, owner_id, state, created_at, due_at, root_id, tags
     ), tagged AS (
         INSERT INTO task_tag SELECT owner_id, unnest(tags), id FROM made WHERE tags <> '{}'
+    ), debt AS (
+        INSERT INTO owed (ids) SELECT array_agg(id) FROM made WHERE state = 'queued' HAVING count(*) > 0 RETURNING id
     )
-    SELECT id, state::text, created_at, CASE WHEN state = 'scheduled' THEN due_at END, root_id FROM made";
+    SELECT id, state::text, created_at, CASE WHEN state = 'scheduled' THEN due_at END, root_id,
+        (SELECT id FROM debt) AS debt
+    FROM made";
 
 /// What the database made of a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,81 +74,150 @@ pub struct Accepted {
     pub run_at: Option<Timestamp>,
     /// The first task of its line.
     pub root_id: Uuid,
+    /// The outbox row of its commit, if anything in it is queued.
+    pub debt: Option<Debt>,
 }
 
+/// What is told of queued tasks as soon as their commit has returned: the door to the publisher. It must not wait.
+pub type Offer = Box<dyn Fn(Vec<Owed>) + Send + Sync>;
+
 /// The accept writer's statement.
-pub struct Accept;
+pub struct Accept {
+    /// Where to offer what was accepted.
+    pub offer: Offer,
+}
 
 impl Batched for Accept {
-    type Row = TaskSpec;
+    type Row = Arc<TaskSpec>;
     type Answer = Accepted;
     const NAME: &'static str = "accept";
     /// A client that hears "unknown" repeats with its idempotency key; the API must not guess for it.
     const PERSISTENT: bool = false;
 
-    fn key(row: &TaskSpec) -> Uuid {
+    fn key(row: &Arc<TaskSpec>) -> Uuid {
         row.id.0
     }
 
-    fn bytes(row: &TaskSpec) -> usize {
+    fn bytes(row: &Arc<TaskSpec>) -> usize {
         row.input.len()
     }
 
-    async fn write(&self, db: &mut Object, rows: &[&TaskSpec], _again: bool) -> Result<Vec<Accepted>, PgError> {
-        insert(&*db, rows).await
+    async fn write(&self, db: &mut Object, rows: &[&Arc<TaskSpec>], _again: bool) -> Result<Vec<Accepted>, PgError> {
+        let rows: Vec<&TaskSpec> = rows.iter().map(AsRef::as_ref).collect();
+        let accepted = insert(&*db, &rows).await?;
+        fail::fail_point!("api.accept.committed", |_| std::process::abort());
+        (self.offer)(owed(&rows, &accepted));
+        Ok(accepted)
     }
+}
+
+/// What these tasks owe the broker.
+pub(super) fn owed(tasks: &[&TaskSpec], accepted: &[Accepted]) -> Vec<Owed> {
+    tasks.iter().zip(accepted).filter_map(|(task, accepted)| Owed::accepted(task, accepted)).collect()
 }
 
 /// Inserts tasks, and answers for each in order.
 pub(super) async fn insert(db: &impl GenericClient, tasks: &[&TaskSpec]) -> Result<Vec<Accepted>, PgError> {
+    let columns = Columns::of(tasks);
+    if tasks.iter().all(|task| is_plain(task)) {
+        insert_plain(db, &columns).await
+    } else {
+        insert_any(db, tasks, &columns).await
+    }
+}
+
+/// Due now, and without anything that few tasks have.
+fn is_plain(task: &TaskSpec) -> bool {
+    task.start == Start::Now && task.extra.is_empty()
+}
+
+/// The columns that every task has.
+struct Columns<'a> {
+    ids: Vec<Uuid>,
+    owners: Vec<i64>,
+    names: Vec<&'a str>,
+    versions: Vec<i32>,
+    queues: Vec<&'a str>,
+    priorities: Vec<i16>,
+    attempts: Vec<i32>,
+    retries: Vec<Option<String>>,
+    timeouts: Vec<Option<i64>>,
+    /// NULL for one that repeats another: the database has it.
+    inputs: Vec<Option<&'a [u8]>>,
+    traces: Vec<Option<&'a str>>,
+    batches: Vec<Option<Uuid>>,
+    classes: Vec<i16>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(tasks: &[&'a TaskSpec]) -> Self {
+        let ms = |limit: std::time::Duration| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+        Self {
+            ids: tasks.iter().map(|task| task.id.0).collect(),
+            owners: tasks.iter().map(|task| task.owner.0).collect(),
+            names: tasks.iter().map(|task| task.name.as_str()).collect(),
+            versions: tasks.iter().map(|task| task.version).collect(),
+            queues: tasks.iter().map(|task| task.queue.as_str()).collect(),
+            priorities: tasks.iter().map(|task| task.priority.get().into()).collect(),
+            attempts: tasks.iter().map(|task| task.max_attempts).collect(),
+            retries: tasks.iter().map(|task| policy_text(&task.retry)).collect(),
+            timeouts: tasks.iter().map(|task| task.timeout.map(ms)).collect(),
+            inputs: tasks.iter().map(|task| Some(task.input.as_ref()).filter(|input| !input.is_empty())).collect(),
+            traces: tasks.iter().map(|task| task.traceparent.as_deref()).collect(),
+            batches: tasks.iter().map(|task| task.extra.batch_id).collect(),
+            classes: tasks.iter().map(|task| task.priority.class().number()).collect(),
+        }
+    }
+
+    fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        vec![
+            &self.ids,
+            &self.owners,
+            &self.names,
+            &self.versions,
+            &self.queues,
+            &self.priorities,
+            &self.attempts,
+            &self.retries,
+            &self.timeouts,
+            &self.inputs,
+            &self.traces,
+            &self.batches,
+            &self.classes,
+        ]
+    }
+}
+
+async fn insert_plain(db: &impl GenericClient, columns: &Columns<'_>) -> Result<Vec<Accepted>, PgError> {
+    let statement = db.prepare_cached(INSERT_PLAIN).await?;
+    let row = db.query_one(&statement, &columns.parameters()).await?;
+    let (debt, created_at) = (Some(Debt(row.try_get("debt")?)), row.try_get("created_at")?);
+    let made = |id: &Uuid| Accepted { state: State::Queued, created_at, run_at: None, root_id: *id, debt };
+    Ok(columns.ids.iter().map(made).collect())
+}
+
+async fn insert_any(
+    db: &impl GenericClient,
+    tasks: &[&TaskSpec],
+    columns: &Columns<'_>,
+) -> Result<Vec<Accepted>, PgError> {
     let statement = db.prepare_cached(INSERT).await?;
-    let ids: Vec<Uuid> = tasks.iter().map(|task| task.id.0).collect();
-    let owners: Vec<i64> = tasks.iter().map(|task| task.owner.0).collect();
-    let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
-    let versions: Vec<i32> = tasks.iter().map(|task| task.version).collect();
-    let queues: Vec<&str> = tasks.iter().map(|task| task.queue.as_str()).collect();
-    let priorities: Vec<i16> = tasks.iter().map(|task| task.priority.get().into()).collect();
-    let attempts: Vec<i32> = tasks.iter().map(|task| task.max_attempts).collect();
-    let retries: Vec<Option<String>> = tasks.iter().map(|task| policy_text(&task.retry)).collect();
-    let timeouts: Vec<Option<i64>> = tasks
-        .iter()
-        .map(|task| task.timeout.map(|limit| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX)))
-        .collect();
-    let inputs: Vec<Option<&[u8]>> =
-        tasks.iter().map(|task| Some(task.input.as_ref()).filter(|input| !input.is_empty())).collect();
-    let traces: Vec<Option<&str>> = tasks.iter().map(|task| task.traceparent.as_deref()).collect();
     let delays: Vec<Option<f64>> = tasks.iter().map(|task| delay(task.start)).collect();
     let times: Vec<Option<Timestamp>> = tasks.iter().map(|task| run_at(task.start)).collect();
     let extras: Vec<Option<String>> = tasks.iter().map(|task| task.extra.to_json()).collect();
-    let rows = db
-        .query(
-            &statement,
-            &[
-                &ids,
-                &owners,
-                &names,
-                &versions,
-                &queues,
-                &priorities,
-                &attempts,
-                &retries,
-                &timeouts,
-                &inputs,
-                &traces,
-                &delays,
-                &times,
-                &extras,
-            ],
-        )
-        .await?;
+    let mut parameters = columns.parameters();
+    let rest: [&(dyn ToSql + Sync); 3] = [&delays, &times, &extras];
+    parameters.extend(rest);
+    let rows = db.query(&statement, &parameters).await?;
     let made: HashMap<Uuid, Accepted> = rows.iter().map(read).collect::<Result<_, _>>()?;
-    Ok(ids.iter().filter_map(|id| made.get(id).copied()).collect())
+    Ok(columns.ids.iter().filter_map(|id| made.get(id).copied()).collect())
 }
 
 fn read(row: &Row) -> Result<(Uuid, Accepted), PgError> {
     let state = row.try_get::<_, &str>(1)?.parse().unwrap_or(State::Queued);
-    let accepted = Accepted { state, created_at: row.try_get(2)?, run_at: row.try_get(3)?, root_id: row.try_get(4)? };
-    Ok((row.try_get(0)?, accepted))
+    let debt = row.try_get::<_, Option<i64>>("debt")?.map(Debt);
+    let (created_at, run_at, root_id) = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
+    Ok((row.try_get(0)?, Accepted { state, created_at, run_at, root_id, debt }))
 }
 
 fn delay(start: Start) -> Option<f64> {

@@ -10,8 +10,7 @@ const CANCEL: &str = "
         state = CASE WHEN t.state = 'running' THEN t.state ELSE 'cancelled' END,
         cancel_requested_at = coalesce(t.cancel_requested_at, now()),
         finished_at = CASE WHEN t.state = 'running' THEN NULL ELSE clock_timestamp() END,
-        due_at = CASE WHEN t.state = 'running' THEN t.due_at END,
-        publish_after = NULL, published_at = NULL
+        due_at = CASE WHEN t.state = 'running' THEN t.due_at END
     WHERE t.id = $1
         AND (t.owner_id = $2 AND t.state IN ('scheduled', 'waiting', 'queued', 'running')) IS TRUE
     RETURNING t.state::text";

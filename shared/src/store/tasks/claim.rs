@@ -6,7 +6,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::atomic::Ordering,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,6 +19,7 @@ use jiff::Timestamp;
 use tokio_postgres::{Error as PgError, Row};
 use uuid::Uuid;
 
+use super::hold::{Hold, Holds};
 use crate::{
     broken::Rule,
     store::Batched,
@@ -32,8 +36,9 @@ pub(super) fn suspect_losses() -> i16 {
 pub(super) const DEADLINE_GRACE: Duration = Duration::from_secs(10);
 
 const CLAIM: &str = "
+    WITH claimed AS (
     UPDATE task t SET state = 'running', epoch = t.epoch + 1, attempt = t.attempt + 1, session_id = $4, worker = $5,
-        started_at = clock_timestamp(), publish_after = NULL, published_at = NULL, waiting_reason = NULL,
+        started_at = clock_timestamp(), waiting_reason = NULL,
         due_at = CASE WHEN t.timeout_ms IS NOT NULL
             THEN clock_timestamp() + (least(t.timeout_ms, $9) + $7) * interval '1 millisecond' END
     FROM unnest($1::uuid[], $2::int4[], $3::bool[]) AS p(id, epoch, suspect)
@@ -42,7 +47,11 @@ const CLAIM: &str = "
         AND EXISTS (SELECT FROM session s WHERE s.id = $4 AND NOT s.dead)
     RETURNING t.id, t.epoch, t.owner_id, t.name, t.attempt, t.max_attempts, t.retry::text, t.timeout_ms, t.input,
         t.queued_at, t.started_at, t.created_at, t.soft_timeout_ms, t.traceparent, t.losses, t.state::text,
-        t.session_id";
+        t.session_id
+    ), held AS (
+        INSERT INTO hold (session_id, ids) SELECT $4, array_agg(id) FROM claimed HAVING count(*) > 0 RETURNING id
+    )
+    SELECT c.*, h.id AS hold FROM claimed c, held h";
 
 const LOOK: &str = "
     SELECT t.id, t.epoch, t.owner_id, t.name, t.attempt, t.max_attempts, t.retry::text, t.timeout_ms, t.input,
@@ -82,6 +91,8 @@ pub struct Claim {
     pub traceparent: Option<String>,
     /// Attempts whose worker died.
     losses: i16,
+    /// To be dropped once the outcome is recorded.
+    pub hold: Option<Arc<Hold>>,
 }
 
 /// A pointer to claim.
@@ -120,11 +131,13 @@ pub enum Claimed {
 /// The claim writer's statement.
 pub struct Claims {
     /// The session that claims; changes when it was declared dead and a new one opened.
-    pub session: std::sync::Arc<std::sync::atomic::AtomicI64>,
+    pub session: Arc<AtomicI64>,
     /// The worker's name, for people.
     pub worker: String,
     /// The handlers it has.
     pub names: Vec<String>,
+    /// What is claimed together is held together.
+    pub holds: Holds,
 }
 
 impl Batched for Claims {
@@ -161,7 +174,7 @@ impl Batched for Claims {
                 ],
             )
             .await?;
-        let mut won: HashMap<Uuid, Claim> = read_all(&claimed)?;
+        let mut won = self.read_all(&claimed)?;
         let missed: Vec<Uuid> = ids.iter().copied().filter(|id| !won.contains_key(id)).collect();
         let seen = if missed.is_empty() { HashMap::new() } else { self.look(db, missed).await? };
         let taken: HashSet<Uuid> = won.keys().copied().collect();
@@ -181,6 +194,13 @@ impl Batched for Claims {
 }
 
 impl Claims {
+    fn read_all(&self, rows: &[Row]) -> Result<HashMap<Uuid, Claim>, PgError> {
+        let Some(first) = rows.first() else { return Ok(HashMap::new()) };
+        let hold = self.holds.of(first.try_get("hold")?);
+        let with_hold = |row| read(row).map(|claim| (claim.id.0, Claim { hold: Some(Arc::clone(&hold)), ..claim }));
+        rows.iter().map(with_hold).collect()
+    }
+
     async fn look(&self, db: &Object, missed: Vec<Uuid>) -> Result<HashMap<Uuid, Row>, PgError> {
         let look = db.prepare_cached(LOOK).await?;
         let rows = db.query(&look, &[&missed]).await?;
@@ -211,10 +231,6 @@ impl Claims {
     }
 }
 
-fn read_all(rows: &[Row]) -> Result<HashMap<Uuid, Claim>, PgError> {
-    rows.iter().map(|row| read(row).map(|claim| (claim.id.0, claim))).collect()
-}
-
 fn read(row: &Row) -> Result<Claim, PgError> {
     let limit = |column: &str| -> Result<Option<Duration>, PgError> {
         let ms: Option<i64> = row.try_get(column)?;
@@ -243,5 +259,6 @@ fn read(row: &Row) -> Result<Claim, PgError> {
         started_at,
         traceparent: row.try_get("traceparent")?,
         losses: row.try_get("losses")?,
+        hold: None,
     })
 }

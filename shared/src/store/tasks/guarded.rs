@@ -9,6 +9,8 @@ mod keys;
 mod repeats;
 mod unique;
 
+use std::sync::Arc;
+
 use deadpool_postgres::{GenericClient, Object, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -20,7 +22,10 @@ use self::{
     repeats::repeatable,
     unique::{fate_beside, placed, take_unique},
 };
-use super::{TaskView, accept::insert};
+use super::{
+    Owed, TaskView,
+    accept::{Offer, insert, owed},
+};
 use crate::{
     store::Batched,
     task::{OwnerId, TaskId, TaskSpec, Unique},
@@ -54,7 +59,7 @@ pub struct Guarded {
 #[derive(Clone, Debug)]
 pub enum Asked {
     /// To be accepted, and what makes it unique.
-    Task(Box<TaskSpec>, Option<Unique>),
+    Task(Arc<TaskSpec>, Option<Unique>),
     /// Refused already; it has its place in the answer, and in the repeated answer.
     Refused(Refusal),
 }
@@ -98,7 +103,10 @@ pub enum Fate {
 }
 
 /// The guarded accept writer's statements.
-pub struct AcceptGuarded;
+pub struct AcceptGuarded {
+    /// Where to offer what was accepted.
+    pub offer: Offer,
+}
 
 impl Batched for AcceptGuarded {
     type Row = Guarded;
@@ -122,11 +130,14 @@ impl Batched for AcceptGuarded {
         let mut transaction = db.transaction().await?;
         let first = take_keys(&transaction, rows).await?;
         let fresh: Vec<&Guarded> = rows.iter().zip(&first).filter(|(_, first)| **first).map(|(row, _)| *row).collect();
-        let fates = admit(&mut transaction, &fresh).await?;
+        let mut owed = Vec::new();
+        let fates = admit(&mut transaction, &fresh, &mut owed).await?;
         keep_answers(&transaction, &fresh, &fates).await?;
         let later: Vec<&Guarded> = rows.iter().zip(&first).filter(|(_, first)| !**first).map(|(row, _)| *row).collect();
         let replays = if later.is_empty() { Vec::new() } else { replay(&transaction, &later).await? };
         transaction.commit().await?;
+        fail::fail_point!("api.accept.committed", |_| std::process::abort());
+        (self.offer)(owed);
         let (mut fates, mut replays) = (fates.into_iter().map(Admitted::Fresh), replays.into_iter());
         let next = |first| if first { fates.next() } else { replays.next() };
         Ok(first.into_iter().map(next).map(|admitted| admitted.unwrap_or(Admitted::InFlight)).collect())
@@ -135,9 +146,9 @@ impl Batched for AcceptGuarded {
 
 impl Guarded {
     /// Its tasks that are to be accepted.
-    pub fn specs(&self) -> impl Iterator<Item = (&TaskSpec, Option<&Unique>)> {
+    pub fn specs(&self) -> impl Iterator<Item = (&Arc<TaskSpec>, Option<&Unique>)> {
         self.tasks.iter().filter_map(|asked| match asked {
-            Asked::Task(task, unique) => Some((task.as_ref(), unique.as_ref())),
+            Asked::Task(task, unique) => Some((task, unique.as_ref())),
             Asked::Refused(_) => None,
         })
     }
@@ -184,20 +195,24 @@ impl Fate {
 
 /// Decides the fate of every task of these requests, and inserts those that are in. Requests with unique tasks, and those
 /// that repeat others, go one by one, so that none can rest on what another has taken and given back, or repeat the same.
-async fn admit(db: &mut Transaction<'_>, requests: &[&Guarded]) -> Result<Vec<Vec<Fate>>, PgError> {
+async fn admit(
+    db: &mut Transaction<'_>,
+    requests: &[&Guarded],
+    owed: &mut Vec<Owed>,
+) -> Result<Vec<Vec<Fate>>, PgError> {
     let plain: Vec<&TaskSpec> = requests
         .iter()
         .filter(|request| !request.has_unique() && !request.repeats())
         .flat_map(|request| request.specs())
-        .map(|(task, _)| task)
+        .map(|(task, _)| task.as_ref())
         .collect();
-    let mut views = insert_all(&*db, &plain).await?.into_iter();
+    let mut views = insert_all(&*db, &plain, owed).await?.into_iter();
     let mut fates = Vec::with_capacity(requests.len());
     for request in requests {
         fates.push(if request.has_unique() {
-            admit_unique(db, request).await?
+            admit_unique(db, request, owed).await?
         } else if request.repeats() {
-            admit_repeats(db, request).await?
+            admit_repeats(db, request, owed).await?
         } else {
             request.all_in(&mut views)
         });
@@ -206,20 +221,21 @@ async fn admit(db: &mut Transaction<'_>, requests: &[&Guarded]) -> Result<Vec<Ve
 }
 
 /// One request whose tasks repeat others, as far as those are there.
-async fn admit_repeats(db: &Transaction<'_>, request: &Guarded) -> Result<Vec<Fate>, PgError> {
+async fn admit_repeats(db: &Transaction<'_>, request: &Guarded, owed: &mut Vec<Owed>) -> Result<Vec<Fate>, PgError> {
     let there = repeatable(db, request).await?;
     let gone = |task: &TaskSpec| task.extra.retry_of.is_some_and(|old| !there.contains(&old));
-    let inside: Vec<&TaskSpec> = request.specs().map(|(task, _)| task).filter(|task| !gone(task)).collect();
-    let mut views = insert_all(db, &inside).await?.into_iter();
+    let inside: Vec<&TaskSpec> = request.specs().map(|(task, _)| task.as_ref()).filter(|task| !gone(task)).collect();
+    let mut views = insert_all(db, &inside, owed).await?.into_iter();
     Ok(request.fates(|task, _| gone(task).then_some(Fate::Abandoned), &mut views))
 }
 
 /// One request with unique tasks. An atomic one that is kept out leaves nothing behind, not even a cancelled holder.
-async fn admit_unique(db: &mut Transaction<'_>, request: &Guarded) -> Result<Vec<Fate>, PgError> {
+async fn admit_unique(db: &mut Transaction<'_>, request: &Guarded, owed: &mut Vec<Owed>) -> Result<Vec<Fate>, PgError> {
     let savepoint = db.transaction().await?;
     let holders = take_unique(&savepoint, request).await?;
     let decided = |task: &TaskSpec, unique: Option<&Unique>| fate_beside(task, unique?, &holders);
-    let rejected = |(task, unique)| matches!(decided(task, unique), Some(Fate::Rejected(_)));
+    let rejected =
+        |(task, unique): (&Arc<TaskSpec>, Option<&Unique>)| matches!(decided(task, unique), Some(Fate::Rejected(_)));
     if request.atomic && request.specs().any(rejected) {
         savepoint.rollback().await?;
         return Ok(request.fates(decided, &mut std::iter::empty()));
@@ -229,15 +245,20 @@ async fn admit_unique(db: &mut Transaction<'_>, request: &Guarded) -> Result<Vec
         .filter(|(task, unique)| decided(task, *unique).is_none())
         .map(|(task, unique)| placed(task, unique, &holders))
         .collect();
-    let views = insert_all(&savepoint, &inside.iter().collect::<Vec<_>>()).await?;
+    let views = insert_all(&savepoint, &inside.iter().collect::<Vec<_>>(), owed).await?;
     savepoint.commit().await?;
     Ok(request.fates(decided, &mut views.into_iter()))
 }
 
-async fn insert_all(db: &impl GenericClient, tasks: &[&TaskSpec]) -> Result<Vec<TaskView>, PgError> {
+async fn insert_all(
+    db: &impl GenericClient,
+    tasks: &[&TaskSpec],
+    debts: &mut Vec<Owed>,
+) -> Result<Vec<TaskView>, PgError> {
     if tasks.is_empty() {
         return Ok(Vec::new());
     }
     let accepted = insert(db, tasks).await?;
+    debts.extend(owed(tasks, &accepted));
     Ok(tasks.iter().zip(accepted).map(|(task, accepted)| TaskView::accepted(task, accepted)).collect())
 }

@@ -99,30 +99,40 @@ const LINE: &str = "t.id, t.name, t.queue, t.priority, t.state::text, t.waiting_
 
 const RETRIED: &str = "EXISTS (SELECT FROM task r WHERE r.retry_of = t.id)";
 
-/// Which combinations exist is read along the index, one probe each; then the newest of every one that matches.
+/// Which combinations exist is read along the index, one probe each; then the newest of every one that matches. What runs
+/// stands on the shelf of what is queued, and is found by the holds.
 const BY_PARTS: &str = "
-    WITH RECURSIVE part(state, queue, name, code) AS (
-        SELECT s.state, q.name, f.name, f.error_code
+    WITH RECURSIVE part(state, queue, class, name, code) AS (
+        SELECT s.state, q.name, c.class, f.name, f.error_code
         FROM unnest($5::text[]::task_state[]) AS s(state)
         CROSS JOIN (SELECT DISTINCT name FROM queue WHERE $6::text IS NULL OR name = $6) q
+        CROSS JOIN (VALUES (0::int2), (1::int2), (2::int2)) c(class)
         CROSS JOIN LATERAL (SELECT t.name, t.error_code FROM task t
-            WHERE t.state = s.state AND t.queue = q.name AND t.owner_id = $1
+            WHERE t.shelf = s.state AND t.queue = q.name AND t.class = c.class AND t.owner_id = $1
             ORDER BY t.name, t.error_code LIMIT 1) f
+        WHERE s.state <> 'running'
       UNION ALL
-        SELECT p.state, p.queue, f.name, f.error_code FROM part p
+        SELECT p.state, p.queue, p.class, f.name, f.error_code FROM part p
         CROSS JOIN LATERAL (SELECT t.name, t.error_code FROM task t
-            WHERE t.state = p.state AND t.queue = p.queue AND t.owner_id = $1
+            WHERE t.shelf = p.state AND t.queue = p.queue AND t.class = p.class AND t.owner_id = $1
                 AND (t.name, t.error_code) > (p.name, p.code)
             ORDER BY t.name, t.error_code LIMIT 1) f
+    ), lying AS (
+        SELECT f.id FROM part p
+        CROSS JOIN LATERAL (SELECT t.id FROM task t
+            WHERE t.shelf = p.state AND t.queue = p.queue AND t.class = p.class AND t.owner_id = $1 AND t.name = p.name
+                AND t.error_code = p.code AND uuid_send(t.id) < uuid_send($2) AND uuid_send(t.id) >= uuid_send($3)
+                AND (t.state = p.state) IS TRUE AND {unretried}
+            ORDER BY uuid_send(t.id) DESC LIMIT $4) f
+        WHERE ($7::text IS NULL OR p.name = $7) AND ($8::text IS NULL OR p.code = $8)
+    ), running AS (
+        SELECT DISTINCT t.id FROM hold h CROSS JOIN LATERAL unnest(h.ids) AS i(id)
+        JOIN task t ON t.id = i.id AND (t.state = 'running' AND t.session_id = h.session_id AND t.owner_id = $1
+            AND ($6::text IS NULL OR t.queue = $6) AND ($7::text IS NULL OR t.name = $7)
+            AND ($8::text IS NULL OR t.error_code = $8)) IS TRUE
+        WHERE 'running' = ANY($5) AND i.id < $2 AND i.id >= $3
     )
-    SELECT f.id FROM part p
-    CROSS JOIN LATERAL (SELECT t.id FROM task t
-        WHERE t.state = p.state AND t.queue = p.queue AND t.owner_id = $1 AND t.name = p.name
-            AND t.error_code = p.code AND uuid_send(t.id) < uuid_send($2) AND uuid_send(t.id) >= uuid_send($3)
-            AND {unretried}
-        ORDER BY uuid_send(t.id) DESC LIMIT $4) f
-    WHERE ($7::text IS NULL OR p.name = $7) AND ($8::text IS NULL OR p.code = $8)
-    ORDER BY f.id DESC LIMIT $4";
+    SELECT id FROM (SELECT id FROM lying UNION ALL SELECT id FROM running) f ORDER BY id DESC LIMIT $4";
 
 const BY_TAG: &str = "
     SELECT g.task_id AS id FROM task_tag g

@@ -1,55 +1,65 @@
-//! What is owed to the broker: the row is the outbox. `publish_after` says when a relay may publish; NULL means that
-//! nothing is owed.
+//! What is owed to the broker: the outbox. Tasks that become `queued` in one commit are one row of `owed`, written by the
+//! same statement; `publish_after` says when a relay may publish it.
 //!
-//! Invariants: a row that is `queued` is owed, or marked as published; a mark is written only for what is still queued
-//! at the epoch that was confirmed; a relay moves what it takes ahead, so that N relays share a backlog instead of
-//! multiplying it.
-
-use std::time::Duration;
+//! Invariants: a queued task is in an owed row, or the broker has confirmed its message; an owed row is removed only after
+//! the broker has confirmed all of it, or when none of its tasks is queued any more; a relay moves what it takes ahead, so
+//! that N relays share a backlog instead of multiplying it.
 
 use deadpool_postgres::Object;
-use jiff::Timestamp;
 use tokio_postgres::{Error as PgError, Row};
 use uuid::Uuid;
 
 use crate::{
     store::{Batched, Store, StoreError},
-    task::{Class, Epoch, Pointer, Priority, QueueName, State, TaskId},
+    task::{Class, Epoch, Pointer, Priority, QueueName, State, TaskId, TaskSpec},
 };
 
-use super::{TaskView, claim::suspect_losses};
+use super::{Accepted, claim::suspect_losses};
 
+/// Ends in one line without a task for a row that owes nothing any more.
 const TAKE: &str = "
     WITH o AS MATERIALIZED (
-        SELECT id FROM task WHERE publish_after <= now() ORDER BY publish_after LIMIT $1 FOR UPDATE SKIP LOCKED
+        SELECT id FROM owed WHERE publish_after <= now() ORDER BY publish_after LIMIT $1 FOR UPDATE SKIP LOCKED
+    ), taken AS (
+        UPDATE owed w SET publish_after = now() + interval '10 seconds' FROM o WHERE w.id = o.id RETURNING w.id, w.ids
     )
-    UPDATE task t SET publish_after = now() + interval '10 seconds'
-    FROM o WHERE t.id = o.id AND (t.state = 'queued') IS TRUE
-    RETURNING t.id, t.epoch, t.queue, t.priority, t.losses, t.publish_after";
+    SELECT k.id AS debt, t.id, t.epoch, t.queue, t.priority, t.losses
+    FROM taken k LEFT JOIN LATERAL (
+        SELECT t.id, t.epoch, t.queue, t.priority, t.losses FROM unnest(k.ids) AS i(id)
+        JOIN task t ON t.id = i.id AND (t.state = 'queued') IS TRUE
+    ) t ON true";
 
-/// Compares what was owed then: a row that was handed back meanwhile owes another message, at the same epoch.
-const MARK: &str = "
-    UPDATE task t SET publish_after = NULL, published_at = now()
-    FROM unnest($1::uuid[], $2::int4[], $3::timestamptz[]) AS p(id, epoch, publish_after)
-    WHERE t.id = p.id AND (t.state = 'queued' AND t.epoch = p.epoch AND t.publish_after = p.publish_after) IS TRUE";
+const PAY: &str = "DELETE FROM owed WHERE id = ANY($1)";
 
+/// A part of a row was confirmed: the rest is still owed.
+const PAY_A_PART: &str = "
+    UPDATE owed o SET ids = ARRAY(SELECT i FROM unnest(o.ids) i WHERE i <> ALL(c.ids))
+    FROM (SELECT debt, array_agg(id) AS ids FROM unnest($1::int8[], $2::uuid[]) AS p(debt, id) GROUP BY debt) c
+    WHERE o.id = c.debt";
+
+/// One that is owed again already, and not yet published, owes nothing more: or every duplicate would live for ever.
 const HAND_BACK: &str = "
-    UPDATE task t SET publish_after = now() + p.after * interval '1 second', published_at = NULL,
-        waiting_reason = p.reason
-    FROM unnest($1::uuid[], $2::int4[], $3::float8[], $4::text[]) AS p(id, epoch, after, reason)
-    WHERE t.id = p.id AND (t.state = 'queued' AND t.epoch = p.epoch) IS TRUE";
+    WITH done AS (
+        UPDATE task t SET waiting_reason = p.reason, offered_at = now() + p.after * interval '1 second'
+        FROM unnest($1::uuid[], $2::int4[], $3::float8[], $4::text[]) AS p(id, epoch, after, reason)
+        WHERE t.id = p.id AND (t.state = 'queued' AND t.epoch = p.epoch
+            AND (t.offered_at IS NULL OR t.offered_at <= now())) IS TRUE
+        RETURNING t.id, p.after
+    )
+    INSERT INTO owed (publish_after, ids)
+    SELECT now() + after * interval '1 second', array_agg(id) FROM done GROUP BY after";
 
-/// How long after its acceptance a relay may take a task that the publisher beside the accept has not published. The
-/// accept statement says the same.
-const ACCEPT_LEAD: Duration = Duration::from_secs(1);
+/// A row of the outbox.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Debt(pub i64);
 
 /// A pointer on its way to the broker.
 #[derive(Clone, Debug)]
 pub struct Owed {
+    /// The row that is paid once the broker has confirmed all its pointers.
+    pub debt: Debt,
     /// The message.
     pub pointer: Pointer,
-    /// What the row said when this was owed: once the broker has confirmed, only a row that still says so is marked.
-    pub publish_after: Timestamp,
     /// Its queue.
     pub queue: QueueName,
     /// Which of the queue's three broker queues.
@@ -60,64 +70,84 @@ pub struct Owed {
 
 impl Owed {
     /// What a task owes right after its acceptance; nothing if it is not due yet.
-    pub fn accepted(task: &TaskView) -> Option<Self> {
-        if task.state != State::Queued {
-            return None;
-        }
+    pub fn accepted(task: &TaskSpec, accepted: &Accepted) -> Option<Self> {
+        let debt = accepted.debt.filter(|_| accepted.state == State::Queued)?;
         Some(Self {
+            debt,
             pointer: Pointer { id: task.id, epoch: Epoch(0) },
-            publish_after: task.created_at.checked_add(ACCEPT_LEAD).ok()?,
-            queue: task.queue.parse().ok()?,
-            class: Priority::new(task.priority.into()).ok()?.class(),
+            queue: task.queue.clone(),
+            class: task.priority.class(),
             alone: false,
         })
     }
 }
 
-/// Reads `id, epoch, queue, priority, losses, publish_after`.
+/// Reads `debt, id, epoch, queue, priority, losses`.
 pub(super) fn read_owed(row: &Row) -> Result<Owed, StoreError> {
     let bad = |what: &dyn std::fmt::Display| StoreError::Data(what.to_string());
     let queue: &str = row.try_get("queue")?;
     let priority: i16 = row.try_get("priority")?;
     let losses: i16 = row.try_get("losses")?;
     Ok(Owed {
+        debt: Debt(row.try_get("debt")?),
         pointer: Pointer { id: TaskId(row.try_get("id")?), epoch: Epoch(row.try_get("epoch")?) },
-        publish_after: row.try_get("publish_after")?,
         queue: queue.parse().map_err(|error| bad(&error))?,
         class: Priority::new(priority.into()).map_err(|error| bad(&error))?.class(),
         alone: losses >= suspect_losses(),
     })
 }
 
-impl Store {
-    /// Takes up to `limit` rows that have been owed for long enough. They are this process's for ten seconds.
-    pub async fn take_owed(&self, limit: i64) -> Result<Vec<Owed>, StoreError> {
-        let db = self.writer().await?;
-        let take = db.prepare_cached(TAKE).await?;
-        db.query(&take, &[&limit]).await?.iter().map(read_owed).collect()
-    }
+/// What a relay took.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// To be published.
+    pub owed: Vec<Owed>,
+    /// Rows of the outbox none of whose tasks is queued any more.
+    pub void: Vec<Debt>,
+}
 
-    /// Writes down that the broker has confirmed these. Losing a mark costs a duplicate message, so the commit is lazy.
-    pub async fn mark_published(&self, marks: &[Mark]) -> Result<(), StoreError> {
-        let mut marks = marks.to_vec();
-        marks.sort_unstable();
-        let ids: Vec<Uuid> = marks.iter().map(|mark| mark.pointer.id.0).collect();
-        let epochs: Vec<i32> = marks.iter().map(|mark| mark.pointer.epoch.0).collect();
-        let owed: Vec<Timestamp> = marks.iter().map(|mark| mark.publish_after).collect();
-        let db = self.lazy().await?;
-        let mark = db.prepare_cached(MARK).await?;
-        db.execute(&mark, &[&ids, &epochs, &owed]).await?;
-        Ok(())
+impl Taken {
+    /// Whether there was nothing.
+    pub const fn is_empty(&self) -> bool {
+        self.owed.is_empty() && self.void.is_empty()
     }
 }
 
-/// A pointer that the broker has confirmed, and what its row said when it was owed.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Mark {
-    /// The message.
-    pub pointer: Pointer,
-    /// See [`Owed::publish_after`].
-    pub publish_after: Timestamp,
+impl Store {
+    /// Takes up to `limit` rows of the outbox that are due, each of up to 1,000 pointers. They are this process's for ten
+    /// seconds.
+    pub async fn take_owed(&self, limit: i64) -> Result<Taken, StoreError> {
+        let db = self.writer().await?;
+        let take = db.prepare_cached(TAKE).await?;
+        let mut taken = Taken::default();
+        for row in db.query(&take, &[&limit]).await? {
+            if row.try_get::<_, Option<Uuid>>("id")?.is_some() {
+                taken.owed.push(read_owed(&row)?);
+            } else {
+                taken.void.push(Debt(row.try_get("debt")?));
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Removes what is paid. To lose that costs duplicate messages, so the commit is lazy.
+    pub async fn pay(&self, debts: &[Debt]) -> Result<(), StoreError> {
+        let mut ids: Vec<i64> = debts.iter().map(|debt| debt.0).collect();
+        ids.sort_unstable();
+        let db = self.lazy().await?;
+        let pay = db.prepare_cached(PAY).await?;
+        db.execute(&pay, &[&ids]).await?;
+        Ok(())
+    }
+
+    /// Takes out of their rows what was confirmed of them. Lazy, as [`pay`](Self::pay).
+    pub async fn pay_parts(&self, parts: &[(Debt, TaskId)]) -> Result<(), StoreError> {
+        let (debts, ids): (Vec<i64>, Vec<Uuid>) = parts.iter().map(|(debt, id)| (debt.0, id.0)).unzip();
+        let db = self.lazy().await?;
+        let pay = db.prepare_cached(PAY_A_PART).await?;
+        db.execute(&pay, &[&debts, &ids]).await?;
+        Ok(())
+    }
 }
 
 /// A pointer that its worker gives back: owed again, from `after_seconds` on.

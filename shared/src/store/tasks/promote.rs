@@ -10,19 +10,22 @@ const PROMOTE: &str = "
     WITH d AS MATERIALIZED (
         SELECT id FROM task WHERE due_at <= now() AND (state = 'scheduled') IS TRUE ORDER BY due_at LIMIT $1
         FOR UPDATE SKIP LOCKED
+    ), done AS (
+        UPDATE task t SET state = 'queued', queued_at = now(), due_at = t.expires_at
+        FROM d
+        WHERE t.id = d.id AND (t.state = 'scheduled' AND (t.expires_at IS NULL OR t.expires_at > now())) IS TRUE
+        RETURNING t.id, t.epoch, t.queue, t.priority, t.losses
+    ), debt AS (
+        INSERT INTO owed (ids) SELECT array_agg(id) FROM done HAVING count(*) > 0 RETURNING id
     )
-    UPDATE task t SET state = 'queued', queued_at = now(), publish_after = now() + interval '1 second',
-        published_at = NULL, due_at = t.expires_at
-    FROM d WHERE t.id = d.id AND (t.state = 'scheduled' AND (t.expires_at IS NULL OR t.expires_at > now())) IS TRUE
-    RETURNING t.id, t.epoch, t.queue, t.priority, t.losses, t.publish_after";
+    SELECT b.id AS debt, n.id, n.epoch, n.queue, n.priority, n.losses FROM done n, debt b";
 
 const EXPIRE: &str = "
     WITH d AS MATERIALIZED (
         SELECT id FROM task WHERE due_at <= now() AND (state IN ('scheduled', 'queued') AND expires_at <= now()) IS TRUE
         ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
     )
-    UPDATE task t SET state = 'expired', finished_at = clock_timestamp(), due_at = NULL, publish_after = NULL,
-        published_at = NULL
+    UPDATE task t SET state = 'expired', finished_at = clock_timestamp(), due_at = NULL
     FROM d WHERE t.id = d.id AND (t.state IN ('scheduled', 'queued') AND t.expires_at <= now()) IS TRUE";
 
 /// The worker ends an attempt at its limit; this is for workers that do not, a grace later. The wait before the next

@@ -38,7 +38,6 @@ const AGAIN: &str = "
             error = o.error, progress = coalesce(o.progress, t.progress),
             due_at = CASE WHEN t.cancel_requested_at IS NULL THEN
                 coalesce(now() + o.after * interval '1 second', t.expires_at) END,
-            publish_after = CASE WHEN t.cancel_requested_at IS NULL AND o.after IS NULL THEN now() END,
             queued_at = CASE WHEN o.after IS NULL THEN now() ELSE t.queued_at END,
             finished_at = CASE WHEN t.cancel_requested_at IS NOT NULL THEN clock_timestamp() END,
             session_id = NULL
@@ -49,6 +48,9 @@ const AGAIN: &str = "
         INSERT INTO attempt (task_id, epoch, owner_id, attempt, outcome, error, worker, started_at)
         SELECT id, epoch, owner_id, attempt, outcome::attempt_outcome, error, worker, started_at
         FROM done WHERE state <> 'cancelled'
+    ), debt AS (
+        INSERT INTO owed (publish_after, ids)
+        SELECT now(), array_agg(id) FROM done WHERE state = 'queued' HAVING count(*) > 0
     )
     SELECT id, state::text FROM done";
 

@@ -13,19 +13,20 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// One round over what all dead sessions hold, found among all that runs: dead sessions are many, in time. (The
-/// `OFFSET 0` keeps the planner from walking along all tasks instead.) A suspect that is lost again is poison: it ends, so that it cannot take
-/// one worker after another with it.
+/// One round over the holds of dead sessions. A suspect that is lost again is poison: it ends, so that it cannot take one
+/// worker after another with it. What another round has locked is that one's, or its worker's, which records it now.
 const RESCUE: &str = "
-    WITH held AS (
+    WITH lost AS MATERIALIZED (
+        SELECT h.session_id, h.ids FROM hold h
+        WHERE NOT EXISTS (SELECT FROM session s WHERE s.id = h.session_id AND NOT s.dead OFFSET 0)
+    ), held AS (
         SELECT t.id, t.epoch, t.attempt, t.owner_id, t.worker, t.started_at,
             CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled'
                 WHEN t.losses >= $2 THEN 'poison'
                 WHEN t.attempt >= t.max_attempts THEN 'worker_lost'
                 ELSE 'again' END AS verdict
-        FROM task t
-        WHERE t.state = 'running'
-            AND NOT EXISTS (SELECT FROM session s WHERE s.id = t.session_id AND NOT s.dead OFFSET 0)
+        FROM lost l CROSS JOIN LATERAL unnest(l.ids) AS i(id)
+        JOIN task t ON t.id = i.id AND (t.state = 'running' AND t.session_id = l.session_id) IS TRUE
         LIMIT $1 FOR NO KEY UPDATE OF t SKIP LOCKED
     ), done AS (
         UPDATE task t SET
@@ -33,7 +34,6 @@ const RESCUE: &str = "
                 ELSE 'failed' END::task_state,
             losses = t.losses + 1, session_id = NULL, due_at = CASE WHEN h.verdict = 'again' THEN t.expires_at END,
             queued_at = CASE WHEN h.verdict = 'again' THEN now() ELSE t.queued_at END,
-            publish_after = CASE WHEN h.verdict = 'again' THEN now() END,
             finished_at = CASE WHEN h.verdict <> 'again' THEN clock_timestamp() END,
             error = CASE h.verdict WHEN 'again' THEN t.error WHEN 'cancelled' THEN NULL
                 WHEN 'poison' THEN $3 ELSE $4 END,
@@ -44,6 +44,9 @@ const RESCUE: &str = "
         INSERT INTO attempt (task_id, epoch, owner_id, attempt, outcome, error, worker, started_at)
         SELECT h.id, h.epoch, h.owner_id, h.attempt, 'lost', $4, h.worker, h.started_at
         FROM held h JOIN done d ON d.id = h.id WHERE h.verdict = 'again'
+    ), debt AS (
+        INSERT INTO owed (publish_after, ids)
+        SELECT now(), array_agg(h.id) FROM held h JOIN done d ON d.id = h.id WHERE h.verdict = 'again' HAVING count(*) > 0
     )
     SELECT count(*) FILTER (WHERE h.verdict = 'again'), count(*) FILTER (WHERE h.verdict = 'poison'),
         count(*) FILTER (WHERE h.verdict = 'worker_lost'), count(*) FILTER (WHERE h.verdict = 'cancelled')

@@ -21,11 +21,15 @@ pub(super) fn take_turns(picked: &str, respite: &str) -> String {
         ), moved AS (
             UPDATE task_unique u SET task_id = o.next_id, next_id = NULL
             FROM over o WHERE u.owner_id = o.owner_id AND u.hash = o.hash
+        ), done AS (
+            UPDATE task t SET state = 'queued', waiting_reason = NULL, queued_at = now(), due_at = t.expires_at
+            FROM over o WHERE t.id = o.next_id AND (t.state = 'waiting') IS TRUE
+            RETURNING t.id, t.epoch, t.queue, t.priority, t.losses
+        ), debt AS (
+            INSERT INTO owed (publish_after, ids)
+            SELECT now() + interval '{respite}', array_agg(id) FROM done HAVING count(*) > 0 RETURNING id
         )
-        UPDATE task t SET state = 'queued', waiting_reason = NULL, queued_at = now(),
-            publish_after = now() + interval '{respite}', due_at = t.expires_at
-        FROM over o WHERE t.id = o.next_id AND (t.state = 'waiting') IS TRUE
-        RETURNING t.id, t.epoch, t.queue, t.priority, t.losses, t.publish_after"
+        SELECT b.id AS debt, d.id, d.epoch, d.queue, d.priority, d.losses FROM done d, debt b"
     )
 }
 

@@ -22,7 +22,7 @@ async fn an_api_that_dies_between_commit_and_publish_loses_nothing() {
     let answer = client.try_submit(&client.task("sleep", json!({ "seconds": 0 }))).await;
     assert!(matches!(answer, Submitted::Unknown(_)), "the API should have died: {answer:?}");
     assert!(!api.wait_exit(SOON).await.success());
-    let owed = "SELECT count(*) FROM task WHERE state = 'queued' AND publish_after IS NOT NULL AND epoch = 0";
+    let owed = "SELECT count(*) FROM task t WHERE state = 'queued' AND epoch = 0 AND EXISTS (SELECT FROM owed o WHERE t.id = ANY(o.ids))";
     assert_eq!(database.number(owed).await, 1, "the committed task is there, and its message is owed");
     assert_eq!(place.broker().await.ready(place.queue()).await, 0, "its message is not");
 

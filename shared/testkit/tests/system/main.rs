@@ -9,6 +9,7 @@ mod crash_point;
 mod due;
 mod duplicates;
 mod frozen;
+mod full_queue;
 mod images;
 mod latest;
 mod limits;

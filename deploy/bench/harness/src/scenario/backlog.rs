@@ -24,7 +24,7 @@ const BATCH: usize = 1_000;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Everything is published within this.
 const PUBLISHED_WITHIN: Duration = Duration::from_mins(10);
-const OWED: &str = "SELECT EXISTS (SELECT FROM task WHERE publish_after IS NOT NULL)";
+const OWED: &str = "SELECT EXISTS (SELECT FROM owed)";
 
 pub(super) async fn run(bench: &Bench) -> Vec<Row> {
     let entries = bench.entries(&["1000", "100000", "1000000"], &[System::Caraway]);

@@ -53,7 +53,7 @@ const TAKE_OVER_UNIQUE: &str = "
             OR (n.replaces AND t.state IN ('scheduled', 'waiting', 'queued'))
     ), cancelled AS (
         UPDATE task t SET state = 'cancelled', cancel_requested_at = now(), finished_at = clock_timestamp(),
-            due_at = NULL, publish_after = NULL, published_at = NULL
+            due_at = NULL
         FROM over o WHERE (t.id = o.waited OR o.replaces AND t.id = o.replaced)
             AND (t.state IN ('scheduled', 'waiting', 'queued')) IS TRUE
         RETURNING t.id
@@ -115,7 +115,7 @@ pub(super) fn placed(task: &TaskSpec, unique: Option<&Unique>, holders: &Holders
 /// Takes what is free, or held by a task whose time is over; answers who holds what afterwards.
 pub(super) async fn take_unique(db: &Transaction<'_>, request: &Guarded) -> Result<Holders, PgError> {
     let mut wanted: Vec<(&TaskSpec, &Unique)> =
-        request.specs().filter_map(|(task, unique)| Some((task, unique?))).collect();
+        request.specs().filter_map(|(task, unique)| Some((task.as_ref(), unique?))).collect();
     wanted.sort_by_key(|(task, unique)| (task.owner.0, unique.hash));
     wanted.dedup_by_key(|(task, unique)| (task.owner.0, unique.hash)); // of equals the first one asks
     let owners: Vec<i64> = wanted.iter().map(|(task, _)| task.owner.0).collect();
