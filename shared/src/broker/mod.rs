@@ -6,6 +6,7 @@
 //! connections, so that a broker that blocks publishers (memory, disk) still takes acks. Every wait has a deadline.
 
 mod acks;
+mod bundles;
 mod consumer;
 mod full;
 mod link;

@@ -9,7 +9,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
     time::Duration,
 };
 
@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     BrokerError, Link,
+    bundles::Bundles,
     full::Full,
     link::RPC_TIMEOUT,
     payments::{Part, Payments},
@@ -58,9 +59,7 @@ const PAY_EVERY: Duration = Duration::from_millis(300);
 const FRESH: Duration = Duration::from_millis(800);
 /// A relay holds what it took for ten seconds.
 const RELAYED: Duration = Duration::from_secs(8);
-/// How long the settings of queues are used before they are read again.
-const SETTINGS_EVERY: Duration = Duration::from_secs(5);
-/// Between two sessions with a broker that refuses, and two tries to read the settings.
+/// Between two sessions with a broker that refuses.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Whole rows of the outbox, as far as their tasks are queued.
@@ -111,42 +110,6 @@ impl Publisher {
     /// Whether a publish has a chance now.
     pub fn is_up(&self) -> bool {
         self.link.is_up()
-    }
-}
-
-/// How many pointers of each queue go into one message.
-#[derive(Clone, Default)]
-struct Bundles(Arc<RwLock<HashMap<QueueName, usize>>>);
-
-impl Bundles {
-    fn known(&self, queue: &QueueName) -> Option<usize> {
-        let settings = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        settings.get(queue).map(|max| (*max).clamp(1, Bundle::MAX))
-    }
-
-    /// One by one while nothing is known: always right, only slower.
-    fn max(&self, queue: &QueueName) -> usize {
-        self.known(queue).unwrap_or(1)
-    }
-
-    async fn keep_fresh(self, store: Store, shutdown: CancellationToken) {
-        loop {
-            let pause = match store.queues().await {
-                Ok(queues) => {
-                    let settings = queues.into_iter().map(|queue| (queue.name, queue.bundle_max)).collect();
-                    *self.0.write().unwrap_or_else(PoisonError::into_inner) = settings;
-                    SETTINGS_EVERY
-                }
-                // on a new installation there are no tables yet
-                Err(error) => {
-                    tracing::debug!(%error, "cannot read the queues' settings");
-                    PAUSE
-                }
-            };
-            if shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-                return;
-            }
-        }
     }
 }
 
