@@ -64,6 +64,7 @@ impl Application {
             waiting: Waiting::new(store.clone(), closing.clone()),
             health: Health::default(),
             uploads: ApiState::upload_permits(),
+            workflows: routes::workflows::workflow_places(),
             store,
             cache,
             link,

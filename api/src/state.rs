@@ -31,6 +31,8 @@ pub(crate) struct ApiState {
     pub(crate) metrics: Metrics,
     /// Bounds what uploads hold in memory.
     pub(crate) uploads: Arc<Semaphore>,
+    /// The same for workflows.
+    pub(crate) workflows: Arc<Semaphore>,
 }
 
 impl ApiState {

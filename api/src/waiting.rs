@@ -12,7 +12,7 @@ use std::{
 
 use caraway_shared::{
     cache::wakeups::listen,
-    store::{Store, StoreError, tasks::TaskView},
+    store::{Store, StoreError, tasks::TaskView, workflows::WorkflowView},
     task::{OwnerId, TaskId},
 };
 use tokio::{
@@ -21,7 +21,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{extract::task_not_found, problem::Problem};
+use uuid::Uuid;
+
+use crate::{
+    extract::{task_not_found, workflow_not_found},
+    problem::Problem,
+};
 
 /// How often the database is asked, in case wake-ups are lost.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -65,6 +70,29 @@ impl Waiting {
         }
     }
 
+    /// A workflow once it has ended; `None` if it has not after `patience`, or when the server closes. Ids of workflows and of
+    /// tasks are never the same, so both wait in one place.
+    pub(crate) async fn until_workflow_ended(
+        &self,
+        owner: OwnerId,
+        id: Uuid,
+        patience: Duration,
+    ) -> Result<Option<WorkflowView>, Problem> {
+        let until = Instant::now() + patience;
+        let wait = self.enter(TaskId(id));
+        loop {
+            let woken = wait.notified();
+            let workflow = self.store.show_workflow(owner, id).await?.ok_or_else(workflow_not_found)?;
+            if workflow.finished_at.is_some() {
+                return Ok(Some(workflow));
+            }
+            tokio::select! {
+                woken = timeout_at(until, woken) => if woken.is_err() { return Ok(None) },
+                () = self.closing.cancelled() => return Ok(None),
+            }
+        }
+    }
+
     /// How many wait.
     pub(crate) fn open(&self) -> u32 {
         let waits = self.lock();
@@ -96,7 +124,8 @@ impl Waiting {
         wait
     }
 
-    fn wake(&self, ids: &[TaskId]) {
+    /// These have ended.
+    pub(crate) fn wake(&self, ids: &[TaskId]) {
         let waits = self.lock();
         for wait in ids.iter().filter_map(|id| waits.get(id)).filter_map(Weak::upgrade) {
             wait.notify_waiters();

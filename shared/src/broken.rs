@@ -18,6 +18,10 @@ pub enum Rule {
     Poison,
     /// Lost messages are found. It would hide what others break.
     Audit,
+    /// Of a batch, the ends that a node waits for are added up before they are counted.
+    Aggregate,
+    /// Only what a transaction has changed moves a workflow on.
+    CountOnce,
 }
 
 impl Rule {
@@ -38,6 +42,8 @@ impl Rule {
             Self::MarkAfterConfirm => "break.mark-after-confirm",
             Self::Poison => "break.poison",
             Self::Audit => "break.audit",
+            Self::Aggregate => "break.aggregate",
+            Self::CountOnce => "break.count-once",
         }
     }
 }

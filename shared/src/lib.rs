@@ -3,6 +3,7 @@
 //! | module | holds | talks to |
 //! |---|---|---|
 //! | [`task`] | what a task is: states, message, retry, outcome | nobody: pure |
+//! | [`workflow`] | what a graph of tasks is, and what becomes of it when one of them ends | nobody: pure |
 //! | [`store`] | every SQL statement | PostgreSQL, the only truth |
 //! | [`broker`] | every AMQP frame | RabbitMQ, which carries pointers and may lose them |
 //! | [`cache`] | every Redis command | Redis, which holds copies and may forget them |
@@ -17,3 +18,4 @@ pub mod config;
 pub mod store;
 pub mod task;
 pub mod telemetry;
+pub mod workflow;

@@ -13,7 +13,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{execute::Limits, running::Ticket};
+use crate::{
+    Failure,
+    execute::Limits,
+    follow::{Collector, NewTask},
+    running::Ticket,
+};
 
 /// A handler's view of its own run. Cheap to clone.
 #[derive(Clone)]
@@ -24,6 +29,7 @@ pub struct Context {
     pub(crate) limits: Limits,
     pub(crate) traceparent: Option<Arc<str>>,
     pub(crate) store: Store,
+    pub(crate) follow: Collector,
 }
 
 impl Context {
@@ -85,6 +91,22 @@ impl Context {
         } else {
             self.ticket.say(value);
         }
+    }
+
+    /// Submits a task: it is there exactly if this run succeeds, in the same commit. At most 1,000 of them, and of nodes that
+    /// are spawned, with 4 MiB of arguments.
+    pub async fn submit(&self, task: NewTask) -> Result<TaskId, Failure> {
+        self.follow.submit(task).await
+    }
+
+    /// Adds nodes to the workflow of which this task is one, each under a key that is unique among those that it adds. They are
+    /// there exactly if this run succeeds, in the same commit; whatever depends on this node waits for them too, and finds
+    /// their results behind its own dependencies'. A task that is no node cannot.
+    pub async fn spawn(
+        &self,
+        nodes: impl IntoIterator<Item = (impl Into<String>, NewTask)>,
+    ) -> Result<Vec<TaskId>, Failure> {
+        self.follow.spawn(nodes.into_iter().map(|(key, task)| (key.into(), task)).collect()).await
     }
 
     /// An item of the task's owner, without its content.

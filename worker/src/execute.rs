@@ -11,8 +11,9 @@ use caraway_shared::{
     store::{
         Store,
         tasks::{Claim, RecordRow},
+        workflows::Follow,
     },
-    task::{Ending, judge},
+    task::{Ending, Outcome, judge},
 };
 use futures::future::{AbortHandle, Abortable};
 use tokio::{
@@ -23,6 +24,8 @@ use tokio::{
 
 use crate::{
     Context, Failure,
+    follow::Collector,
+    references::resolved,
     registry::Registry,
     running::{Stop, Ticket},
 };
@@ -50,20 +53,32 @@ pub(crate) async fn execute(claim: Claim, ticket: Ticket, executor: Executor<'_>
         soft: claim.soft_timeout.and_then(|limit| started.checked_add(limit)),
         hard: claim.timeout.and_then(|limit| started.checked_add(limit)),
     };
+    let traceparent: Option<Arc<str>> = claim.traceparent.clone().map(Into::into);
+    let (store, member) = (executor.store.clone(), claim.member);
+    let follow = Collector::new(id, claim.owner, member, traceparent.clone(), store.clone());
     let context = Context {
         ticket: ticket.clone(),
         owner: claim.owner,
         budget: Arc::clone(&budget),
         limits,
-        traceparent: claim.traceparent.clone().map(Into::into),
-        store: executor.store.clone(),
+        traceparent,
+        store,
+        follow: follow.clone(),
     };
-    let (ending, left) = match start(&claim, context, executor) {
+    let started_job = match resolved(&claim, executor.store).await {
+        Ok(input) => start(&claim.name, input, context, executor),
+        Err(failure) => Err(failure),
+    };
+    let (ending, left) = match started_job {
         Ok(job) => attend(job, &ticket, limits).await,
         Err(failure) => (failure.into_ending(), None),
     };
     let outcome = judge(ending, &budget, age + started.elapsed(), rand::random());
-    (RecordRow { id, epoch, outcome, progress: ticket.last_word() }, left)
+    let mut follow = follow.close();
+    if !matches!(outcome, Outcome::Succeed(_)) {
+        follow = Follow::default();
+    }
+    (RecordRow { id, epoch, outcome, progress: ticket.last_word(), member, follow }, left)
 }
 
 /// When a run should end, and when it must.
@@ -97,11 +112,11 @@ impl Job {
 }
 
 /// Everything of a user's, the reading of the arguments included, runs inside the job: a panic there is an ending too.
-fn start(claim: &Claim, context: Context, executor: Executor<'_>) -> Result<Job, Failure> {
+fn start(name: &str, input: Bytes, context: Context, executor: Executor<'_>) -> Result<Job, Failure> {
     // the claim took only names that this worker has
     let missing = || Failure::retryable("no_handler", "no such handler here");
-    let task = executor.registry.get(&claim.name).ok_or_else(missing)?;
-    let (run, input) = (Arc::clone(&task.start), claim.input.clone());
+    let task = executor.registry.get(name).ok_or_else(missing)?;
+    let run = Arc::clone(&task.start);
     let (stop, stopped) = AbortHandle::new_pair();
     let run = Abortable::new(async move { run(&input, context)?.await }, stopped);
     let run = async move { run.await.unwrap_or_else(|_| Err(Failure::retryable("stopped", "dropped"))) };

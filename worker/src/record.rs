@@ -6,20 +6,22 @@ use caraway_shared::{
     store::{
         WriteError, Writer,
         tasks::{Record, RecordRow, Recorded},
+        workflows::{Follow, Steps},
     },
     task::{Event, Outcome, TaskError},
     telemetry::names,
 };
 
 /// Records one outcome, for as long as it takes, and tells who waits for it.
-pub(crate) async fn record(writer: &Writer<Record>, announcer: &Announcer, row: RecordRow) {
-    let (id, epoch, event) = (row.id, row.epoch, row.outcome.event());
-    let mut written = write(writer, row).await;
+pub(crate) async fn record(writers: &Writers, announcer: &Announcer, row: RecordRow) {
+    let (id, epoch, event, member) = (row.id, row.epoch, row.outcome.event(), row.member);
+    let mut written = writers.write(row).await;
     if let Err(WriteError::Refused(error)) = &written {
         // the database cannot hold this outcome; the task must still end
         tracing::error!(task.id = %id, task.epoch = epoch.0, error, "an outcome cannot be stored; the task fails");
         let outcome = Outcome::Fail(TaskError::new("outcome_refused", "its outcome could not be stored"));
-        written = write(writer, RecordRow { id, epoch, outcome, progress: None }).await;
+        let follow = Follow::default();
+        written = writers.write(RecordRow { id, epoch, outcome, progress: None, member, follow }).await;
     }
     match written {
         Ok(Recorded::Done(state)) => {
@@ -35,9 +37,19 @@ pub(crate) async fn record(writer: &Writer<Record>, announcer: &Announcer, row: 
     }
 }
 
-async fn write(writer: &Writer<Record>, row: RecordRow) -> Result<Recorded, WriteError> {
-    let answers = writer.write(vec![row]).await?;
-    Ok(answers.into_iter().next().unwrap_or(Recorded::Refused))
+/// The two ways to record.
+pub(crate) struct Writers {
+    /// For nearly all tasks.
+    pub(crate) plain: Writer<Record>,
+    /// For those that are nodes of a workflow, or leave tasks behind.
+    pub(crate) steps: Writer<Steps>,
+}
+
+impl Writers {
+    async fn write(&self, row: RecordRow) -> Result<Recorded, WriteError> {
+        let answers = if row.is_plain() { self.plain.write(vec![row]).await? } else { self.steps.write(vec![row]).await? };
+        Ok(answers.into_iter().next().unwrap_or(Recorded::Refused))
+    }
 }
 
 fn refused(id: caraway_shared::task::TaskId, epoch: caraway_shared::task::Epoch, event: Event) {

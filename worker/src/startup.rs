@@ -15,6 +15,7 @@ use caraway_shared::{
     store::{
         Store, StoreError, Writer,
         tasks::{Claims, HandBacks, Holds, Record},
+        workflows::Steps,
     },
     task::QueueName,
     telemetry::{Metrics, init_logs},
@@ -35,6 +36,7 @@ use crate::{
     maintain::{self, Watermarks},
     ops,
     overdue::Overdue,
+    record::Writers,
     registry::Registry,
     running::Running,
     session,
@@ -54,7 +56,7 @@ pub(crate) struct Engine {
     pub(crate) lanes: Vec<Lane>,
     pub(crate) session: Arc<AtomicI64>,
     pub(crate) claims: Writer<Claims>,
-    pub(crate) records: Writer<Record>,
+    pub(crate) records: Writers,
     pub(crate) hand_backs: Writer<HandBacks>,
     pub(crate) announcer: Announcer,
     pub(crate) running: Running,
@@ -159,12 +161,16 @@ impl Worker {
         let session = Arc::new(AtomicI64::new(0));
         let holds = Holds::start(store.clone());
         let claims = Claims { session: Arc::clone(&session), worker: name.clone(), names: registry.names(), holds };
+        let announcer = Announcer::start(cache);
         let engine = Engine {
             consuming: Link::start(&broker, "worker consuming", done.clone()),
             claims: Writer::start(store.clone(), claims),
-            records: Writer::start(store.clone(), Record),
+            records: Writers {
+                plain: Writer::start(store.clone(), Record),
+                steps: Writer::start(store.clone(), steps(&publisher, &announcer)),
+            },
             hand_backs: Writer::start(store.clone(), HandBacks),
-            announcer: Announcer::start(cache),
+            announcer,
             running: Running::default(),
             suspects: Arc::new(Semaphore::new(1)),
             overdue: Overdue::new(overdue_max, slots),
@@ -230,6 +236,15 @@ fn threads(count_max: usize) -> anyhow::Result<Handle> {
     let handle = runtime.handle().clone();
     std::mem::forget(runtime); // lives as long as the process: to drop it would be to wait for handlers that hang
     Ok(handle)
+}
+
+/// Outcomes of nodes queue others, and end workflows.
+fn steps(publisher: &Publisher, announcer: &Announcer) -> Steps {
+    let (publisher, announcer) = (publisher.clone(), announcer.clone());
+    Steps {
+        offer: Box::new(move |owed| publisher.offer(owed)),
+        announce: Box::new(move |ended| ended.iter().for_each(|id| announcer.ended(*id))),
+    }
 }
 
 /// What to serve: as told, or every queue that a registered task has.

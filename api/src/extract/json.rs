@@ -44,15 +44,22 @@ impl FromRequest for JsonBody {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let (request, mut payload) = (request.clone(), payload.take());
-        Box::pin(async move {
-            check_media_type(&request)?;
-            let body = read_body(&request, &mut payload, LIMIT, |_| ()).await?;
-            if !body.is_empty() {
-                check_json(&body).map_err(|fault| faulty(&fault))?;
-            }
-            Ok(Self(body))
-        })
+        Box::pin(async move { read_json(&request, &mut payload, LIMIT).await.map(Self) })
     }
+}
+
+/// A body that is well-formed JSON, or empty.
+pub(crate) async fn read_json(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    limit: BodyLimit,
+) -> Result<Bytes, Problem> {
+    check_media_type(request)?;
+    let body = read_body(request, payload, limit, |_| ()).await?;
+    if !body.is_empty() {
+        check_json(&body).map_err(|fault| faulty(&fault))?;
+    }
+    Ok(body)
 }
 
 /// `application/json` or `+json`, in UTF-8. A client that names no type is taken to mean it.

@@ -23,6 +23,30 @@ pub(crate) struct TaskPath(pub(crate) TaskId);
 #[derive(Clone, Copy)]
 pub(crate) struct ItemPath(pub(crate) Uuid);
 
+/// `{id}` of a workflow.
+#[derive(Clone, Copy)]
+pub(crate) struct WorkflowPath(pub(crate) Uuid);
+
+impl WorkflowPath {
+    /// What it refuses.
+    pub(crate) const PROBLEMS: &[Code] = &[Code::WorkflowNotFound];
+}
+
+impl IntoParams for WorkflowPath {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![parameter::path_id("The workflow's id.")]
+    }
+}
+
+impl FromRequest for WorkflowPath {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(id(request).map(Self).ok_or_else(workflow_not_found))
+    }
+}
+
 impl TaskPath {
     /// What it refuses.
     pub(crate) const PROBLEMS: &[Code] = &[Code::TaskNotFound];
@@ -66,6 +90,11 @@ impl FromRequest for ItemPath {
 /// No task of this owner has this id.
 pub(crate) fn task_not_found() -> Problem {
     Problem::new(Code::TaskNotFound, "no task has this id")
+}
+
+/// No workflow of this owner has this id.
+pub(crate) fn workflow_not_found() -> Problem {
+    Problem::new(Code::WorkflowNotFound, "no workflow has this id")
 }
 
 /// No item of this owner has this id.

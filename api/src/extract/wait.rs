@@ -76,9 +76,18 @@ impl FromRequest for QueryWait {
     }
 }
 
-/// How long this request may take longer than others.
+/// How long this request may take longer than others, whatever else it asks.
 pub(crate) fn wait_asked(request: &HttpRequest) -> Duration {
-    preferred(request).or_else(|| queried(request)).unwrap_or_default()
+    let among_others = || {
+        let asked = Query::<Vec<(String, String)>>::from_query(request.query_string()).ok()?.into_inner();
+        asked.iter().find(|(name, _)| name == "wait").and_then(|(_, value)| patience(value))
+    };
+    preferred(request).or_else(among_others).unwrap_or_default()
+}
+
+/// The value of a parameter `wait`.
+pub(crate) fn patience(value: &str) -> Option<Duration> {
+    seconds(value.parse().ok()?)
 }
 
 fn preferred(request: &HttpRequest) -> Option<Duration> {

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 /// A task's id.
 pub(crate) const TASK_ID: &str = "019aad3c-5c66-7e21-b1a9-2d7e0c7d5a01";
+/// A workflow's id.
+pub(crate) const WORKFLOW_ID: &str = "019aad3c-5c66-7e21-b1a9-2d7e0c7d5f01";
 /// An item's id.
 pub(crate) const ITEM_ID: &str = "019aad3c-1f00-7a10-9c4e-5b6f2f1e8c02";
 
@@ -15,7 +17,8 @@ pub(crate) fn queued() -> Value {
         "run_at": null, "queued_at": "2026-11-22T20:00:00.123456Z", "started_at": null, "finished_at": null,
         "expires_at": null, "cancel_requested_at": null, "timeout": null, "soft_timeout": null, "result_ttl": null,
         "store_result": true, "tags": [], "metadata": null, "worker": null, "progress": null, "result": null,
-        "error": null, "root_id": TASK_ID, "parent_id": null, "batch_id": null, "retry_of": null, "traceparent": null
+        "error": null, "root_id": TASK_ID, "parent_id": null, "batch_id": null, "retry_of": null, "traceparent": null,
+        "workflow_id": null, "node_key": null
     })
 }
 
@@ -56,6 +59,46 @@ pub(crate) fn line() -> Value {
     })
 }
 
+/// A workflow right after its acceptance.
+pub(crate) fn workflow() -> Value {
+    json!({
+        "id": WORKFLOW_ID, "kind": "group", "state": "running", "return_exceptions": false, "max_in_flight": null,
+        "counts": {"total": 2, "open": 2, "succeeded": 0, "failed": 0, "cancelled": 0, "expired": 0},
+        "created_at": "2026-11-22T20:00:00.123456Z", "finished_at": null, "cancel_requested_at": null
+    })
+}
+
+/// The same, done.
+pub(crate) fn workflow_ended() -> Value {
+    with(
+        workflow(),
+        json!({
+            "state": "succeeded", "finished_at": "2026-11-22T20:00:01.129815Z",
+            "counts": {"total": 2, "open": 0, "succeeded": 2, "failed": 0, "cancelled": 0, "expired": 0}
+        }),
+    )
+}
+
+/// The same, stopped before its tasks started.
+pub(crate) fn workflow_cancelled() -> Value {
+    with(
+        workflow(),
+        json!({
+            "state": "cancelled", "finished_at": "2026-11-22T20:00:00.5Z", "cancel_requested_at": "2026-11-22T20:00:00.5Z",
+            "counts": {"total": 2, "open": 0, "succeeded": 0, "failed": 0, "cancelled": 2, "expired": 0}
+        }),
+    )
+}
+
+/// The same, with a page of its nodes.
+pub(crate) fn workflow_shown() -> Value {
+    let node = json!({
+        "index": 0, "key": "0", "task_id": TASK_ID, "state": "succeeded", "error_code": null,
+        "finished_at": "2026-11-22T20:00:01.129815Z"
+    });
+    with(workflow_ended(), json!({"nodes": {"data": [node], "next_cursor": "1"}}))
+}
+
 /// An uploaded picture.
 pub(crate) fn item() -> Value {
     json!({
@@ -77,6 +120,14 @@ mod tests {
     use caraway_shared::store::tasks::TaskView;
 
     use super::*;
+
+    #[test]
+    fn workflows_look_like_that() {
+        for example in [workflow(), workflow_ended(), workflow_cancelled()] {
+            let view: caraway_shared::store::workflows::WorkflowView = serde_json::from_value(example.clone()).unwrap();
+            assert_eq!(serde_json::to_value(view).unwrap(), example);
+        }
+    }
 
     #[test]
     fn tasks_look_like_that() {

@@ -68,6 +68,9 @@ catalogue! {
     /// No task has this id: it never existed, belongs to somebody else, or was removed after its `result_ttl`.
     TaskNotFound "task_not_found" NOT_FOUND "There is no such task"
         "Use the id as it was answered when the task was accepted. A finished task is kept for `result_ttl` seconds and not longer.";
+    /// No workflow has this id: it never existed, belongs to somebody else, or was removed some time after its end.
+    WorkflowNotFound "workflow_not_found" NOT_FOUND "There is no such workflow"
+        "Use the id as it was answered when the workflow was accepted. A finished one is kept for a day, a failed one for a week.";
     /// No stored item has this id.
     ItemNotFound "item_not_found" NOT_FOUND "There is no such item"
         "Use the id that `POST /items` answered, or the one in a task's result.";
@@ -92,6 +95,21 @@ catalogue! {
     /// The task had ended before it could be cancelled; `state` tells how.
     TaskAlreadyFinished "task_already_finished" CONFLICT "The task is already finished"
         "Nothing: an end never changes.";
+    /// The task is a node of a workflow, whose other nodes refer to it; `workflow_id` names it.
+    TaskInWorkflow "task_in_workflow" CONFLICT "The task belongs to a workflow"
+        "Retry the workflow: `POST /v1/workflows/{id}/retry`.";
+    /// Some task of the workflow has not ended, so it has no results yet and cannot be retried.
+    WorkflowNotFinished "workflow_not_finished" CONFLICT "The workflow is not finished"
+        "Ask again later, or wait for its end with `GET /v1/workflows/{id}?wait=60`.";
+    /// A task of the workflow has failed, so there is no whole list of results.
+    WorkflowFailed "workflow_failed" CONFLICT "The workflow has failed"
+        "`GET /v1/workflows/{id}` tells which tasks failed. Mend the cause and retry it, or submit with `return_exceptions`.";
+    /// The workflow was cancelled, so there is no whole list of results.
+    WorkflowCancelled "workflow_cancelled" CONFLICT "The workflow was cancelled"
+        "Retry it if the work is wanted after all.";
+    /// The workflow had ended before it could be cancelled.
+    WorkflowAlreadyFinished "workflow_already_finished" CONFLICT "The workflow is already finished"
+        "Nothing: what has ended cannot be cancelled.";
     /// The task is unique, and another one that counts as the same keeps it out; `existing_task_id` names that one.
     DuplicateTask "duplicate_task" CONFLICT "Another task like this one exists"
         "Follow the task that exists, wait for its end, or choose another key.";
@@ -166,7 +184,7 @@ catalogue! {
 impl Code {
     /// Whether the same request may well succeed later.
     pub(crate) fn is_retryable(self) -> bool {
-        matches!(self, Self::TaskNotFinished | Self::BodyTimeout | Self::IdempotencyInFlight)
+        matches!(self, Self::TaskNotFinished | Self::WorkflowNotFinished | Self::BodyTimeout | Self::IdempotencyInFlight)
             || self.status() == StatusCode::SERVICE_UNAVAILABLE
     }
 

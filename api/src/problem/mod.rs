@@ -94,6 +94,12 @@ struct Members {
     /// Which task of the batch, from 0.
     #[schema(nullable = false)]
     index: Option<u32>,
+    /// Where in the body the task stands: a JSON pointer.
+    #[schema(nullable = false)]
+    pointer: Option<String>,
+    /// The workflow that the task is a node of.
+    #[schema(nullable = false)]
+    workflow_id: Option<String>,
     /// Which servers behind answer.
     #[schema(nullable = false)]
     checks: Option<BTreeMap<String, String>>,
@@ -124,6 +130,18 @@ impl Problem {
     /// A bug or a broken server of ours. The cause is for the log only.
     pub(crate) fn internal(cause: impl fmt::Display) -> Self {
         Self::new(Code::Internal, "this is a fault of ours; the request id finds it in the log").caused_by(cause)
+    }
+
+    /// The `Idempotency-Key` was used for something else.
+    pub(crate) fn key_reused() -> Self {
+        let detail = "this Idempotency-Key belongs to a request with another body or another address";
+        Self::new(Code::IdempotencyKeyReused, detail)
+    }
+
+    /// The first request with this `Idempotency-Key` has no answer yet.
+    pub(crate) fn key_in_flight() -> Self {
+        let detail = "a request with this Idempotency-Key is being decided; repeat it in a moment";
+        Self::new(Code::IdempotencyInFlight, detail)
     }
 
     /// What is wrong with the body, part by part. The document takes the code of its parts where they agree.
@@ -249,6 +267,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(_) => database_unavailable(error),
+            StoreError::Unknown(_) => Self::outcome_unknown().caused_by(error),
             StoreError::Statement(_) | StoreError::Data(_) => Self::internal(error),
         }
     }

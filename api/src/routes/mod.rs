@@ -12,6 +12,7 @@ mod table;
 pub(crate) mod task_types;
 pub(crate) mod tasks;
 pub(crate) mod workers;
+pub(crate) mod workflows;
 
 use actix_web::{HttpResponse, http::header, web::ServiceConfig};
 use serde::Serialize;
@@ -31,6 +32,16 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<(HttpMethod, &'static str)> {
         .service(resource("/v1/tasks/{id}/attempts").route(get(tasks::attempts::attempts)))
         .service(resource("/v1/tasks/{id}/cancel").route(post(tasks::cancel::cancel)))
         .service(resource("/v1/tasks/{id}/retry").route(post(tasks::retry::retry)))
+        // graphs of tasks
+        .service(resource("/v1/workflows").route(post(workflows::submit::submit)))
+        .service(resource("/v1/groups").route(post(workflows::group::group)))
+        .service(resource("/v1/chains").route(post(workflows::chain::chain)))
+        .service(resource("/v1/chords").route(post(workflows::chord::chord)))
+        .service(resource("/v1/map").route(post(workflows::map::map)))
+        .service(resource("/v1/workflows/{id}").route(get(workflows::show::show)))
+        .service(resource("/v1/workflows/{id}/results").route(get(workflows::results::results)))
+        .service(resource("/v1/workflows/{id}/cancel").route(post(workflows::cancel::cancel)))
+        .service(resource("/v1/workflows/{id}/retry").route(post(workflows::retry::retry)))
         // stored items, and what can be done with them
         .service(resource(["/items", "/items/"]).route(post(items::upload::upload)))
         .service(resource("/items/{id}").route(get(items::show::show)))
@@ -70,13 +81,20 @@ pub(crate) struct Page<T> {
     next_cursor: Option<String>,
 }
 
-/// A page of `limit` rows out of what was found, which is one row more where there is another page.
-fn paged<T: Serialize>(mut found: Vec<T>, limit: i64, cursor: impl Fn(&T) -> String) -> HttpResponse {
-    let limit = usize::try_from(limit).unwrap_or(0);
-    let more = found.len() > limit;
-    found.truncate(limit);
-    let next_cursor = found.last().filter(|_| more).map(cursor);
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Page { data: found, next_cursor })
+impl<T> Page<T> {
+    /// A page of `limit` rows out of what was found, which is one row more where there is another page.
+    fn of(mut found: Vec<T>, limit: i64, cursor: impl Fn(&T) -> String) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(0);
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next_cursor = found.last().filter(|_| more).map(cursor);
+        Self { data: found, next_cursor }
+    }
+}
+
+/// A page as an answer.
+fn paged<T: Serialize>(found: Vec<T>, limit: i64, cursor: impl Fn(&T) -> String) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Page::of(found, limit, cursor))
 }
 
 fn listed<T: Serialize>(data: &[T]) -> HttpResponse {

@@ -8,6 +8,9 @@ pub enum StoreError {
     /// The database cannot be reached or refuses work now; try again later.
     #[error("the database is unavailable: {}", chain(.0.as_ref()))]
     Unavailable(Box<dyn std::error::Error + Send + Sync>),
+    /// The connection ended while the commit was under way: done or not, nobody knows yet.
+    #[error("the outcome of the commit is unknown: {}", chain(.0))]
+    Unknown(PgError),
     /// The statement itself failed: a bug of ours.
     #[error("a statement failed: {}", chain(.0))]
     Statement(PgError),
@@ -72,6 +75,13 @@ pub(super) fn verdict(error: &PgError) -> Verdict {
         // resources, operator intervention, object state (lock timeout), read-only, system and I/O errors
         ("53" | "57" | "55" | "58", _) | (_, &SqlState::READ_ONLY_SQL_TRANSACTION) => Verdict::NotNow,
         _ => Verdict::Refused,
+    }
+}
+
+impl StoreError {
+    /// What a commit that failed means.
+    pub(super) fn of_commit(error: PgError) -> Self {
+        if verdict(&error) == Verdict::Unknown { Self::Unknown(error) } else { error.into() }
     }
 }
 

@@ -20,6 +20,7 @@ mod retention;
 mod sessions;
 mod task_types;
 pub mod tasks;
+pub mod workflows;
 
 pub use batch::{Batched, Writer};
 pub use error::{StoreError, WriteError};

@@ -23,6 +23,7 @@ const STEP: &str = "
         WHERE t.id = s.id AND (t.state IN ('succeeded', 'failed', 'cancelled', 'expired')) IS TRUE
             AND s.finished_at + coalesce(s.result_ttl, CASE s.state WHEN 'failed' THEN $4::float8 ELSE $3::float8 END)
                 * interval '1 second' < now()
+            AND (t.workflow_id IS NULL OR NOT EXISTS (SELECT FROM workflow w WHERE w.id = t.workflow_id)) IS TRUE
         RETURNING t.id, t.owner_id, t.tags
     ), attempts AS (
         DELETE FROM attempt a USING gone g WHERE a.task_id = g.id
@@ -35,6 +36,20 @@ const STEP: &str = "
     )
     SELECT (SELECT id FROM seen ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) FROM seen) AS seen,
         (SELECT count(*) FROM gone) AS gone";
+
+/// Workflows go first, each with its nodes; until then their tasks stay, for others refer to them. As many as have so many
+/// nodes together, and one at least.
+const WORKFLOWS: &str = "
+    WITH old AS MATERIALIZED (
+        SELECT id, nodes FROM workflow WHERE finished_at < now() - least($1, $2) * interval '1 second'
+            AND finished_at < now() - CASE state WHEN 'failed' THEN $2::float8 ELSE $1::float8 END * interval '1 second'
+        ORDER BY finished_at LIMIT 500 FOR UPDATE SKIP LOCKED
+    ), gone AS MATERIALIZED (
+        SELECT id FROM (SELECT id, sum(nodes) OVER (ORDER BY id) - nodes AS before FROM old) o WHERE before < 10000
+    ), nodes AS (
+        DELETE FROM workflow_node n USING gone g WHERE n.workflow_id = g.id
+    )
+    DELETE FROM workflow w USING gone g WHERE w.id = g.id";
 
 const KEEP_CURSOR: &str = "UPDATE upkeep SET cursor = $2 WHERE name = 'retention' AND holder = $1";
 
@@ -84,6 +99,13 @@ impl Store {
         let keep_cursor = db.prepare_cached(KEEP_CURSOR).await?;
         db.execute(&keep_cursor, &[&session.0, &next]).await?;
         Ok(if over { Walked::Over(gone.unsigned_abs()) } else { Walked::On(gone.unsigned_abs()) })
+    }
+
+    /// Removes some of the workflows that are past their time; how many.
+    pub async fn retain_workflows(&self, keep: Keep) -> Result<u64, StoreError> {
+        let db = self.writer().await?;
+        let delete = db.prepare_cached(WORKFLOWS).await?;
+        Ok(db.execute(&delete, &[&keep.ended, &keep.failed]).await?)
     }
 
     /// Removes up to `limit` of each of the other things that are past their time.

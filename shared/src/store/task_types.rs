@@ -65,6 +65,17 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
+    /// One handler, if it was ever announced.
+    pub async fn task_type(&self, name: &TaskName) -> Result<Option<TaskType>, StoreError> {
+        let db = self.connection().await?;
+        let query = db
+            .prepare_cached(
+                "SELECT name, version, parameters, queue, timeout_ms, cpu FROM task_type WHERE owner_id = $1 AND name = $2",
+            )
+            .await?;
+        db.query_opt(&query, &[&OwnerId::LOCAL.0, &name.as_str()]).await?.as_ref().map(read).transpose()
+    }
+
     /// Every handler that was ever announced.
     pub async fn task_types(&self) -> Result<Vec<TaskType>, StoreError> {
         let db = self.connection().await?;

@@ -115,6 +115,12 @@ pub struct Extra {
     /// Accepted as `waiting`, and for what.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<&'static str>,
+    /// The workflow of which it is a node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workflow_id: Option<Uuid>,
+    /// Its place there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<i32>,
 }
 
 impl Extra {
@@ -131,6 +137,8 @@ impl Extra {
             batch_id: _,
             retry_of,
             waits_for,
+            workflow_id,
+            node,
         } = self;
         expires_at.is_none()
             && soft_timeout.is_none()
@@ -141,6 +149,8 @@ impl Extra {
             && parent_id.is_none()
             && retry_of.is_none()
             && waits_for.is_none()
+            && workflow_id.is_none()
+            && node.is_none()
     }
 
     /// The statement's document; `None` where there is nothing to say.

@@ -37,6 +37,8 @@ pub enum Event {
     Promote,
     /// Finisher of the last dependency.
     Unblock,
+    /// The same, of a task that starts some time after that.
+    UnblockLater,
     /// Finisher of a dependency that failed.
     DependencyFailed,
     /// Worker: claimed under the epoch that the pointer names.
@@ -86,13 +88,14 @@ impl State {
             (Self::Scheduled, Event::Promote) | (Self::Waiting, Event::Unblock) | (Self::Running, Event::Release) => {
                 Ok(Self::Queued)
             }
+            (Self::Waiting, Event::UnblockLater) => Ok(Self::Scheduled),
             (Self::Queued, Event::Claim) => Ok(Self::Running),
             (Self::Running, Event::Retry) => Ok(Self::Scheduled),
             (Self::Running, Event::Succeed) => Ok(Self::Succeeded),
-            (Self::Running, Event::Fail) | (Self::Waiting, Event::DependencyFailed) => Ok(Self::Failed),
-            (Self::Running, Event::ConfirmCancel) | (Self::Scheduled | Self::Waiting | Self::Queued, Event::Cancel) => {
-                Ok(Self::Cancelled)
-            }
+            (Self::Running, Event::Fail) => Ok(Self::Failed),
+            (Self::Running, Event::ConfirmCancel)
+            | (Self::Waiting, Event::DependencyFailed)
+            | (Self::Scheduled | Self::Waiting | Self::Queued, Event::Cancel) => Ok(Self::Cancelled),
             (Self::Scheduled | Self::Queued, Event::Expire) => Ok(Self::Expired),
             (state, event) => Err(Refused { state, event }),
         }
@@ -150,7 +153,8 @@ mod tests {
         (State::Scheduled, Event::Expire, State::Expired),
         (State::Waiting, Event::Unblock, State::Queued),
         (State::Waiting, Event::Cancel, State::Cancelled),
-        (State::Waiting, Event::DependencyFailed, State::Failed),
+        (State::Waiting, Event::UnblockLater, State::Scheduled),
+        (State::Waiting, Event::DependencyFailed, State::Cancelled),
         (State::Queued, Event::Claim, State::Running),
         (State::Queued, Event::Cancel, State::Cancelled),
         (State::Queued, Event::Expire, State::Expired),
@@ -161,9 +165,10 @@ mod tests {
         (State::Running, Event::Release, State::Queued),
     ];
 
-    const EVENTS: [Event; 11] = [
+    const EVENTS: [Event; 12] = [
         Event::Promote,
         Event::Unblock,
+        Event::UnblockLater,
         Event::DependencyFailed,
         Event::Claim,
         Event::Cancel,

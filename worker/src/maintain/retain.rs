@@ -39,6 +39,7 @@ async fn step(engine: &Engine) -> Result<Duration, StoreError> {
         Walked::On(gone) => (gone, BETWEEN_STEPS),
         Walked::Over(gone) => {
             engine.store.retain_others(ROWS_MAX).await?;
+            while engine.store.retain_workflows(KEEP).await? > 0 {}
             (gone, BETWEEN_WALKS)
         }
     };

@@ -8,6 +8,8 @@ use caraway_shared::{
     task::State,
 };
 
+use uuid::Uuid;
+
 use super::submit::{admitted, answered_before, with_replay};
 use crate::{
     accept::Acceptor,
@@ -35,7 +37,7 @@ use crate::{
         TaskPath::PROBLEMS,
         IdempotencyKey::PROBLEMS, Acceptor::PROBLEMS,
         JsonBody::PROBLEMS,
-        [Code::TaskNotFinished]
+        [Code::TaskNotFinished, Code::TaskInWorkflow]
     ]))),
 )]
 pub(crate) async fn retry(
@@ -55,6 +57,7 @@ pub(crate) async fn retry(
             admitted(state.acceptor.accept(Guarded { owner, key, tasks, atomic: true, once: false }).await?)?
         }
         Some((_, Retriable::NotYet(state))) => return Err(not_yet(state)),
+        Some((_, Retriable::Node(workflow))) => return Err(node(workflow)),
         None => (answered_before(&state, owner, key, task_not_found()).await?, true),
     };
     match fates.into_iter().next() {
@@ -62,6 +65,11 @@ pub(crate) async fn retry(
         Some(Fate::Abandoned) => Err(task_not_found()), // it was removed in this moment
         _ => Err(Problem::internal("the accept writer answered for no task")),
     }
+}
+
+pub(super) fn node(workflow: Uuid) -> Problem {
+    Problem::new(Code::TaskInWorkflow, "the task is a node of a workflow; retry that")
+        .with("workflow_id", workflow.to_string())
 }
 
 pub(super) fn not_yet(state: State) -> Problem {

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::{
     batch::refusal,
     bounds::{self, Times},
-    retry::not_yet,
+    retry::{node, not_yet},
     submit::admitted,
 };
 use crate::{
@@ -216,6 +216,7 @@ fn asked(found: Option<Retriable>, batch_id: Uuid) -> Result<Asked, Problem> {
             Asked::Task(Arc::new(*task), None)
         }
         Some(Retriable::NotYet(state)) => Asked::Refused(refusal(&not_yet(state))?),
+        Some(Retriable::Node(workflow)) => Asked::Refused(refusal(&node(workflow))?),
         None => Asked::Refused(refusal(&task_not_found())?),
     })
 }

@@ -159,7 +159,7 @@ fn applied(response: &mut HttpResponseBuilder, wait: PreferWait) {
 }
 
 /// Whether what the submission names exists, as of `asked` or later, and its arguments fit; then the task to store.
-pub(super) async fn check(
+pub(crate) async fn check(
     state: &ApiState,
     owner: OwnerId,
     submission: Submission<'_>,
@@ -184,14 +184,8 @@ pub(crate) fn admitted(admitted: Admitted) -> Result<(Vec<Fate>, bool), Problem>
     match admitted {
         Admitted::Fresh(fates) => Ok((fates, false)),
         Admitted::Replayed(fates) => Ok((fates, true)),
-        Admitted::KeyReused => Err(Problem::new(
-            Code::IdempotencyKeyReused,
-            "this Idempotency-Key belongs to a request with another body or another address",
-        )),
-        Admitted::InFlight => Err(Problem::new(
-            Code::IdempotencyInFlight,
-            "a request with this Idempotency-Key is being decided; repeat it in a moment",
-        )),
+        Admitted::KeyReused => Err(Problem::key_reused()),
+        Admitted::InFlight => Err(Problem::key_in_flight()),
     }
 }
 

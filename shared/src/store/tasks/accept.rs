@@ -33,7 +33,7 @@ const INSERT: &str = "
     WITH made AS (
     INSERT INTO task (id, owner_id, name, version, queue, priority, class, max_attempts, retry, timeout_ms, input,
         traceparent, batch_id, state, due_at, queued_at, expires_at, soft_timeout_ms, result_ttl, drop_result, tags, metadata,
-        parent_id, retry_of, root_id, waiting_reason)
+        parent_id, retry_of, root_id, waiting_reason, workflow_id, node)
     SELECT n.id, n.owner_id, n.name, n.version, n.queue, n.priority, n.class, n.max_attempts, n.retry::jsonb, n.timeout_ms,
         coalesce(n.input, (SELECT o.input FROM task o WHERE o.id = x.retry_of)), n.traceparent, n.batch_id,
         CASE WHEN x.waits_for IS NOT NULL THEN 'waiting' WHEN s.start > now() THEN 'scheduled'
@@ -44,7 +44,7 @@ const INSERT: &str = "
         coalesce(x.tags, '{}'), x.metadata, x.parent_id, x.retry_of,
         coalesce((SELECT p.root_id FROM task p WHERE p.id = coalesce(x.parent_id, x.retry_of)
             AND (p.owner_id = n.owner_id) IS TRUE), n.id),
-        x.waits_for
+        x.waits_for, x.workflow_id, x.node
     FROM unnest($1::uuid[], $2::int8[], $3::text[], $4::int4[], $5::text[], $6::int2[], $7::int4[], $8::text[],
         $9::int8[], $10::bytea[], $11::text[], $12::uuid[], $13::int2[], $14::float8[], $15::timestamptz[], $16::text[])
         AS n(id, owner_id, name, version, queue, priority, max_attempts, retry, timeout_ms, input, traceparent, batch_id,
@@ -52,7 +52,7 @@ const INSERT: &str = "
     CROSS JOIN LATERAL (SELECT coalesce(n.run_at, now() + n.delay * interval '1 second', now()) AS start) s
     LEFT JOIN LATERAL jsonb_to_record(n.extra::jsonb) AS x(expires_at timestamptz, soft_timeout float8,
         result_ttl float8, drop_result bool, tags text[], metadata jsonb, parent_id uuid, retry_of uuid,
-        waits_for text) ON n.extra IS NOT NULL
+        waits_for text, workflow_id uuid, node int4) ON n.extra IS NOT NULL
     RETURNING id, owner_id, state, created_at, due_at, root_id, tags
     ), tagged AS (
         INSERT INTO task_tag SELECT owner_id, unnest(tags), id FROM made WHERE tags <> '{}'
@@ -112,12 +112,12 @@ impl Batched for Accept {
 }
 
 /// What these tasks owe the broker.
-pub(super) fn owed(tasks: &[&TaskSpec], accepted: &[Accepted]) -> Vec<Owed> {
+pub(in crate::store) fn owed(tasks: &[&TaskSpec], accepted: &[Accepted]) -> Vec<Owed> {
     tasks.iter().zip(accepted).filter_map(|(task, accepted)| Owed::accepted(task, accepted)).collect()
 }
 
 /// Inserts tasks, and answers for each in order.
-pub(super) async fn insert(db: &impl GenericClient, tasks: &[&TaskSpec]) -> Result<Vec<Accepted>, PgError> {
+pub(in crate::store) async fn insert(db: &impl GenericClient, tasks: &[&TaskSpec]) -> Result<Vec<Accepted>, PgError> {
     let columns = Columns::of(tasks);
     if tasks.iter().all(|task| is_plain(task)) {
         insert_plain(db, &columns).await

@@ -1,7 +1,14 @@
-//! Cancel: at once before the start; a request on the row while it runs, which the worker learns of with its beat.
+//! Cancel: at once before the start; a request on the row while it runs, which the worker learns of with its beat. A task that
+//! is a node is cancelled under the lock of its workflow, which moves on.
+
+use tokio_postgres::Row;
+use uuid::Uuid;
 
 use crate::{
-    store::{Store, StoreError},
+    store::{
+        Store, StoreError,
+        workflows::{cancel_node, sweep::PLAIN},
+    },
     task::{OwnerId, State, TaskId},
 };
 
@@ -12,8 +19,10 @@ const CANCEL: &str = "
         finished_at = CASE WHEN t.state = 'running' THEN NULL ELSE clock_timestamp() END,
         due_at = CASE WHEN t.state = 'running' THEN t.due_at END
     WHERE t.id = $1
-        AND (t.owner_id = $2 AND t.state IN ('scheduled', 'waiting', 'queued', 'running')) IS TRUE
+        AND (t.owner_id = $2 AND t.state IN ('scheduled', 'waiting', 'queued', 'running') AND {whose}) IS TRUE
     RETURNING t.state::text";
+
+const SEE: &str = "SELECT state::text, workflow_id, node FROM task WHERE id = $1 AND (owner_id = $2) IS TRUE";
 
 /// What became of a request to cancel.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,18 +41,40 @@ impl Store {
     /// Cancels, or asks for it. Safe to repeat.
     pub async fn cancel_task(&self, owner: OwnerId, id: TaskId) -> Result<Cancelled, StoreError> {
         let db = self.connection().await?;
-        let cancel = db.prepare_cached(CANCEL).await?;
+        let cancel = db.prepare_cached(&CANCEL.replace("{whose}", PLAIN)).await?;
         if let Some(row) = db.query_opt(&cancel, &[&id.0, &owner.0]).await? {
-            let running = row.try_get::<_, &str>(0)? == State::Running.as_str();
-            return Ok(if running { Cancelled::Requested } else { Cancelled::Now });
+            return Ok(Cancelled::now(read_state(&row)?));
         }
-        let state = db.prepare_cached("SELECT state::text FROM task WHERE id = $1 AND (owner_id = $2) IS TRUE").await?;
-        match db.query_opt(&state, &[&id.0, &owner.0]).await? {
-            None => Ok(Cancelled::Missing),
-            Some(row) => {
-                let state: &str = row.try_get(0)?;
-                state.parse().map(Cancelled::Over).map_err(|_| StoreError::Data(state.into()))
+        let see = db.prepare_cached(SEE).await?;
+        let Some(row) = db.query_opt(&see, &[&id.0, &owner.0]).await? else { return Ok(Cancelled::Missing) };
+        match (read_state(&row)?, row.try_get(1)?) {
+            (state, Some(workflow)) if !state.is_terminal() => {
+                drop(db);
+                self.cancel_member(owner, id, (workflow, row.try_get(2)?)).await
             }
+            (state, _) => Ok(Cancelled::Over(state)),
         }
     }
+
+    /// Nobody here publishes what its end leads to; a relay does.
+    async fn cancel_member(&self, owner: OwnerId, id: TaskId, node: (Uuid, i32)) -> Result<Cancelled, StoreError> {
+        let mut db = self.writer().await?;
+        let cancelled = cancel_node(db.transaction().await?, &CANCEL.replace("{whose}", "true"), (owner, id), node).await?;
+        if let Some(state) = cancelled {
+            return Ok(Cancelled::now(state));
+        }
+        let row = db.query_opt(SEE, &[&id.0, &owner.0]).await?;
+        row.map_or(Ok(Cancelled::Missing), |row| Ok(Cancelled::Over(read_state(&row)?)))
+    }
+}
+
+impl Cancelled {
+    fn now(state: State) -> Self {
+        if state == State::Running { Self::Requested } else { Self::Now }
+    }
+}
+
+fn read_state(row: &Row) -> Result<State, StoreError> {
+    let state: &str = row.try_get(0)?;
+    state.parse().map_err(|_| StoreError::Data(state.into()))
 }

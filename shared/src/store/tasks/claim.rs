@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::hold::{Hold, Holds};
 use crate::{
     broken::Rule,
-    store::Batched,
+    store::{Batched, workflows::Member},
     task::{Budget, Epoch, OwnerId, Pointer, RetryPolicy, State, TaskId},
 };
 
@@ -47,7 +47,7 @@ const CLAIM: &str = "
         AND EXISTS (SELECT FROM session s WHERE s.id = $4 AND NOT s.dead)
     RETURNING t.id, t.epoch, t.owner_id, t.name, t.attempt, t.max_attempts, t.retry::text, t.timeout_ms, t.input,
         t.queued_at, t.started_at, t.created_at, t.soft_timeout_ms, t.traceparent, t.losses, t.state::text,
-        t.session_id
+        t.session_id, t.workflow_id, t.node
     ), held AS (
         INSERT INTO hold (session_id, ids) SELECT $4, array_agg(id) FROM claimed HAVING count(*) > 0 RETURNING id
     )
@@ -56,7 +56,7 @@ const CLAIM: &str = "
 const LOOK: &str = "
     SELECT t.id, t.epoch, t.owner_id, t.name, t.attempt, t.max_attempts, t.retry::text, t.timeout_ms, t.input,
         t.queued_at, t.started_at, t.created_at, t.soft_timeout_ms, t.traceparent, t.losses, t.state::text,
-        t.session_id
+        t.session_id, t.workflow_id, t.node
     FROM task t WHERE t.id = ANY($1)";
 
 /// The database's clock has an end; a limit past this one is none: a hundred years.
@@ -91,6 +91,8 @@ pub struct Claim {
     pub traceparent: Option<String>,
     /// Attempts whose worker died.
     losses: i16,
+    /// The node that it is, where it is one.
+    pub member: Option<Member>,
     /// To be dropped once the outcome is recorded.
     pub hold: Option<Arc<Hold>>,
 }
@@ -231,6 +233,12 @@ impl Claims {
     }
 }
 
+fn member(row: &Row) -> Result<Option<Member>, PgError> {
+    let workflow: Option<Uuid> = row.try_get("workflow_id")?;
+    let Some(workflow) = workflow else { return Ok(None) };
+    Ok(Some(Member { workflow, node: row.try_get("node")? }))
+}
+
 fn read(row: &Row) -> Result<Claim, PgError> {
     let limit = |column: &str| -> Result<Option<Duration>, PgError> {
         let ms: Option<i64> = row.try_get(column)?;
@@ -259,6 +267,7 @@ fn read(row: &Row) -> Result<Claim, PgError> {
         started_at,
         traceparent: row.try_get("traceparent")?,
         losses: row.try_get("losses")?,
+        member: member(row)?,
         hold: None,
     })
 }

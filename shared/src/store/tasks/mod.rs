@@ -16,13 +16,16 @@ mod show;
 mod unblock;
 
 pub use accept::{Accept, Accepted, Offer};
+pub(in crate::store) use accept::{insert, owed as owed_by};
 pub use cancel::Cancelled;
 pub use claim::{Claim, ClaimRow, Claimed, Claims};
 pub use guarded::{AcceptGuarded, Admitted, Asked, Fate, Guarded, Key, Refusal};
 pub use hold::{Hold, Holds};
 pub use list::{Search, Sought, TaskLine};
+pub(in crate::store) use owed::read_owed;
 pub use owed::{Debt, HandBack, HandBacks, Owed, Taken};
 pub use record::{Record, RecordRow, Recorded};
+pub(in crate::store) use record::{record_rows, recorded_before};
 pub use rescue::Rescued;
 pub use retry::Retriable;
 pub use show::{AttemptView, TaskView};

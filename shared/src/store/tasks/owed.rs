@@ -83,7 +83,7 @@ impl Owed {
 }
 
 /// Reads `debt, id, epoch, queue, priority, losses`.
-pub(super) fn read_owed(row: &Row) -> Result<Owed, StoreError> {
+pub(in crate::store) fn read_owed(row: &Row) -> Result<Owed, StoreError> {
     let bad = |what: &dyn std::fmt::Display| StoreError::Data(what.to_string());
     let queue: &str = row.try_get("queue")?;
     let priority: i16 = row.try_get("priority")?;

@@ -4,14 +4,17 @@
 
 use std::collections::HashMap;
 
-use deadpool_postgres::Object;
+use deadpool_postgres::{GenericClient, Object};
 use serde_json::Value;
 use tokio_postgres::Error as PgError;
 use uuid::Uuid;
 
 use crate::{
     broken::Rule,
-    store::Batched,
+    store::{
+        Batched,
+        workflows::{Follow, Member},
+    },
     task::{AttemptOutcome, Epoch, Outcome, State, TaskError, TaskId},
 };
 
@@ -67,6 +70,25 @@ pub struct RecordRow {
     pub outcome: Outcome,
     /// What it last said of its progress, which is no later to be lost than the outcome.
     pub progress: Option<Value>,
+    /// The node that it is, where it is one.
+    pub member: Option<Member>,
+    /// What it leaves behind if it succeeded.
+    pub follow: Follow,
+}
+
+impl RecordRow {
+    /// Whether it ends by itself, with nothing to follow: the others go through `workflows/steps.rs`.
+    pub fn is_plain(&self) -> bool {
+        self.member.is_none() && self.follow.is_empty()
+    }
+
+    pub(in crate::store) fn body_bytes(&self) -> usize {
+        match &self.outcome {
+            Outcome::Succeed(result) => result.len(),
+            Outcome::Fail(error) | Outcome::Retry { error: Some(error), .. } => error.message.len(),
+            Outcome::Cancel | Outcome::Release | Outcome::Retry { error: None, .. } => 0,
+        }
+    }
 }
 
 /// What became of an outcome.
@@ -93,35 +115,38 @@ impl Batched for Record {
     }
 
     fn bytes(row: &RecordRow) -> usize {
-        match &row.outcome {
-            Outcome::Succeed(result) => result.len(),
-            Outcome::Fail(error) | Outcome::Retry { error: Some(error), .. } => error.message.len(),
-            Outcome::Cancel | Outcome::Release | Outcome::Retry { error: None, .. } => 0,
-        }
+        row.body_bytes()
     }
 
     async fn write(&self, db: &mut Object, rows: &[&RecordRow], again: bool) -> Result<Vec<Recorded>, PgError> {
-        // two statements, two commits: no row is in both, and most batches have only the first kind
-        let (last, more): (Vec<&RecordRow>, Vec<&RecordRow>) =
-            rows.iter().partition(|row| !matches!(row.outcome, Outcome::Retry { .. } | Outcome::Release));
-        let mut done = HashMap::with_capacity(rows.len());
-        if !last.is_empty() {
-            finish(db, &last, &mut done).await?;
-        }
-        if !more.is_empty() {
-            run_again(db, &more, &mut done).await?;
-        }
+        // two statements, two commits
+        let mut done = record_rows(&*db, rows).await?;
         if again && done.len() < rows.len() {
-            recorded_before(db, rows, &mut done).await?;
+            recorded_before(&*db, rows, &mut done).await?;
         }
         let answer = |row: &&RecordRow| done.get(&row.id.0).map_or(Recorded::Refused, |state| Recorded::Done(*state));
         Ok(rows.iter().map(answer).collect())
     }
 }
 
+/// The rows that were changed, and what they are now.
 type Done = HashMap<Uuid, State>;
 
-async fn finish(db: &Object, rows: &[&RecordRow], done: &mut Done) -> Result<(), PgError> {
+/// Records outcomes. No row is in both statements, and most batches have only the first kind.
+pub(in crate::store) async fn record_rows(db: &impl GenericClient, rows: &[&RecordRow]) -> Result<Done, PgError> {
+    let (last, more): (Vec<&RecordRow>, Vec<&RecordRow>) =
+        rows.iter().partition(|row| !matches!(row.outcome, Outcome::Retry { .. } | Outcome::Release));
+    let mut done = HashMap::with_capacity(rows.len());
+    if !last.is_empty() {
+        finish(db, &last, &mut done).await?;
+    }
+    if !more.is_empty() {
+        run_again(db, &more, &mut done).await?;
+    }
+    Ok(done)
+}
+
+async fn finish(db: &impl GenericClient, rows: &[&RecordRow], done: &mut Done) -> Result<(), PgError> {
     let statement = if Rule::RecordEpoch.is_broken() {
         db.prepare_cached(&FINISH.replace(" AND t.epoch = o.epoch", "")).await?
     } else {
@@ -158,7 +183,7 @@ fn error_code(outcome: &Outcome) -> &str {
     if let Outcome::Fail(error) = outcome { &error.code } else { "" }
 }
 
-async fn run_again(db: &Object, rows: &[&RecordRow], done: &mut Done) -> Result<(), PgError> {
+async fn run_again(db: &impl GenericClient, rows: &[&RecordRow], done: &mut Done) -> Result<(), PgError> {
     let statement = db.prepare_cached(AGAIN).await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id.0).collect();
     let epochs: Vec<i32> = rows.iter().map(|row| row.epoch.0).collect();
@@ -192,7 +217,11 @@ fn spends(outcome: AttemptOutcome) -> bool {
 
 /// After a commit whose answer was lost: what is no longer running at our epoch was recorded by that commit, or ended
 /// by somebody else; either way there is nothing left to do.
-async fn recorded_before(db: &Object, rows: &[&RecordRow], done: &mut Done) -> Result<(), PgError> {
+pub(in crate::store) async fn recorded_before(
+    db: &impl GenericClient,
+    rows: &[&RecordRow],
+    done: &mut Done,
+) -> Result<(), PgError> {
     let look = db.prepare_cached(LOOK).await?;
     let epochs: HashMap<Uuid, i32> = rows.iter().map(|row| (row.id.0, row.epoch.0)).collect();
     let ids: Vec<Uuid> = epochs.keys().copied().collect();

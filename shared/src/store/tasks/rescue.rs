@@ -10,7 +10,10 @@ use uuid::Uuid;
 use super::claim::suspect_losses;
 use crate::{
     broken::Rule,
-    store::{Store, StoreError},
+    store::{
+        Store, StoreError,
+        workflows::sweep::{PLAIN, sweep},
+    },
 };
 
 /// One round over the holds of dead sessions. A suspect that is lost again is poison: it ends, so that it cannot take one
@@ -20,13 +23,13 @@ const RESCUE: &str = "
         SELECT h.session_id, h.ids FROM hold h
         WHERE NOT EXISTS (SELECT FROM session s WHERE s.id = h.session_id AND NOT s.dead OFFSET 0)
     ), held AS (
-        SELECT t.id, t.epoch, t.attempt, t.owner_id, t.worker, t.started_at,
+        SELECT t.id, t.epoch, t.attempt, t.owner_id, t.worker, t.started_at, t.workflow_id, t.node,
             CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled'
                 WHEN t.losses >= $2 THEN 'poison'
                 WHEN t.attempt >= t.max_attempts THEN 'worker_lost'
                 ELSE 'again' END AS verdict
         FROM lost l CROSS JOIN LATERAL unnest(l.ids) AS i(id)
-        JOIN task t ON t.id = i.id AND (t.state = 'running' AND t.session_id = l.session_id) IS TRUE
+        JOIN task t ON t.id = i.id AND (t.state = 'running' AND t.session_id = l.session_id AND t.{whose}) IS TRUE
         LIMIT $1 FOR NO KEY UPDATE OF t SKIP LOCKED
     ), done AS (
         UPDATE task t SET
@@ -39,7 +42,7 @@ const RESCUE: &str = "
                 WHEN 'poison' THEN $3 ELSE $4 END,
             error_code = CASE WHEN h.verdict IN ('poison', 'worker_lost') THEN h.verdict ELSE '' END
         FROM held h WHERE t.id = h.id AND (t.state = 'running' AND t.epoch = h.epoch) IS TRUE
-        RETURNING t.id, t.losses
+        RETURNING t.id, t.losses, t.state
     ), kept AS (
         INSERT INTO attempt (task_id, epoch, owner_id, attempt, outcome, error, worker, started_at)
         SELECT h.id, h.epoch, h.owner_id, h.attempt, 'lost', $4, h.worker, h.started_at
@@ -48,9 +51,15 @@ const RESCUE: &str = "
         INSERT INTO owed (publish_after, ids)
         SELECT now(), array_agg(h.id) FROM held h JOIN done d ON d.id = h.id WHERE h.verdict = 'again' HAVING count(*) > 0
     )
-    SELECT count(*) FILTER (WHERE h.verdict = 'again'), count(*) FILTER (WHERE h.verdict = 'poison'),
-        count(*) FILTER (WHERE h.verdict = 'worker_lost'), count(*) FILTER (WHERE h.verdict = 'cancelled')
-    FROM held h JOIN done d ON d.id = h.id";
+    SELECT h.workflow_id, h.node, d.state::text, h.verdict FROM held h JOIN done d ON d.id = h.id";
+
+/// The workflows of nodes that dead sessions hold.
+const OF_LOST: &str = "
+    SELECT DISTINCT s.workflow_id FROM (
+        SELECT t.workflow_id FROM hold h CROSS JOIN LATERAL unnest(h.ids) AS i(id)
+        JOIN task t ON t.id = i.id AND (t.state = 'running' AND t.session_id = h.session_id AND t.workflow_id IS NOT NULL) IS TRUE
+        WHERE NOT EXISTS (SELECT FROM session s WHERE s.id = h.session_id AND NOT s.dead OFFSET 0)
+        LIMIT $1) s";
 
 const POISON: &[u8] = br#"{"code":"poison","message":"its worker died every time it ran"}"#;
 const LOST: &[u8] = br#"{"code":"worker_lost","message":"the worker died while it ran"}"#;
@@ -82,10 +91,21 @@ impl Store {
             return self.rescue_late(limit).await;
         }
         let db = self.writer().await?;
-        let rescue = db.prepare_cached(RESCUE).await?;
-        let row = db.query_one(&rescue, &[&limit, &suspect_losses(), &POISON, &LOST]).await?;
-        let count = |index: usize| row.try_get::<_, i64>(index).map(i64::unsigned_abs);
-        Ok(Rescued { again: count(0)?, poison: count(1)?, spent: count(2)?, cancelled: count(3)? })
+        let rescue = db.prepare_cached(&RESCUE.replace("{whose}", PLAIN)).await?;
+        let mut rows = db.query(&rescue, &[&limit, &suspect_losses(), &POISON, &LOST]).await?;
+        drop(db);
+        let nodes = RESCUE.replace("{whose}", "workflow_id = ANY($5)");
+        rows.extend(sweep(self, OF_LOST, &nodes, limit, &[&suspect_losses(), &POISON, &LOST]).await?);
+        let mut rescued = Rescued::default();
+        for row in &rows {
+            *match row.try_get("verdict")? {
+                "again" => &mut rescued.again,
+                "poison" => &mut rescued.poison,
+                "cancelled" => &mut rescued.cancelled,
+                _ => &mut rescued.spent,
+            } += 1;
+        }
+        Ok(rescued)
     }
 
     /// For a negative control: looks, waits, and then acts on what it saw, whatever has become of it.

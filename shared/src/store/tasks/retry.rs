@@ -13,7 +13,7 @@ use crate::{
 
 const SEE: &str = "
     SELECT id, state::text, name, version, queue, priority, max_attempts, retry::text, timeout_ms, traceparent,
-        soft_timeout_ms, result_ttl, drop_result, tags, metadata::text, parent_id
+        soft_timeout_ms, result_ttl, drop_result, tags, metadata::text, parent_id, workflow_id
     FROM task WHERE id = ANY($1) AND (owner_id = $2) IS TRUE";
 
 /// A task that somebody wants to run again.
@@ -23,6 +23,8 @@ pub enum Retriable {
     Ended(Box<TaskSpec>),
     /// It has not.
     NotYet(State),
+    /// It is a node: its arguments may refer to others, and others may wait for it. The workflow can be retried.
+    Node(Uuid),
 }
 
 impl Store {
@@ -42,6 +44,9 @@ fn read(owner: OwnerId, row: &Row) -> Result<(TaskId, Retriable), StoreError> {
     let state: State = row.try_get::<_, &str>("state")?.parse().map_err(|_| bad(&"state"))?;
     if !state.is_terminal() {
         return Ok((id, Retriable::NotYet(state)));
+    }
+    if let Some(workflow) = row.try_get("workflow_id")? {
+        return Ok((id, Retriable::Node(workflow)));
     }
     let limit = |column: &str| -> Result<Option<std::time::Duration>, StoreError> {
         let ms: Option<i64> = row.try_get(column)?;

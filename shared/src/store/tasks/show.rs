@@ -18,7 +18,8 @@ const SHOW: &str = "
     SELECT id, name, version, queue, priority, state::text, epoch, attempt, max_attempts, waiting_reason, created_at,
         CASE WHEN state = 'scheduled' THEN due_at END AS run_at, queued_at, started_at, finished_at, expires_at,
         cancel_requested_at, timeout_ms, worker, progress::text, error, result, root_id, parent_id, batch_id, retry_of,
-        traceparent, soft_timeout_ms, result_ttl, drop_result, tags, metadata::text
+        traceparent, soft_timeout_ms, result_ttl, drop_result, tags, metadata::text, workflow_id,
+        (SELECT n.key FROM workflow_node n WHERE n.workflow_id = task.workflow_id AND n.node = task.node) AS node_key
     FROM task WHERE id = $1 AND (owner_id = $2) IS TRUE";
 
 const ATTEMPTS: &str = "
@@ -98,6 +99,12 @@ pub struct TaskView {
     pub retry_of: Option<Uuid>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+    /// The workflow of which it is a node.
+    #[serde(default)]
+    pub workflow_id: Option<Uuid>,
+    /// The node's key.
+    #[serde(default)]
+    pub node_key: Option<String>,
 }
 
 impl TaskView {
@@ -136,6 +143,8 @@ impl TaskView {
             batch_id: extra.batch_id,
             retry_of: extra.retry_of,
             traceparent: spec.traceparent.clone(),
+            workflow_id: extra.workflow_id,
+            node_key: None,
         }
     }
 }
@@ -170,14 +179,16 @@ impl Store {
         db.query_opt(&show, &[&id.0, &owner.0]).await?.as_ref().map(read).transpose()
     }
 
-    /// Which of these have ended. For those who wait for many.
+    /// Which of these, tasks and workflows, have ended. For those who wait for many.
     pub async fn ended_among(&self, ids: &[TaskId]) -> Result<Vec<TaskId>, StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let db = self.writer().await?;
         let query = db
             .prepare_cached(
                 "SELECT t.id FROM unnest($1::uuid[]) AS w(id) JOIN task t ON t.id = w.id
-                 WHERE (t.state IN ('succeeded', 'failed', 'cancelled', 'expired')) IS TRUE",
+                 WHERE (t.state IN ('succeeded', 'failed', 'cancelled', 'expired')) IS TRUE
+                 UNION ALL SELECT f.id FROM unnest($1::uuid[]) AS w(id) JOIN workflow f ON f.id = w.id
+                 WHERE (f.finished_at IS NOT NULL) IS TRUE",
             )
             .await?;
         let rows = db.query(&query, &[&ids]).await?;
@@ -305,5 +316,7 @@ fn read(row: &Row) -> Result<TaskView, StoreError> {
         batch_id: row.try_get("batch_id")?,
         retry_of: row.try_get("retry_of")?,
         traceparent: row.try_get("traceparent")?,
+        workflow_id: row.try_get("workflow_id")?,
+        node_key: row.try_get("node_key")?,
     })
 }

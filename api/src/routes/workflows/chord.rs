@@ -1,0 +1,98 @@
+//! `POST /v1/chords`: a group, and a task that gets the list of its results.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Payload},
+};
+use caraway_shared::{store::workflows::WorkflowView, workflow::{Kind, When}};
+use utoipa::ToSchema;
+
+use super::sketch::{Asked, Options, PROBLEMS, Sketch, Sketched, take, tasks, with_first_argument};
+use crate::{
+    extract::{Fields, IdempotencyKey, Owner, PreferWait, Traceparent},
+    openapi::examples,
+    problem::Problem,
+    routes::tasks::submission::schema::SubmissionSchema,
+    state::ApiState,
+};
+
+/// Tasks to be run beside each other, and one after them.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Chord)]
+#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
+struct ChordSchema {
+    /// Without any, the body gets `[]`.
+    #[schema(max_items = 9999)]
+    tasks: Vec<SubmissionSchema>,
+    /// Gets the list of the results before its other arguments; with everything in it, they may have 1 MiB.
+    body: SubmissionSchema,
+    /// Failures stand in that list; where nothing is said, the first one cancels the others and the body.
+    return_exceptions: Option<bool>,
+    /// Tasks at work at once, at most.
+    #[schema(minimum = 1, maximum = 10000)]
+    max_in_flight: Option<i32>,
+}
+
+/// Run tasks, then one with their results
+///
+/// A group, and a body that runs once, when all of its tasks have ended, with the list of their results as its first argument.
+/// What is accepted is a workflow with a node for each task, `0`, `1`, `2` and so on, and then the node `body`. If the list, with
+/// the body's other arguments, has more than 1 MiB, the body fails with the code `input_too_large`.
+#[utoipa::path(
+    post,
+    path = "/v1/chords",
+    operation_id = "submit_chord",
+    tag = "workflows",
+    params(IdempotencyKey, PreferWait, Traceparent),
+    request_body(content = ChordSchema, example = json!({"tasks": [{"name": "add", "args": [1, 2]}, {"name": "add", "args": [3, 4]}], "body": {"name": "echo"}})),
+    responses(
+        (status = 202, description = "Accepted; it can no longer be lost.", body = WorkflowView,
+            headers(
+                ("Location" = String, description = "The workflow's address."),
+                ("Idempotency-Replayed" = String, description = "`true` where the answer was given before."),
+                ("Preference-Applied" = String, description = "The wait that was applied."),
+            ),
+            links(
+                ("workflow" = (operation_id = "get_workflow", parameters(("id" = "$response.body#/id")))),
+                ("results" = (operation_id = "get_workflow_results", parameters(("id" = "$response.body#/id")))),
+            ),
+            example = json!(examples::workflow()),
+        ),
+        (status = 200, description = "It has ended already.", body = WorkflowView,
+            headers(
+                ("Location" = String, description = "The workflow's address."),
+                ("Idempotency-Replayed" = String, description = "`true` where the answer was given before."),
+                ("Preference-Applied" = String, description = "The wait that was applied."),
+            ),
+            example = json!(examples::workflow_ended()),
+        ),
+    ),
+    extensions(("x-problems" = json!([IdempotencyKey::PROBLEMS, PROBLEMS]))),
+)]
+pub(crate) async fn chord(
+    request: HttpRequest,
+    state: Data<ApiState>,
+    Owner(owner): Owner,
+    key: IdempotencyKey,
+    wait: PreferWait,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    take(Asked { request, state, owner, key, wait, payload }, read).await
+}
+
+fn read(body: &[u8]) -> Result<Sketch<'_>, Problem> {
+    let mut fields = Fields::of(body)?;
+    let tasks = tasks(&mut fields, "tasks");
+    let last = fields.required("body", "must be a task", Some);
+    let options = Options::of_group(&mut fields);
+    let (tasks, last) = fields.finish(tasks.zip(last))?;
+    let when = if options.return_exceptions { When::Finished } else { When::Succeeded };
+    let last = with_first_argument(last, r#"{"$ref":"dependencies.results"}"#);
+    let last = Sketched::free("body".into(), "/body".into(), std::borrow::Cow::Owned(last), false)
+        .after((0..tasks.len()).map(|index| index.to_string()), when);
+    let node = |(index, task)| Sketched::free(format!("{index}"), format!("/tasks/{index}"), task, false);
+    let mut nodes: Vec<Sketched<'_>> = tasks.into_iter().enumerate().map(node).collect();
+    nodes.push(last);
+    Ok(Sketch { kind: Kind::Chord, options, nodes })
+}

@@ -1,0 +1,112 @@
+//! `POST /v1/map`: one task over many arguments.
+
+use std::borrow::Cow;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Payload},
+};
+use caraway_shared::{store::workflows::WorkflowView, workflow::{Kind, NODES_MAX}};
+use serde_json::{Value, value::RawValue};
+use utoipa::ToSchema;
+
+use super::sketch::{Asked, Options, PROBLEMS, Sketch, Sketched, fault, take, typed_list, with_first_argument};
+use crate::{
+    extract::{Fields, IdempotencyKey, Owner, PreferWait, Traceparent, typed},
+    openapi::examples,
+    problem::Problem,
+    routes::tasks::submission::schema::SubmissionSchema,
+    state::ApiState,
+};
+
+/// One task to be run over many arguments.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Map)]
+#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
+struct MapSchema {
+    task: SubmissionSchema,
+    /// The first argument of each task; without any, all is done at once, with `[]`.
+    items: Vec<Value>,
+    /// So many of them go to one task, as a list.
+    #[schema(minimum = 1, maximum = 10000)]
+    chunk: Option<usize>,
+    /// Failures stand in the results; where nothing is said, the first one cancels the others and fails the map.
+    return_exceptions: Option<bool>,
+    /// Tasks at work at once, at most.
+    #[schema(minimum = 1, maximum = 10000)]
+    max_in_flight: Option<i32>,
+}
+
+/// Run one task over many arguments
+///
+/// A task for each of the items, which it gets as its first argument; with `chunk`, a task for so many of them at a time, which
+/// it gets as a list. Otherwise it is a group: up to 10,000 tasks, whose results come in the order of the items.
+#[utoipa::path(
+    post,
+    path = "/v1/map",
+    operation_id = "submit_map",
+    tag = "workflows",
+    params(IdempotencyKey, PreferWait, Traceparent),
+    request_body(content = MapSchema, example = json!({"task": {"name": "add", "kwargs": {"y": 1}}, "items": [1, 2, 3]})),
+    responses(
+        (status = 202, description = "Accepted; it can no longer be lost.", body = WorkflowView,
+            headers(
+                ("Location" = String, description = "The workflow's address."),
+                ("Idempotency-Replayed" = String, description = "`true` where the answer was given before."),
+                ("Preference-Applied" = String, description = "The wait that was applied."),
+            ),
+            links(
+                ("workflow" = (operation_id = "get_workflow", parameters(("id" = "$response.body#/id")))),
+                ("results" = (operation_id = "get_workflow_results", parameters(("id" = "$response.body#/id")))),
+            ),
+            example = json!(examples::workflow()),
+        ),
+        (status = 200, description = "It has ended already.", body = WorkflowView,
+            headers(
+                ("Location" = String, description = "The workflow's address."),
+                ("Idempotency-Replayed" = String, description = "`true` where the answer was given before."),
+                ("Preference-Applied" = String, description = "The wait that was applied."),
+            ),
+            example = json!(examples::workflow_ended()),
+        ),
+    ),
+    extensions(("x-problems" = json!([IdempotencyKey::PROBLEMS, PROBLEMS]))),
+)]
+pub(crate) async fn map(
+    request: HttpRequest,
+    state: Data<ApiState>,
+    Owner(owner): Owner,
+    key: IdempotencyKey,
+    wait: PreferWait,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    take(Asked { request, state, owner, key, wait, payload }, read).await
+}
+
+fn read(body: &[u8]) -> Result<Sketch<'_>, Problem> {
+    let mut fields = Fields::of(body)?;
+    let task = fields.required("task", "must be a task", Some);
+    let items = fields.required("items", "must be a list", typed_list);
+    let chunk = fields.optional("chunk", "must be a whole number from 1 to 10000", |value| {
+        typed::<usize>(value).filter(|chunk| (1..=NODES_MAX).contains(chunk))
+    });
+    let options = Options::of_group(&mut fields);
+    let (task, items) = fields.finish(task.zip(items))?;
+    let first: Vec<String> = match chunk {
+        None => items.into_iter().map(|item| item.get().to_owned()).collect(),
+        Some(chunk) => items.chunks(chunk).map(list).collect(),
+    };
+    if first.len() > NODES_MAX {
+        return Err(fault("/items".into(), format!("makes {} tasks; {NODES_MAX} are allowed", first.len())));
+    }
+    let node = |(index, first): (usize, &String)| {
+        let task = Cow::Owned(with_first_argument(task, first));
+        Sketched::free(index.to_string(), "/task".into(), task, options.return_exceptions)
+    };
+    Ok(Sketch { kind: Kind::Map, options, nodes: first.iter().enumerate().map(node).collect() })
+}
+
+fn list(items: &[&RawValue]) -> String {
+    format!("[{}]", items.iter().map(|item| item.get()).collect::<Vec<_>>().join(","))
+}

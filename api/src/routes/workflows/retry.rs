@@ -1,0 +1,65 @@
+//! `POST /v1/workflows/{id}/retry`: what did not succeed runs again, and what hangs on it.
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web::Data};
+use caraway_shared::store::workflows::{Retried, WorkflowView};
+
+use super::sketch::announced;
+use crate::{
+    extract::{Fields, IdempotencyKey, JsonBody, Owner, WorkflowPath, workflow_not_found},
+    openapi::examples,
+    problem::{Code, Problem},
+    state::ApiState,
+};
+
+/// Retry a workflow
+///
+/// Of a workflow that has ended, the nodes that did not succeed run again, and so does whatever hangs on them; what succeeded
+/// stays. Their tasks are new ones, which point back with `retry_of`; the workflow is the same, and runs again. One of which
+/// everything succeeded stays as it is.
+#[utoipa::path(
+    post,
+    path = "/v1/workflows/{id}/retry",
+    operation_id = "retry_workflow",
+    tag = "workflows",
+    params(WorkflowPath, IdempotencyKey),
+    responses((
+        status = 202, description = "The workflow, as it goes on.", body = WorkflowView,
+        headers(
+            ("Location" = String, description = "Its address."),
+            ("Idempotency-Replayed" = String, description = "`true` where the answer was given before."),
+        ),
+        example = json!(examples::workflow()),
+    )),
+    extensions(("x-problems" = json!([
+        WorkflowPath::PROBLEMS,
+        IdempotencyKey::PROBLEMS,
+        JsonBody::PROBLEMS,
+        [Code::WorkflowNotFinished]
+    ]))),
+)]
+pub(crate) async fn retry(
+    request: HttpRequest,
+    state: Data<ApiState>,
+    Owner(owner): Owner,
+    WorkflowPath(id): WorkflowPath,
+    key: IdempotencyKey,
+    body: JsonBody,
+) -> Result<HttpResponse, Problem> {
+    let body = body.optional().unwrap_or(b"{}");
+    Fields::of(body)?.finish(Some(()))?;
+    let key = key.of(&request, body);
+    let created = match state.store.retry_workflow(owner, id, key.as_ref()).await? {
+        Retried::Missing => return Err(workflow_not_found()),
+        Retried::NotYet => {
+            return Err(Problem::new(Code::WorkflowNotFinished, "only what has ended can be retried"));
+        }
+        Retried::Answered(created) => created,
+    };
+    let (view, replayed): (WorkflowView, bool) = announced(&state, created)?;
+    let mut response = HttpResponse::Accepted();
+    response.insert_header((header::LOCATION, format!("/v1/workflows/{id}")));
+    if replayed {
+        response.insert_header(("Idempotency-Replayed", "true"));
+    }
+    Ok(response.json(view))
+}

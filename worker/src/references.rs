@@ -1,0 +1,40 @@
+//! References in a node's arguments, resolved when it runs: what its dependencies left behind is terminal and never changes, so
+//! it is the same at every attempt, and what is large is copied into no row.
+
+use bytes::Bytes;
+use caraway_shared::{
+    store::{
+        Store,
+        tasks::Claim,
+        workflows::Left,
+    },
+    workflow::{Reference, Unresolved, references, resolve},
+};
+
+use crate::Failure;
+
+/// The input with what its references stand for. Nearly all tasks have none, and pay a search for six bytes.
+pub(crate) async fn resolved(claim: &Claim, store: &Store) -> Result<Bytes, Failure> {
+    let (Some(member), Ok(input)) = (claim.member, str::from_utf8(&claim.input)) else { return Ok(claim.input.clone()) };
+    if !input.contains("\"$ref\"") {
+        return Ok(claim.input.clone());
+    }
+    // they were checked when the workflow was accepted; a handler's own nodes may hold anything
+    let found = references(input, |_| true).map_err(|fault| Failure::fatal("unresolved_reference", fault.to_string()))?;
+    let all = found.contains(&Reference::Results);
+    let keys: Vec<String> = found
+        .into_iter()
+        .filter_map(|reference| if let Reference::Node { key, .. } = reference { Some(key) } else { None })
+        .collect();
+    let left = match store.dependencies(member, &keys, all).await? {
+        Left::These(nodes, list) => resolve(input, &nodes, list.as_deref()),
+        Left::TooLarge => Err(Unresolved::TooLarge),
+    };
+    left.map(Bytes::from).map_err(|error| {
+        let code = match &error {
+            Unresolved::Nowhere(_) => "unresolved_reference",
+            Unresolved::TooLarge => "input_too_large",
+        };
+        Failure::fatal(code, error.to_string())
+    })
+}
