@@ -38,3 +38,4 @@ mod retries;
 mod server;
 mod submit;
 mod unique;
+mod workflows;

@@ -170,6 +170,46 @@ impl Api {
         self.wait_for(task, &["succeeded", "failed", "cancelled", "expired"], deadline).await
     }
 
+    /// Posts a document; the status and the document of the answer.
+    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let request = self.http.post(format!("{}{path}", self.url)).json(body).timeout(Duration::from_mins(1));
+        let (status, document) =
+            read(request.send().await.expect("the API answers")).await.expect("the answer is JSON");
+        (status.as_u16(), document)
+    }
+
+    /// Creates a workflow that must be accepted; its id.
+    pub async fn workflow(&self, path: &str, body: &Value) -> Uuid {
+        let (status, document) = self.post(path, body).await;
+        assert!(status == 202 || status == 200, "{status} {document}");
+        id(&document)
+    }
+
+    /// Waits until a workflow has ended; its document.
+    pub async fn workflow_ended(&self, workflow: Uuid, deadline: Duration) -> Value {
+        eventually(deadline, &format!("workflow {workflow} has ended"), async || {
+            let (status, document) = self.fetch(&format!("/v1/workflows/{workflow}?wait=2&limit=500")).await;
+            if status == 200 && document["finished_at"].is_string() { Ok(document) } else { Err(document.to_string()) }
+        })
+        .await
+    }
+
+    /// What is there; the status and the document.
+    pub async fn fetch(&self, path: &str) -> (u16, Value) {
+        let request = self.http.get(format!("{}{path}", self.url)).timeout(Duration::from_mins(1));
+        let (status, document) =
+            read(request.send().await.expect("the API answers")).await.expect("the answer is JSON");
+        (status.as_u16(), document)
+    }
+
+    /// An answer that is read piece by piece.
+    pub async fn stream(&self, path: &str) -> Response {
+        let request = self.http.get(format!("{}{path}", self.url)).timeout(Duration::from_mins(2));
+        let answer = request.send().await.expect("the API answers");
+        assert!(answer.status().is_success(), "{}", answer.status());
+        answer
+    }
+
     async fn get(&self, path: &str) -> Value {
         let answer = self.http.get(format!("{}{path}", self.url)).send().await.expect("the API answers");
         let (status, document) = read(answer).await.expect("the answer is JSON");

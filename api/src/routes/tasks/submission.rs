@@ -156,6 +156,8 @@ fn extra(fields: &mut Fields<'_>) -> Extra {
         batch_id: None,
         retry_of: None,
         waits_for: None,
+        workflow_id: None,
+        node: None,
     }
 }
 

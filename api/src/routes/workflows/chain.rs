@@ -1,5 +1,7 @@
 //! `POST /v1/chains`: tasks one after the other, each with the result of the one before.
 
+use std::borrow::Cow;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
@@ -98,13 +100,14 @@ fn read(body: &[u8]) -> Result<Sketch<'_>, Problem> {
         let task = fields.finish(task)?;
         let pointer = format!("/steps/{index}/task");
         nodes.push(match index.checked_sub(1) {
-            None => Sketched::free("0".into(), pointer, task, false),
+            None => Sketched::free("0".into(), pointer, Cow::Borrowed(task), false),
             Some(before) if immutable => {
-                Sketched::free(index.to_string(), pointer, task, false).after([before.to_string()], When::Succeeded)
+                Sketched::free(index.to_string(), pointer, Cow::Borrowed(task), false)
+                    .after([before.to_string()], When::Succeeded)
             }
             Some(before) => {
                 let task = with_first_argument(task, &format!(r#"{{"$ref":"nodes.{before}.result"}}"#));
-                Sketched::free(index.to_string(), pointer, std::borrow::Cow::Owned(task), false)
+                Sketched::free(index.to_string(), pointer, Cow::Owned(task), false)
                     .after([before.to_string()], When::Succeeded)
             }
         });

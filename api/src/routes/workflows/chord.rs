@@ -1,5 +1,7 @@
 //! `POST /v1/chords`: a group, and a task that gets the list of its results.
 
+use std::borrow::Cow;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
@@ -89,9 +91,9 @@ fn read(body: &[u8]) -> Result<Sketch<'_>, Problem> {
     let (tasks, last) = fields.finish(tasks.zip(last))?;
     let when = if options.return_exceptions { When::Finished } else { When::Succeeded };
     let last = with_first_argument(last, r#"{"$ref":"dependencies.results"}"#);
-    let last = Sketched::free("body".into(), "/body".into(), std::borrow::Cow::Owned(last), false)
+    let last = Sketched::free("body".into(), "/body".into(), Cow::Owned(last), false)
         .after((0..tasks.len()).map(|index| index.to_string()), when);
-    let node = |(index, task)| Sketched::free(format!("{index}"), format!("/tasks/{index}"), task, false);
+    let node = |(index, task)| Sketched::free(format!("{index}"), format!("/tasks/{index}"), Cow::Borrowed(task), false);
     let mut nodes: Vec<Sketched<'_>> = tasks.into_iter().enumerate().map(node).collect();
     nodes.push(last);
     Ok(Sketch { kind: Kind::Chord, options, nodes })

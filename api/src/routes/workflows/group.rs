@@ -1,5 +1,7 @@
 //! `POST /v1/groups`: tasks beside each other, one answer, the results in the order given.
 
+use std::borrow::Cow;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
@@ -85,7 +87,7 @@ fn read(body: &[u8]) -> Result<Sketch<'_>, Problem> {
     let options = Options::of_group(&mut fields);
     let tasks = fields.finish(tasks)?;
     let node = |(index, task)| {
-        Sketched::free(format!("{index}"), format!("/tasks/{index}"), task, options.return_exceptions)
+        Sketched::free(format!("{index}"), format!("/tasks/{index}"), Cow::Borrowed(task), options.return_exceptions)
     };
     Ok(Sketch { kind: Kind::Group, options, nodes: tasks.into_iter().enumerate().map(node).collect() })
 }

@@ -112,10 +112,10 @@ pub(super) fn typed_list(value: &RawValue) -> Option<Vec<&RawValue>> {
 
 impl<'a> Sketched<'a> {
     /// One that waits for nothing.
-    pub(super) fn free(key: String, pointer: String, task: impl Into<Cow<'a, RawValue>>, tolerated: bool) -> Self {
+    pub(super) fn free(key: String, pointer: String, task: Cow<'a, RawValue>, tolerated: bool) -> Self {
         let draft =
             Draft { key, depends_on: Vec::new(), on_dependency_failure: OnDependencyFailure::Cancel, tolerated };
-        Self { draft, pointer, task: task.into() }
+        Self { draft, pointer, task }
     }
 
     /// It waits for these as well.

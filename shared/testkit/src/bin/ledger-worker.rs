@@ -8,7 +8,7 @@ use std::{
 };
 
 use caraway_testkit::Ledger;
-use caraway_worker::{Context, Failure, Task, Worker};
+use caraway_worker::{Context, Failure, NewTask, Task, Worker};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -40,6 +40,9 @@ async fn main() -> anyhow::Result<()> {
         Task::new("fail_after", fail_after)?,
         Task::new("tell", tell)?,
         Task::new("report", report)?,
+        Task::new("echo", echo)?,
+        Task::new("gather", gather)?,
+        Task::new("spread", spread)?,
     ];
     Worker::from_args().register_all(tasks).run().await
 }
@@ -177,6 +180,58 @@ async fn tell(_: Nothing, context: Context) -> Result<Value, Failure> {
         "deadline_in": left(context.deadline()),
         "soft_deadline_in": left(context.soft_deadline()),
     }))
+}
+
+#[derive(Deserialize)]
+struct Message {
+    message: Value,
+    #[serde(default)]
+    seconds: f64,
+}
+
+/// Gives it back, after a while; fails where it is told so.
+async fn echo(args: Message, context: Context) -> Result<Value, Failure> {
+    let run = LEDGER.begin(&context)?;
+    let wait = Duration::try_from_secs_f64(args.seconds).unwrap_or_default();
+    let woken = !wait.is_zero() && context.stopped().run_until_cancelled(tokio::time::sleep(wait)).await.is_none();
+    run.end()?;
+    match args.message {
+        _ if woken => Err(stopped()),
+        Value::String(text) if text == "fail" => Err(Failure::fatal("asked_to_fail", "no luck")),
+        message => Ok(message),
+    }
+}
+
+#[derive(Deserialize)]
+struct Results {
+    results: Vec<Value>,
+}
+
+/// Tells how many results it got, and whether they are 0, 1, 2 and so on.
+async fn gather(args: Results, context: Context) -> Result<Value, Failure> {
+    LEDGER.begin(&context)?.end()?;
+    let in_order = args.results.iter().enumerate().all(|(index, result)| *result == json!(index));
+    Ok(json!({ "count": args.results.len(), "in_order": in_order, "first": args.results.first() }))
+}
+
+#[derive(Deserialize)]
+struct Spread {
+    children: usize,
+    queue: String,
+    #[serde(default)]
+    failures: i32,
+}
+
+/// Adds children to its workflow and submits one more task; fails so many times after it has asked for them.
+async fn spread(args: Spread, context: Context) -> Result<Value, Failure> {
+    LEDGER.begin(&context)?.end()?;
+    let child = |index| (format!("c{index}"), NewTask::new("echo").arg(index).queue(args.queue.as_str()));
+    let children = context.spawn((0..args.children).map(child)).await?;
+    let task = context.submit(NewTask::new("echo").kwarg("message", "submitted").queue(args.queue.as_str())).await?;
+    if context.attempt() <= args.failures {
+        return Err(Failure::retryable("asked_to_fail", "after it had asked").after(Duration::from_millis(50)));
+    }
+    Ok(json!({ "children": children, "task": task }))
 }
 
 #[derive(Deserialize)]

@@ -30,3 +30,7 @@ mod slot;
 mod stage;
 mod terminal;
 mod waiting;
+mod workflow_crashes;
+mod workflow_model;
+mod workflow_speed;
+mod workflows;
