@@ -1,4 +1,4 @@
-//! `sleep(seconds)`: does nothing for a while, and says how far it is.
+//! `sleep(seconds, result)`: does nothing for a while, says how far it is, and returns `result`, if it was given one.
 
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 #[derive(Deserialize)]
 pub(crate) struct Args {
     seconds: f64,
+    #[serde(default)]
+    result: Option<Value>,
 }
 
 pub(crate) async fn run(args: Args, context: Context) -> Result<Value, Failure> {
@@ -16,7 +18,7 @@ pub(crate) async fn run(args: Args, context: Context) -> Result<Value, Failure> 
     let whole = Duration::try_from_secs_f64(args.seconds).map_err(invalid)?;
     context.progress(&json!({ "message": "sleeping", "seconds": args.seconds }));
     tokio::select! {
-        () = tokio::time::sleep(whole) => Ok(json!({ "slept": args.seconds })),
+        () = tokio::time::sleep(whole) => Ok(args.result.unwrap_or_else(|| json!({ "slept": args.seconds }))),
         () = context.stopped().cancelled() => Err(Failure::retryable("stopped", "woken early")),
     }
 }

@@ -16,7 +16,6 @@ use caraway_shared::{
     workflow::WorkflowState,
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
@@ -38,7 +37,7 @@ use crate::{
     tag = "workflows",
     params(WorkflowPath, Condition),
     responses(
-        (status = 200, description = "The results.", body = Vec<Value>,
+        (status = 200, description = "The results.", body = Vec<serde_json::Value>,
             headers(("ETag" = String, description = "Of this content; send it as `If-None-Match`.")),
             example = json!(["Result A", "Result B"])),
         (status = 304, description = "It has not changed."),
