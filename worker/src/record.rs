@@ -47,7 +47,8 @@ pub(crate) struct Writers {
 
 impl Writers {
     async fn write(&self, row: RecordRow) -> Result<Recorded, WriteError> {
-        let answers = if row.is_plain() { self.plain.write(vec![row]).await? } else { self.steps.write(vec![row]).await? };
+        let answers =
+            if row.is_plain() { self.plain.write(vec![row]).await? } else { self.steps.write(vec![row]).await? };
         Ok(answers.into_iter().next().unwrap_or(Recorded::Refused))
     }
 }

@@ -3,11 +3,7 @@
 
 use bytes::Bytes;
 use caraway_shared::{
-    store::{
-        Store,
-        tasks::Claim,
-        workflows::Left,
-    },
+    store::{Store, tasks::Claim, workflows::Left},
     workflow::{Reference, Unresolved, references, resolve},
 };
 
@@ -15,12 +11,15 @@ use crate::Failure;
 
 /// The input with what its references stand for. Nearly all tasks have none, and pay a search for six bytes.
 pub(crate) async fn resolved(claim: &Claim, store: &Store) -> Result<Bytes, Failure> {
-    let (Some(member), Ok(input)) = (claim.member, str::from_utf8(&claim.input)) else { return Ok(claim.input.clone()) };
+    let (Some(member), Ok(input)) = (claim.member, str::from_utf8(&claim.input)) else {
+        return Ok(claim.input.clone());
+    };
     if !input.contains("\"$ref\"") {
         return Ok(claim.input.clone());
     }
     // they were checked when the workflow was accepted; a handler's own nodes may hold anything
-    let found = references(input, |_| true).map_err(|fault| Failure::fatal("unresolved_reference", fault.to_string()))?;
+    let found =
+        references(input, |_| true).map_err(|fault| Failure::fatal("unresolved_reference", fault.to_string()))?;
     let all = found.contains(&Reference::Results);
     let keys: Vec<String> = found
         .into_iter()

@@ -16,9 +16,7 @@ pub(crate) use fields::{Fields, typed};
 pub(crate) use idempotency::IdempotencyKey;
 pub(crate) use json::{JsonBody, read_json};
 pub(crate) use owner::Owner;
-pub(crate) use path::{
-    ItemPath, TaskPath, WorkflowPath, item_not_found, parse_id, task_not_found, workflow_not_found,
-};
+pub(crate) use path::{ItemPath, TaskPath, WorkflowPath, item_not_found, parse_id, task_not_found, workflow_not_found};
 pub(crate) use query::Query;
 pub(crate) use traceparent::{Traceparent, traceparent};
 pub(crate) use wait::{PreferWait, QueryWait, wait_asked};

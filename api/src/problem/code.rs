@@ -184,8 +184,10 @@ catalogue! {
 impl Code {
     /// Whether the same request may well succeed later.
     pub(crate) fn is_retryable(self) -> bool {
-        matches!(self, Self::TaskNotFinished | Self::WorkflowNotFinished | Self::BodyTimeout | Self::IdempotencyInFlight)
-            || self.status() == StatusCode::SERVICE_UNAVAILABLE
+        matches!(
+            self,
+            Self::TaskNotFinished | Self::WorkflowNotFinished | Self::BodyTimeout | Self::IdempotencyInFlight
+        ) || self.status() == StatusCode::SERVICE_UNAVAILABLE
     }
 
     /// The code of this name.

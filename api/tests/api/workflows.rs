@@ -37,7 +37,18 @@ async fn every_fault_is_pointed_at() {
     let many: Vec<Value> = (0..=10_000).map(|_| json!({ "name": "add" })).collect();
     let row: Vec<Value> = (0..=100).map(|_| json!({ "task": { "name": "add" } })).collect();
     let deep: Vec<Value> = (0..=100_i32)
-        .map(|index| node(&index.to_string(), &index.checked_sub(1).filter(|before| *before >= 0).map(|before| before.to_string()).iter().map(String::as_str).collect::<Vec<_>>()))
+        .map(|index| {
+            node(
+                &index.to_string(),
+                &index
+                    .checked_sub(1)
+                    .filter(|before| *before >= 0)
+                    .map(|before| before.to_string())
+                    .iter()
+                    .map(String::as_str)
+                    .collect::<Vec<_>>(),
+            )
+        })
         .collect();
     for (path, body, code, pointer) in [
         ("/v1/workflows", json!({}), "invalid_request", "/nodes"),
@@ -59,14 +70,29 @@ async fn every_fault_is_pointed_at() {
             "invalid_request",
             "/nodes/0/task/args/1",
         ),
-        ("/v1/workflows", json!({ "nodes": [with(node("a", &[]), "priority", json!(11))] }), "invalid_request", "/nodes/0/task/priority"),
-        ("/v1/workflows", json!({ "nodes": [with(node("a", &[]), "unique", json!({ "key": "k" }))] }), "invalid_request", "/nodes/0/task/unique"),
+        (
+            "/v1/workflows",
+            json!({ "nodes": [with(node("a", &[]), "priority", json!(11))] }),
+            "invalid_request",
+            "/nodes/0/task/priority",
+        ),
+        (
+            "/v1/workflows",
+            json!({ "nodes": [with(node("a", &[]), "unique", json!({ "key": "k" }))] }),
+            "invalid_request",
+            "/nodes/0/task/unique",
+        ),
         ("/v1/workflows", json!({ "nodes": [], "x": 1 }), "unknown_field", "/x"),
         ("/v1/groups", json!({ "tasks": many }), "invalid_request", "/tasks"),
         ("/v1/groups", json!({ "tasks": [add(), 3] }), "invalid_request", "/tasks/1"),
         ("/v1/groups", json!({ "tasks": [], "max_in_flight": 0 }), "invalid_request", "/max_in_flight"),
         ("/v1/chains", json!({ "steps": row }), "invalid_request", "/steps"),
-        ("/v1/chains", json!({ "steps": [{ "task": add(), "immutable": 1 }] }), "invalid_request", "/steps/0/immutable"),
+        (
+            "/v1/chains",
+            json!({ "steps": [{ "task": add(), "immutable": 1 }] }),
+            "invalid_request",
+            "/steps/0/immutable",
+        ),
         ("/v1/chords", json!({ "tasks": [] }), "invalid_request", "/body"),
         ("/v1/map", json!({ "task": { "name": "add" }, "items": [1], "chunk": 0 }), "invalid_request", "/chunk"),
     ] {
@@ -87,7 +113,8 @@ async fn every_fault_is_pointed_at() {
 async fn a_repeated_request_makes_one_workflow() {
     let api = Api::start().await;
     let send = async |path: &str, body: &Value| {
-        let request = api.client.post(format!("{}{path}", api.url)).header("Idempotency-Key", "once").body(body.to_string());
+        let request =
+            api.client.post(format!("{}{path}", api.url)).header("Idempotency-Key", "once").body(body.to_string());
         Answer::of(request.header("content-type", "application/json").send().await.unwrap()).await
     };
     let group = json!({ "tasks": [add(), add()] });
@@ -111,9 +138,11 @@ async fn nodes_come_by_page_and_what_has_not_changed_is_not_sent_again() {
     assert_eq!(document["nodes"]["data"].as_array().map(Vec::len), Some(5));
     let cursor = document["nodes"]["next_cursor"].as_str().unwrap();
     let rest = api.get(&format!("/v1/workflows/{id}?cursor={cursor}")).await.json();
-    let keys: Vec<&str> = rest["nodes"]["data"].as_array().unwrap().iter().map(|node| node["key"].as_str().unwrap()).collect();
+    let keys: Vec<&str> =
+        rest["nodes"]["data"].as_array().unwrap().iter().map(|node| node["key"].as_str().unwrap()).collect();
     assert_eq!((keys, &rest["nodes"]["next_cursor"]), (vec!["5", "6"], &Value::Null));
-    let again = api.client.get(format!("{}/v1/workflows/{id}?limit=5", api.url)).header("if-none-match", page.header("etag"));
+    let again =
+        api.client.get(format!("{}/v1/workflows/{id}?limit=5", api.url)).header("if-none-match", page.header("etag"));
     assert_eq!(again.send().await.unwrap().status(), 304);
     api.get(&format!("/v1/workflows/{}", Uuid::now_v7())).await.assert_problem(404, "workflow_not_found");
     api.get(&format!("/v1/workflows/{id}?wait=x")).await.assert_problem(422, "invalid_request");
@@ -131,12 +160,18 @@ async fn cancelled_before_anything_started() {
     let answer = api.post(&format!("/v1/workflows/{id}/cancel"), "", "").await;
     let document = answer.json();
     assert_eq!((answer.status.as_u16(), &document["state"]), (200, &json!("cancelled")), "{document}");
-    assert_eq!(document["counts"], json!({ "total": 2, "open": 0, "succeeded": 0, "failed": 0, "cancelled": 2, "expired": 0 }));
+    assert_eq!(
+        document["counts"],
+        json!({ "total": 2, "open": 0, "succeeded": 0, "failed": 0, "cancelled": 2, "expired": 0 })
+    );
     api.get(&format!("/v1/workflows/{id}/results")).await.assert_problem(409, "workflow_cancelled");
     let retried = api.post(&format!("/v1/workflows/{id}/retry"), "", "").await;
     assert_eq!((retried.status.as_u16(), &retried.json()["state"]), (202, &json!("running")));
     let waiting = api.get("/v1/tasks?state=waiting").await.json();
-    assert_eq!((waiting["data"].as_array().map(Vec::len), &waiting["data"][0]["waiting_reason"]), (Some(1), &json!("dependencies")));
+    assert_eq!(
+        (waiting["data"].as_array().map(Vec::len), &waiting["data"][0]["waiting_reason"]),
+        (Some(1), &json!("dependencies"))
+    );
     let (empty, _) = (post(&api, "/v1/groups", &json!({ "tasks": [] })).await.json(), ());
     let id = empty["id"].as_str().unwrap();
     api.post(&format!("/v1/workflows/{id}/cancel"), "", "").await.assert_problem(409, "workflow_already_finished");

@@ -10,13 +10,14 @@
 //! | I5 | the recorded outcome is that of the last epoch, whose run the ledger saw |
 //! | I6 | attempts within the budget; one run an epoch; no epoch without its claim |
 //! | I8 | two runs overlap only if the first was given up |
+//! | I9 | of a workflow as many nodes are open as have not ended, and none that could start waits (by SQL, `rows.rs`) |
 //! | I11 | one task a key; a key's second body is refused |
 //! | I13 | what was cancelled before it started never ran |
 //! | I14 | nothing runs before its time, and nothing starts after its expiry |
 //! | I16 | quarantine holds what the fault explains |
 //! | outcome | a task ends as its kind must: innocents succeed, with their own result |
 //!
-//! I7 and I12 follow from I2 at rest, I17 is measured by the drill; I9, I10 and I15 have no features yet.
+//! I7 and I12 follow from I2 at rest, I17 is measured by the drill; I10 and I15 have no features yet.
 
 mod outcome;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub(crate) enum Invariant {
     I5,
     I6,
     I8,
+    I9,
     I11,
     I13,
     I14,

@@ -48,6 +48,14 @@ impl Http {
         }
     }
 
+    /// Creates a workflow, which must be accepted; its id.
+    pub(crate) async fn create(&self, url: &str, path: &str, body: &Value) -> anyhow::Result<Uuid> {
+        let (status, document) =
+            read(self.0.post(format!("{url}{path}")).json(body)).await.map_err(anyhow::Error::msg)?;
+        anyhow::ensure!(status == StatusCode::ACCEPTED, "{status} {document}");
+        Ok(document["id"].as_str().unwrap_or_default().parse()?)
+    }
+
     /// Asks to cancel; `Err` when nobody answered.
     pub(crate) async fn cancel(&self, url: &str, id: Uuid) -> Result<CancelAnswer, String> {
         let (status, document) = read(self.0.post(format!("{url}/v1/tasks/{id}/cancel"))).await?;

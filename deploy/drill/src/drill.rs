@@ -332,6 +332,9 @@ impl Drill {
         let history = self.history().await?;
         outcome.findings.extend(check(&history));
         outcome.figures = figures(&history, &outcome.findings);
+        for workflow in self.world.rows.miscounted().await? {
+            outcome.add(Invariant::I9, format!("workflow {workflow}: a counter is not what it counts"));
+        }
         let after = self.world.counters(watched).await;
         let rose = |name: &str| after.get(name).unwrap_or(&0).saturating_sub(*before.get(name).unwrap_or(&0));
         outcome.counters = COUNTERS.iter().map(|name| ((*name).to_owned(), rose(name))).collect();

@@ -70,6 +70,7 @@ pub(crate) fn catalogue() -> Vec<Fault> {
         faults::clock::faults(),
         faults::maintenance::faults(),
         faults::network::faults(),
+        faults::workflows::faults(),
     ]
     .concat()
 }

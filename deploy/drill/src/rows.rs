@@ -23,6 +23,13 @@ const ROWS: &str = "
 const ATTEMPTS: &str = "SELECT a.task_id, a.epoch, a.outcome::text, to_jsonb(a)::text FROM attempt a ORDER BY a.epoch";
 const ENDED: &str = "SELECT id, state::text, epoch, decode(md5(result), 'hex') FROM task WHERE finished_at IS NOT NULL";
 const QUARANTINE: &str = "SELECT reason FROM quarantine ORDER BY id";
+/// Invariant I9, at rest: a counter that is not what it counts, an end without its state, a node that nothing keeps waiting.
+const MISCOUNTED: &str = "
+    SELECT w.id FROM workflow w WHERE (w.open = 0) <> (w.finished_at IS NOT NULL)
+        OR w.open <> (SELECT count(*) FROM workflow_node n JOIN task t ON t.id = n.task_id
+            WHERE n.workflow_id = w.id AND t.finished_at IS NULL)
+        OR EXISTS (SELECT FROM workflow_node n JOIN task t ON t.id = n.task_id
+            WHERE n.workflow_id = w.id AND n.pending <= 0 AND t.state = 'waiting' AND w.max_in_flight IS NULL)";
 /// Those of the workers' own that nobody knows to be dead hold what runs.
 const HELD: &str = "SELECT count(*) FROM task WHERE state = 'running' AND worker LIKE '%:' || $1";
 const HELD_SUSPECTS: &str =
@@ -85,6 +92,11 @@ impl Rows {
     /// Why each message in quarantine is there.
     pub(crate) async fn quarantine(&self) -> anyhow::Result<Vec<String>> {
         self.query(QUARANTINE, &[]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Workflows whose counters are wrong.
+    pub(crate) async fn miscounted(&self) -> anyhow::Result<Vec<Uuid>> {
+        self.query(MISCOUNTED, &[]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
     /// What the worker with this process id holds.

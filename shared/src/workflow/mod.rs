@@ -195,6 +195,8 @@ impl Kind {
 
     /// The kind of this name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Workflow, Self::Group, Self::Chain, Self::Chord, Self::Map].into_iter().find(|kind| kind.as_str() == name)
+        [Self::Workflow, Self::Group, Self::Chain, Self::Chord, Self::Map]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
     }
 }

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use super::{DEPENDENCIES_MAX, LEVELS_MAX, NODES_MAX, OnDependencyFailure, When, is_key};
 
+/// The body of a chord comes after as many tasks as a group may have.
+const PLANNED_MAX: usize = NODES_MAX + 1;
+
 /// A node as it was asked for.
 #[derive(Clone, Debug)]
 pub struct Draft {
@@ -63,7 +66,7 @@ pub struct GraphFault {
 impl Plan {
     /// Checks keys, names, sizes, cycles and depth.
     pub fn new(drafts: Vec<Draft>) -> Result<Self, GraphFault> {
-        if drafts.len() > NODES_MAX {
+        if drafts.len() > PLANNED_MAX {
             return Err(fault("/nodes", format!("has {} nodes; {NODES_MAX} are allowed", drafts.len())));
         }
         let edges: usize = drafts.iter().map(|draft| draft.depends_on.len()).sum();
@@ -230,9 +233,11 @@ mod tests {
         assert_eq!(pointer(vec![draft("a", &["a"])]), "/nodes/0/depends_on/0/node");
         assert_eq!(pointer(vec![draft("a", &[]), draft("b", &["a", "a"])]), "/nodes/1/depends_on/1/node");
         let behind = vec![draft("d", &["b"]), draft("a", &["c"]), draft("b", &["a"]), draft("c", &["b"])];
-        assert!(["/nodes/1/depends_on/0/node", "/nodes/2/depends_on/0/node", "/nodes/3/depends_on/0/node"]
-            .contains(&pointer(behind).as_str()));
-        let many = (0..=NODES_MAX).map(|index| draft(&index.to_string(), &[])).collect();
+        assert!(
+            ["/nodes/1/depends_on/0/node", "/nodes/2/depends_on/0/node", "/nodes/3/depends_on/0/node"]
+                .contains(&pointer(behind).as_str())
+        );
+        let many = (0..=PLANNED_MAX).map(|index| draft(&index.to_string(), &[])).collect();
         assert_eq!(pointer(many), "/nodes");
     }
 
@@ -240,7 +245,8 @@ mod tests {
     fn a_row_has_an_end() {
         let row = |length: usize| {
             let before = |index: usize| index.checked_sub(1).map(|before| before.to_string());
-            let node = |index: usize| draft(&index.to_string(), &before(index).iter().map(String::as_str).collect::<Vec<_>>());
+            let node =
+                |index: usize| draft(&index.to_string(), &before(index).iter().map(String::as_str).collect::<Vec<_>>());
             (0..length).map(node).collect::<Vec<_>>()
         };
         assert_eq!(Plan::new(row(LEVELS_MAX)).unwrap().nodes.last().unwrap().level, LEVELS_MAX);

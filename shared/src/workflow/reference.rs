@@ -113,9 +113,9 @@ pub fn references(input: &str, is_dependency: impl Fn(&str) -> bool) -> Result<V
     let mut look = |text: &str, pointer: &str| {
         let wrong = |detail: String| ReferenceFault { pointer: pointer.into(), detail };
         match Reference::parse(text) {
-            None => {
-                Err(wrong("must be nodes.KEY.result, nodes.KEY.error or nodes.KEY.state, or dependencies.results".into()))
-            }
+            None => Err(wrong(
+                "must be nodes.KEY.result, nodes.KEY.error or nodes.KEY.state, or dependencies.results".into(),
+            )),
             Some(Reference::Node { key, .. }) if !is_dependency(&key) => {
                 Err(wrong(format!("refers to {key}, which this node does not depend on")))
             }
@@ -135,7 +135,9 @@ pub fn resolve(input: &str, nodes: &HashMap<String, Ended>, results: Option<&str
         let nowhere = || Unresolved::Nowhere(text.into());
         match Reference::parse(text).ok_or_else(nowhere)? {
             Reference::Results => results.map(Cow::Borrowed).ok_or_else(nowhere),
-            Reference::Node { key, part, path } => nodes.get(&key).and_then(|node| node.at(part, &path)).ok_or_else(nowhere),
+            Reference::Node { key, part, path } => {
+                nodes.get(&key).and_then(|node| node.at(part, &path)).ok_or_else(nowhere)
+            }
         }
     };
     let resolved = walk(input, &mut find)?;
@@ -182,10 +184,7 @@ pub fn result_entry(state: State, result: Option<&[u8]>, error: Option<&[u8]>) -
 }
 
 /// Writes JSON anew, with something else in the place of each reference. Values without one keep their bytes.
-fn walk<'r, E>(
-    input: &str,
-    replace: &mut impl FnMut(&str, &str) -> Result<Cow<'r, str>, E>,
-) -> Result<String, E> {
+fn walk<'r, E>(input: &str, replace: &mut impl FnMut(&str, &str) -> Result<Cow<'r, str>, E>) -> Result<String, E> {
     let mut out = String::with_capacity(input.len());
     Walk { replace, pointer: String::new() }.value(input, &mut out)?;
     Ok(out)
@@ -326,7 +325,8 @@ mod tests {
         for wrong in [json!({ "$ref": "nodes.b.result" }), json!({ "$ref": "a" }), json!({ "$ref": 1 })] {
             assert_eq!(at(wrong), "/args/1/deep");
         }
-        let good = json!({ "args": [{ "$ref": "nodes.a.result.x" }, { "$ref": "#/x", "and": 1 }, "\"$ref\""] }).to_string();
+        let good =
+            json!({ "args": [{ "$ref": "nodes.a.result.x" }, { "$ref": "#/x", "and": 1 }, "\"$ref\""] }).to_string();
         assert_eq!(references(&good, |key| key == "a").unwrap().len(), 1);
     }
 

@@ -40,8 +40,7 @@ pub(crate) async fn cancel(
         }
         CancelledWorkflow::Asked(view, ended) => {
             state.waiting.wake(&ended);
-            let mut response =
-                if view.finished_at.is_some() { HttpResponse::Ok() } else { HttpResponse::Accepted() };
+            let mut response = if view.finished_at.is_some() { HttpResponse::Ok() } else { HttpResponse::Accepted() };
             Ok(response.json(view))
         }
     }

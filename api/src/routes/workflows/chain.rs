@@ -6,7 +6,10 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
 };
-use caraway_shared::{store::workflows::WorkflowView, workflow::{Kind, LEVELS_MAX, When}};
+use caraway_shared::{
+    store::workflows::WorkflowView,
+    workflow::{Kind, LEVELS_MAX, When},
+};
 use utoipa::ToSchema;
 
 use super::sketch::{Asked, Options, PROBLEMS, Sketch, Sketched, fault, take, tasks, with_first_argument};
@@ -101,10 +104,8 @@ fn read(body: &[u8]) -> Result<Sketch<'_>, Problem> {
         let pointer = format!("/steps/{index}/task");
         nodes.push(match index.checked_sub(1) {
             None => Sketched::free("0".into(), pointer, Cow::Borrowed(task), false),
-            Some(before) if immutable => {
-                Sketched::free(index.to_string(), pointer, Cow::Borrowed(task), false)
-                    .after([before.to_string()], When::Succeeded)
-            }
+            Some(before) if immutable => Sketched::free(index.to_string(), pointer, Cow::Borrowed(task), false)
+                .after([before.to_string()], When::Succeeded),
             Some(before) => {
                 let task = with_first_argument(task, &format!(r#"{{"$ref":"nodes.{before}.result"}}"#));
                 Sketched::free(index.to_string(), pointer, Cow::Owned(task), false)

@@ -6,7 +6,10 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
 };
-use caraway_shared::{store::workflows::WorkflowView, workflow::{Kind, When}};
+use caraway_shared::{
+    store::workflows::WorkflowView,
+    workflow::{Kind, When},
+};
 use utoipa::ToSchema;
 
 use super::sketch::{Asked, Options, PROBLEMS, Sketch, Sketched, take, tasks, with_first_argument};
@@ -25,7 +28,7 @@ use crate::{
 #[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
 struct ChordSchema {
     /// Without any, the body gets `[]`.
-    #[schema(max_items = 9999)]
+    #[schema(max_items = 10000)]
     tasks: Vec<SubmissionSchema>,
     /// Gets the list of the results before its other arguments; with everything in it, they may have 1 MiB.
     body: SubmissionSchema,
@@ -93,7 +96,8 @@ fn read(body: &[u8]) -> Result<Sketch<'_>, Problem> {
     let last = with_first_argument(last, r#"{"$ref":"dependencies.results"}"#);
     let last = Sketched::free("body".into(), "/body".into(), Cow::Owned(last), false)
         .after((0..tasks.len()).map(|index| index.to_string()), when);
-    let node = |(index, task)| Sketched::free(format!("{index}"), format!("/tasks/{index}"), Cow::Borrowed(task), false);
+    let node =
+        |(index, task)| Sketched::free(format!("{index}"), format!("/tasks/{index}"), Cow::Borrowed(task), false);
     let mut nodes: Vec<Sketched<'_>> = tasks.into_iter().enumerate().map(node).collect();
     nodes.push(last);
     Ok(Sketch { kind: Kind::Chord, options, nodes })

@@ -6,7 +6,10 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
 };
-use caraway_shared::{store::workflows::WorkflowView, workflow::{Kind, NODES_MAX}};
+use caraway_shared::{
+    store::workflows::WorkflowView,
+    workflow::{Kind, NODES_MAX},
+};
 use serde_json::{Value, value::RawValue};
 use utoipa::ToSchema;
 

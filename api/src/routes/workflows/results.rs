@@ -5,14 +5,13 @@
 
 use std::collections::VecDeque;
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::ContentType,
-    web::Data,
-};
+use actix_web::{HttpRequest, HttpResponse, http::header::ContentType, web::Data};
 use bytes::{Bytes, BytesMut};
 use caraway_shared::{
-    store::{Store, StoreError, workflows::{NodeResult, WorkflowView}},
+    store::{
+        Store, StoreError,
+        workflows::{NodeResult, WorkflowView},
+    },
     workflow::WorkflowState,
 };
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -79,14 +78,15 @@ fn has_results(workflow: &WorkflowView) -> Result<(), Problem> {
 }
 
 fn list(store: Store, id: Uuid, first: Vec<NodeResult>) -> impl Stream<Item = Result<Bytes, StoreError>> {
-    let pieces = stream::try_unfold((store, Some(VecDeque::from(first)), true), move |(store, piece, is_first)| async move {
-        let Some(piece) = piece.filter(|piece| !piece.is_empty()) else { return Ok(None) };
-        let next = piece.back().map_or(i32::MAX, |last| last.node.saturating_add(1));
-        let text = joined(&piece, is_first);
-        drop(piece);
-        let piece = VecDeque::from(store.workflow_results(id, next).await?);
-        Ok(Some((text, (store, Some(piece), false))))
-    });
+    let pieces =
+        stream::try_unfold((store, Some(VecDeque::from(first)), true), move |(store, piece, is_first)| async move {
+            let Some(piece) = piece.filter(|piece| !piece.is_empty()) else { return Ok(None) };
+            let next = piece.back().map_or(i32::MAX, |last| last.node.saturating_add(1));
+            let text = joined(&piece, is_first);
+            drop(piece);
+            let piece = VecDeque::from(store.workflow_results(id, next).await?);
+            Ok(Some((text, (store, Some(piece), false))))
+        });
     let bracket = |text| stream::once(async move { Ok(Bytes::from_static(text)) });
     bracket(b"[").chain(pieces).chain(bracket(b"]"))
 }

@@ -66,7 +66,8 @@ pub(crate) async fn show(
     mut query: Query,
 ) -> Result<HttpResponse, Problem> {
     let patience = query.optional("wait", "must be a number of seconds, 0 or more", wait::patience).unwrap_or_default();
-    let from = query.optional("cursor", "must be the next_cursor of another page", |text| text.parse().ok().filter(|at| *at >= 0));
+    let from = query
+        .optional("cursor", "must be the next_cursor of another page", |text| text.parse().ok().filter(|at| *at >= 0));
     let limit = query.limit();
     let from: i32 = query.finish(from)?.unwrap_or(0);
     if !patience.is_zero() {

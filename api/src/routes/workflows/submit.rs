@@ -6,7 +6,10 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
 };
-use caraway_shared::{store::workflows::WorkflowView, workflow::{Draft, Kind, OnDependencyFailure, When, is_key}};
+use caraway_shared::{
+    store::workflows::WorkflowView,
+    workflow::{Draft, Kind, OnDependencyFailure, When, is_key},
+};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 

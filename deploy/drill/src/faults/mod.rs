@@ -13,6 +13,7 @@ pub(crate) mod network;
 pub(crate) mod redis;
 pub(crate) mod worker;
 pub(crate) mod worker_network;
+pub(crate) mod workflows;
 
 use std::time::Duration;
 

@@ -59,7 +59,8 @@ impl Store {
     /// Nobody here publishes what its end leads to; a relay does.
     async fn cancel_member(&self, owner: OwnerId, id: TaskId, node: (Uuid, i32)) -> Result<Cancelled, StoreError> {
         let mut db = self.writer().await?;
-        let cancelled = cancel_node(db.transaction().await?, &CANCEL.replace("{whose}", "true"), (owner, id), node).await?;
+        let cancelled =
+            cancel_node(db.transaction().await?, &CANCEL.replace("{whose}", "true"), (owner, id), node).await?;
         if let Some(state) = cancelled {
             return Ok(Cancelled::now(state));
         }

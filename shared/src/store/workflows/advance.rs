@@ -201,7 +201,11 @@ pub(in crate::store) async fn advance(db: &Transaction<'_>, ends: Vec<End>) -> R
 }
 
 /// Nothing of these workflows starts any more. What had not started has ended now, and is to be advanced by the caller.
-pub(super) async fn stop(db: &Transaction<'_>, workflows: &[Uuid], advanced: &mut Advanced) -> Result<Vec<End>, PgError> {
+pub(super) async fn stop(
+    db: &Transaction<'_>,
+    workflows: &[Uuid],
+    advanced: &mut Advanced,
+) -> Result<Vec<End>, PgError> {
     let stop = db.prepare_cached(STOP).await?;
     ended_here(&db.query(&stop, &[&workflows]).await?, advanced)
 }
@@ -233,7 +237,8 @@ async fn tally(db: &Transaction<'_>, wave: &[End]) -> Result<Vec<Tallied>, PgErr
 /// Counts down what waits for them; which nodes may start now, and which never will.
 async fn count(db: &Transaction<'_>, wave: &[End], tallied: &[Tallied]) -> Result<(Vec<Node>, Vec<Node>), PgError> {
     let stopping: BTreeMap<Uuid, bool> = tallied.iter().map(|workflow| (workflow.id, workflow.stopping)).collect();
-    let (hits, group) = if Rule::Aggregate.is_broken() { ("1", "GROUP BY 1, 2, e.node") } else { ("count(*)", "GROUP BY 1, 2") };
+    let (hits, group) =
+        if Rule::Aggregate.is_broken() { ("1", "GROUP BY 1, 2, e.node") } else { ("count(*)", "GROUP BY 1, 2") };
     let statement = COUNT.replace("{ended}", ENDED).replace("{hits}", hits).replace("{group}", group);
     let (mut release, mut skip) = (Vec::new(), Vec::new());
     for row in of_wave(db, &statement, wave).await? {
@@ -268,11 +273,7 @@ fn ended_here(rows: &[Row], advanced: &mut Advanced) -> Result<Vec<End>, PgError
 }
 
 /// Releases nodes of workflows without a limit, or nodes that were picked; how many of each workflow really were.
-pub(super) async fn release_all(
-    db: &Transaction<'_>,
-    nodes: &[Node],
-    advanced: &mut Advanced,
-) -> Result<i32, PgError> {
+pub(super) async fn release_all(db: &Transaction<'_>, nodes: &[Node], advanced: &mut Advanced) -> Result<i32, PgError> {
     let mut released = 0;
     for part in nodes.chunks(RELEASED_MAX) {
         let (workflows, places): (Vec<Uuid>, Vec<i32>) = part.iter().copied().unzip();
@@ -307,7 +308,8 @@ pub(super) async fn fill(db: &Transaction<'_>, workflow: Uuid, advanced: &mut Ad
         if rows.is_empty() {
             return Ok(());
         }
-        let picked: Vec<Node> = rows.iter().map(|row| Ok((workflow, row.try_get(0)?))).collect::<Result<_, PgError>>()?;
+        let picked: Vec<Node> =
+            rows.iter().map(|row| Ok((workflow, row.try_get(0)?))).collect::<Result<_, PgError>>()?;
         let released = release_all(db, &picked, advanced).await?; // what was cancelled meanwhile takes no room
         db.execute(&fly, &[&workflow, &released]).await?;
     }

@@ -153,7 +153,8 @@ fn read_graph(rows: &[Row]) -> Result<(Plan, Vec<Uuid>, Vec<State>), StoreError>
         let next: Option<Vec<i32>> = row.try_get("next")?;
         let whens: Option<Vec<i16>> = row.try_get("next_when")?;
         let next = next.unwrap_or_default().into_iter().zip(whens.unwrap_or_default());
-        let edge = |(node, when)| Dependency { node: usize::try_from(node).unwrap_or(usize::MAX), when: When::numbered(when) };
+        let edge =
+            |(node, when)| Dependency { node: usize::try_from(node).unwrap_or(usize::MAX), when: When::numbered(when) };
         plan.nodes.push(Planned {
             key: row.try_get("key")?,
             depends_on: Vec::new(),

@@ -256,8 +256,10 @@ pub(super) async fn insert_nodes(
     let next: Vec<Option<&str>> = rows.iter().map(|row| row.next.as_deref()).collect();
     let whens: Vec<Option<&str>> = rows.iter().map(|row| row.next_when.as_deref()).collect();
     let before: Vec<Option<&str>> = rows.iter().map(|row| row.depends_on.as_deref()).collect();
-    let delays: Vec<Option<f64>> =
-        rows.iter().map(|row| if let Start::After(delay) = row.start { Some(delay.as_secs_f64()) } else { None }).collect();
+    let delays: Vec<Option<f64>> = rows
+        .iter()
+        .map(|row| if let Start::After(delay) = row.start { Some(delay.as_secs_f64()) } else { None })
+        .collect();
     let times: Vec<Option<Timestamp>> =
         rows.iter().map(|row| if let Start::At(time) = row.start { Some(time) } else { None }).collect();
     db.execute(

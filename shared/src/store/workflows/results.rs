@@ -121,7 +121,8 @@ fn entry(row: &Row) -> Result<Bytes, StoreError> {
 /// One whose task is no more has left nothing.
 fn ended(row: &Row) -> Result<Ended, StoreError> {
     let state: Option<&str> = row.try_get("state")?;
-    let state = state.unwrap_or(State::Expired.as_str()).parse().map_err(|_| StoreError::Data("a node's state".into()))?;
+    let state =
+        state.unwrap_or(State::Expired.as_str()).parse().map_err(|_| StoreError::Data("a node's state".into()))?;
     let bytes = |column: &str| -> Result<Option<Bytes>, StoreError> {
         Ok(row.try_get::<_, Option<Vec<u8>>>(column)?.map(Bytes::from))
     };

@@ -1,6 +1,5 @@
 //! Reading a workflow: its document, and its nodes by page.
 
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;

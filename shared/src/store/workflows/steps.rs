@@ -122,14 +122,12 @@ impl Batched for Steps {
     }
 }
 
-async fn step(
-    db: &Transaction<'_>,
-    rows: &[&RecordRow],
-) -> Result<(HashMap<Uuid, State>, Advanced), PgError> {
+async fn step(db: &Transaction<'_>, rows: &[&RecordRow]) -> Result<(HashMap<Uuid, State>, Advanced), PgError> {
     let workflows: BTreeSet<Uuid> = rows.iter().filter_map(|row| row.member).map(|member| member.workflow).collect();
     lock(db, &workflows).await?;
     let mut parents = parents(db, rows).await?;
-    let refused: Vec<RecordRow> = rows.iter().filter(|row| !fits(row, &mut parents)).map(|row| row.too_many()).collect();
+    let refused: Vec<RecordRow> =
+        rows.iter().filter(|row| !fits(row, &mut parents)).map(|row| row.too_many()).collect();
     let recorded: Vec<&RecordRow> =
         rows.iter().map(|row| refused.iter().find(|refused| refused.id == row.id).unwrap_or(row)).collect();
     let done = record_rows(db, &recorded).await?;

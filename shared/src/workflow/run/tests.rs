@@ -17,7 +17,8 @@ fn plan() -> impl Strategy<Value = Plan> {
     let node = (prop::collection::vec((any::<prop::sample::Index>(), 0..3usize), 0..4), 0..3usize, any::<bool>());
     prop::collection::vec(node, 0..25).prop_map(|nodes| {
         let drafts = nodes.into_iter().enumerate().map(|(index, (edges, form, tolerated))| {
-            let edges = edges.into_iter().filter(|_| index > 0).map(|(before, when)| (before.index(index), WHENS[when]));
+            let edges =
+                edges.into_iter().filter(|_| index > 0).map(|(before, when)| (before.index(index), WHENS[when]));
             let mut depends_on: Vec<(String, When)> = Vec::new();
             for (before, when) in edges {
                 if depends_on.iter().all(|(key, _)| *key != before.to_string()) {

@@ -67,7 +67,9 @@ async fn a_chord_of_ten_thousand_outlives_its_workers_and_its_broker() {
     let (runs, result) = body(&client, &place, workflow, CHILDREN).await;
     let (_, results) = client.fetch(&format!("/v1/workflows/{workflow}/results")).await;
     let again = place.ledger().read().values().filter(|runs| runs.len() > 1).count();
-    println!("chord: {CHILDREN} children accepted after {accepted:?}, all over after {took:?}; {again} ran more than once; {result}");
+    println!(
+        "chord: {CHILDREN} children accepted after {accepted:?}, all over after {took:?}; {again} ran more than once; {result}"
+    );
     assert_eq!((&ended["state"], runs), (&json!("succeeded"), 1), "{ended}");
     assert_eq!((&result["count"], &result["in_order"]), (&json!(CHILDREN), &json!(true)));
     assert_eq!(results.as_array().map(Vec::len), Some(CHILDREN + 1));

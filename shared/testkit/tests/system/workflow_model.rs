@@ -1,8 +1,8 @@
 //! The engine against its specification: random graphs, and ends of their tasks in random order, in batches, some of them told
 //! twice, go to the database and to `workflow::Run`; after each, both must say the same of every node.
 //!
-//! This test fails when the aggregation is left out of `store/workflows/advance.rs` (`Rule::Aggregate`), or when what is counted
-//! are the ends that were reported instead of those that the transaction made (`Rule::CountOnce`).
+//! This test fails with `FAILPOINTS=break.aggregate=return` (three ends of one batch count as one) and with
+//! `FAILPOINTS=break.count-once=return` (ends that were reported count, and not those that the transaction made).
 
 use std::time::{Duration, Instant};
 
@@ -13,9 +13,7 @@ use caraway_shared::{
         tasks::{Cancelled, RecordRow, Recorded},
         workflows::{Created, Follow, Member, NewWorkflow, Steps},
     },
-    task::{
-        Epoch, Extra, Outcome, OwnerId, Priority, RetryPolicy, Start, State, TaskError, TaskId, TaskSpec,
-    },
+    task::{Epoch, Extra, Outcome, OwnerId, Priority, RetryPolicy, Start, State, TaskError, TaskId, TaskSpec},
     workflow::{Draft, Kind, OnDependencyFailure, Options, Place as NodePlace, Plan, Run, When, WorkflowState},
 };
 use caraway_testkit::{Database, Place, Stack};
@@ -138,6 +136,7 @@ fn random_plan(dice: &mut Dice) -> Plan {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_engine_does_what_its_specification_says() {
+    let _broken_rules = fail::FailScenario::setup(); // those that FAILPOINTS names, for a control
     let (engine, _place, _stack) = Engine::start("model").await;
     let mut ends = 0;
     for seed in 0..GRAPHS {
@@ -171,14 +170,17 @@ async fn one_graph(engine: &Engine, seed: u64) -> usize {
             }
             1 => {
                 let node = dice.below(tasks.len());
-                if let Cancelled::Now = engine.store.cancel_task(OwnerId::LOCAL, tasks[node]).await.expect("an answer") {
+                if let Cancelled::Now = engine.store.cancel_task(OwnerId::LOCAL, tasks[node]).await.expect("an answer")
+                {
                     finished = finished.or(run.advance(node, State::Cancelled).finished);
                 }
             }
             _ => {
                 let many = if max_in_flight.is_some() { 1 } else { 1 + dice.below(4) };
                 let chosen: Vec<usize> = in_flight.into_iter().filter(|_| dice.below(3) > 0).take(many).collect();
-                let state = |dice: &mut Dice| [State::Succeeded, State::Succeeded, State::Failed, State::Cancelled][dice.below(4)];
+                let state = |dice: &mut Dice| {
+                    [State::Succeeded, State::Succeeded, State::Failed, State::Cancelled][dice.below(4)]
+                };
                 let ends: Vec<(usize, State)> = chosen.into_iter().map(|node| (node, state(&mut dice))).collect();
                 end_all(engine, workflow, &tasks, &ends).await;
                 for (node, state) in ends {

@@ -54,7 +54,8 @@ async fn two_sleepers_are_gathered_in_the_order_given() {
     let client = place.client(&api);
     let task = |message, seconds| client.task("echo", json!({ "message": message, "seconds": seconds }));
     let began = Instant::now();
-    let workflow = client.workflow("/v1/groups", &json!({ "tasks": [task("Result A", 1.0), task("Result B", 0.5)] })).await;
+    let workflow =
+        client.workflow("/v1/groups", &json!({ "tasks": [task("Result A", 1.0), task("Result B", 0.5)] })).await;
     let ended = client.workflow_ended(workflow, SOON).await;
     let took = began.elapsed();
     let (_, results) = client.fetch(&format!("/v1/workflows/{workflow}/results")).await;
@@ -115,7 +116,11 @@ async fn a_chain_of_a_hundred() {
     let workflow = stage.client.workflow("/v1/chains", &json!({ "steps": steps })).await;
     let ended = stage.client.workflow_ended(workflow, Duration::from_mins(1)).await;
     let (_, results) = results(&stage, workflow).await;
-    assert_eq!((&results[49], &results[50], &results[99]), (&json!({ "n": 1.5 }), &json!("anew"), &json!("anew")), "{ended}");
+    assert_eq!(
+        (&results[49], &results[50], &results[99]),
+        (&json!({ "n": 1.5 }), &json!("anew"), &json!("anew")),
+        "{ended}"
+    );
     assert_eq!(ended["counts"]["succeeded"], 100);
 }
 
@@ -160,7 +165,11 @@ async fn failures_stand_in_the_results() {
     let workflow = stage.client.workflow("/v1/chords", &chord).await;
     let ended = stage.client.workflow_ended(workflow, SOON).await;
     let (_, list) = results(&stage, workflow).await;
-    assert_eq!((&ended["state"], &list[3][1]["error"]["code"]), (&json!("succeeded"), &json!("asked_to_fail")), "{list}");
+    assert_eq!(
+        (&ended["state"], &list[3][1]["error"]["code"]),
+        (&json!("succeeded"), &json!("asked_to_fail")),
+        "{list}"
+    );
     // and without it the body never runs
     let chord = json!({ "tasks": tasks, "body": { "name": "echo", "queue": stage.place.queue() } });
     let workflow = stage.client.workflow("/v1/chords", &chord).await;
@@ -305,7 +314,9 @@ async fn no_more_are_in_flight_than_allowed() {
     let workflow = stage.client.workflow("/v1/groups", &json!({ "tasks": tasks, "max_in_flight": 3 })).await;
     stage.client.workflow_ended(workflow, SOON).await;
     let runs: Vec<_> = stage.place.ledger().read().into_values().flatten().collect();
-    let most = runs.iter().map(|run| runs.iter().filter(|other| run.start_ms >= other.start_ms && run.overlaps(other)).count());
+    let most = runs
+        .iter()
+        .map(|run| runs.iter().filter(|other| run.start_ms >= other.start_ms && run.overlaps(other)).count());
     assert_eq!((runs.len(), most.max()), (12, Some(3)));
 }
 
@@ -316,7 +327,8 @@ async fn handlers_add_nodes_and_tasks() {
     let mut parent = stage.client.task("spread", json!({ "children": 5, "queue": stage.place.queue(), "failures": 1 }));
     parent["retry"] = json!({ "backoff": { "type": "constant", "initial": 0.05 }, "jitter": 0 });
     let after = stage.client.task("gather", json!({ "results": { "$ref": "dependencies.results" } }));
-    let body = json!({ "nodes": [node("parent", parent, json!([])), node("after", after, json!([{ "node": "parent" }]))] });
+    let body =
+        json!({ "nodes": [node("parent", parent, json!([])), node("after", after, json!([{ "node": "parent" }]))] });
     let workflow = stage.client.workflow("/v1/workflows", &body).await;
     let ended = stage.client.workflow_ended(workflow, SOON).await;
     let keys: Vec<String> = states(&ended).into_iter().map(|(key, _)| key).collect();
