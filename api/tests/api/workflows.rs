@@ -172,7 +172,7 @@ async fn cancelled_before_anything_started() {
         (waiting["data"].as_array().map(Vec::len), &waiting["data"][0]["waiting_reason"]),
         (Some(1), &json!("dependencies"))
     );
-    let (empty, _) = (post(&api, "/v1/groups", &json!({ "tasks": [] })).await.json(), ());
+    let empty = post(&api, "/v1/groups", &json!({ "tasks": [] })).await.json();
     let id = empty["id"].as_str().unwrap();
     api.post(&format!("/v1/workflows/{id}/cancel"), "", "").await.assert_problem(409, "workflow_already_finished");
     assert_eq!(api.get(&format!("/v1/workflows/{id}/results")).await.json(), json!([]));

@@ -88,9 +88,8 @@ impl State {
             (Self::Scheduled, Event::Promote) | (Self::Waiting, Event::Unblock) | (Self::Running, Event::Release) => {
                 Ok(Self::Queued)
             }
-            (Self::Waiting, Event::UnblockLater) => Ok(Self::Scheduled),
             (Self::Queued, Event::Claim) => Ok(Self::Running),
-            (Self::Running, Event::Retry) => Ok(Self::Scheduled),
+            (Self::Running, Event::Retry) | (Self::Waiting, Event::UnblockLater) => Ok(Self::Scheduled),
             (Self::Running, Event::Succeed) => Ok(Self::Succeeded),
             (Self::Running, Event::Fail) => Ok(Self::Failed),
             (Self::Running, Event::ConfirmCancel)

@@ -65,6 +65,7 @@ pub struct GraphFault {
 
 impl Plan {
     /// Checks keys, names, sizes, cycles and depth.
+    #[expect(clippy::needless_pass_by_value, reason = "a plan takes the place of its drafts")]
     pub fn new(drafts: Vec<Draft>) -> Result<Self, GraphFault> {
         if drafts.len() > PLANNED_MAX {
             return Err(fault("/nodes", format!("has {} nodes; {NODES_MAX} are allowed", drafts.len())));

@@ -130,6 +130,7 @@ pub fn references(input: &str, is_dependency: impl Fn(&str) -> bool) -> Result<V
 }
 
 /// The input with what its references stand for. `results` is the list of all dependencies' results.
+#[expect(clippy::implicit_hasher, reason = "there is one kind of map of nodes")]
 pub fn resolve(input: &str, nodes: &HashMap<String, Ended>, results: Option<&str>) -> Result<String, Unresolved> {
     let mut find = |text: &str, _: &str| {
         let nowhere = || Unresolved::Nowhere(text.into());
@@ -205,13 +206,11 @@ impl<'r, E, F: FnMut(&str, &str) -> Result<Cow<'r, str>, E>> Walk<'_, F> {
         if let Ok(Entries(entries)) = serde_json::from_str(text) {
             return self.object(&entries, out);
         }
-        match serde_json::from_str::<Vec<&RawValue>>(text) {
-            Ok(items) => self.list(&items, out),
-            Err(_) => {
-                out.push_str(text);
-                Ok(())
-            }
+        if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) {
+            return self.list(&items, out);
         }
+        out.push_str(text);
+        Ok(())
     }
 
     fn object(&mut self, entries: &[(String, &RawValue)], out: &mut String) -> Result<(), E> {

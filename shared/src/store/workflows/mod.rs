@@ -25,4 +25,4 @@ pub(super) use cancel::cancel_node;
 pub use create::{Created, NewWorkflow};
 pub use results::{Left, NodeResult};
 pub use show::{Counts, NodeView, WorkflowView};
-pub use steps::{Follow, Member, Spawned, Stepped, Steps};
+pub use steps::{Announce, Follow, Member, Spawned, Stepped, Steps};

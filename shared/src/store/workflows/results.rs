@@ -92,8 +92,8 @@ impl Store {
         }
         let mut list = None;
         if all {
-            let none: Option<&[String]> = None;
-            let rows = db.query(&see, &[&workflow, &node, &none]).await?;
+            let everybody: Option<&[String]> = None;
+            let rows = db.query(&see, &[&workflow, &node, &everybody]).await?;
             let entries: Vec<Bytes> = rows.iter().map(entry).collect::<Result<_, _>>()?;
             list = Some(joined(&entries)?);
         }

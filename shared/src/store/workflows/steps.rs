@@ -78,12 +78,15 @@ impl Follow {
 /// What became of an outcome.
 pub type Stepped = Recorded;
 
+/// What is told of workflows and tasks that have ended.
+pub type Announce = Box<dyn Fn(&[TaskId]) + Send + Sync>;
+
 /// The step writer's statements.
 pub struct Steps {
     /// Where to offer what was queued.
     pub offer: Offer,
     /// Whom to tell of workflows that are over, and of tasks that were cancelled. It must not wait.
-    pub announce: Box<dyn Fn(&[TaskId]) + Send + Sync>,
+    pub announce: Announce,
 }
 
 impl Batched for Steps {

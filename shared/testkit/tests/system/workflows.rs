@@ -19,6 +19,7 @@ fn slow(stage: &Stage, message: &str, seconds: f64) -> Value {
     stage.client.task("echo", json!({ "message": message, "seconds": seconds }))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what json! makes is handed over without an ampersand")]
 fn node(key: &str, task: Value, depends_on: Value) -> Value {
     json!({ "key": key, "task": task, "depends_on": depends_on })
 }
