@@ -11,7 +11,7 @@ use super::counters::{BREAKER, DEAD, RECONNECTS, REPEATS};
 use crate::{
     drill::Drill,
     fault::{Fault, Hit, usual},
-    world::Server,
+    world::{Node, Server},
 };
 
 const SERVERS: [Server; 3] = [Server::Postgres, Server::Rabbitmq, Server::Redis];
@@ -55,21 +55,27 @@ async fn slow(drill: &Drill) -> anyhow::Result<Hit> {
     Ok(Hit::new(pieces, format!("pieces slowed down; {finished} tasks ended meanwhile")))
 }
 
-/// One process at a time, so that others see its silence.
+/// One process at a time, so that others see its silence; of the workers one that has work, for one without asks nothing that
+/// it would have to ask again.
 async fn deaf(drill: &Drill) -> anyhow::Result<Hit> {
     let mut pieces = 0;
     for server in SERVERS {
-        for node in [&drill.world.apis[0], &drill.world.workers[0]] {
-            let way = node.way(server);
-            let before = way.hindered();
-            way.set(Way::Deaf);
-            sleep(EACH).await;
-            let withheld = way.hindered() - before;
-            way.reset();
-            way.set(Way::Open);
-            ensure!(withheld > 0, "{} asked {} nothing while it was deaf", node.name, server.name());
-            pieces += withheld;
-        }
+        pieces += deafen(&drill.world.apis[0], server).await?;
+        let (worker, _) = drill.world.busiest().await?;
+        pieces += deafen(&worker, server).await?;
     }
     Ok(Hit::new(pieces, "answers withheld, on 6 ways"))
+}
+
+/// How many answers were kept from it.
+async fn deafen(node: &Node, server: Server) -> anyhow::Result<u64> {
+    let way = node.way(server);
+    let before = way.hindered();
+    way.set(Way::Deaf);
+    sleep(EACH).await;
+    let withheld = way.hindered() - before;
+    way.reset();
+    way.set(Way::Open);
+    ensure!(withheld > 0, "{} asked {} nothing while it was deaf", node.name, server.name());
+    Ok(withheld)
 }
