@@ -27,8 +27,8 @@ pub enum Rule {
     CacheOutbox,
     /// An entry is found only in the Redis process that it was written to.
     CacheRun,
-    /// A read shows what was committed before it. Broken, cached data is read as from a replica that lags behind.
-    CurrentReads,
+    /// A load shows what was committed before it. Broken, whoever has a fill token loads as from a replica that lags behind.
+    CurrentLoads,
 }
 
 impl Rule {
@@ -53,7 +53,7 @@ impl Rule {
             Self::CacheFloor => "break.cache-floor",
             Self::CacheOutbox => "break.cache-outbox",
             Self::CacheRun => "break.cache-run",
-            Self::CurrentReads => "break.current-reads",
+            Self::CurrentLoads => "break.current-loads",
         }
     }
 }

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::{
     Cache,
     keys::Keys,
+    replica,
     rounds::Answer,
     scripts::{self, Fill, Filled, Look, Seen},
 };
@@ -227,13 +228,13 @@ where
             _ => "waited",
         };
         metrics::counter!(names::CACHE_BYPASSES, "kind" => self.kind.name, "reason" => reason).increment(1);
-        Ok(self.load(0).await?.found(how))
+        Ok(self.load(None).await?.found(how))
     }
 
     /// As the holder of the token.
     async fn load_and_fill(&self, token: &str, floor: i64) -> Answer {
         let began = Instant::now();
-        let loaded = match self.load(floor).await {
+        let loaded = match self.load(Some(floor)).await {
             Ok(loaded) => loaded,
             Err(error) => {
                 self.abandon(token).await;
@@ -254,15 +255,19 @@ where
         });
     }
 
-    /// In its turn, and again while it brings what was invalidated already.
-    async fn load(&self, floor: i64) -> Result<Loaded, ReadError> {
-        let floor = if Rule::CacheFloor.is_broken() { 0 } else { floor };
+    /// In its turn; with a token, again while it brings what was invalidated already. Around the cache nobody knows a floor:
+    /// where there is a replica, that must not be asked.
+    async fn load(&self, floor: Option<i64>) -> Result<Loaded, ReadError> {
+        let least = floor.filter(|_| !Rule::CacheFloor.is_broken()).unwrap_or(0);
+        let lags = floor.is_some() && Rule::CurrentLoads.is_broken();
         let turn = timeout(TURN_TIMEOUT, self.cache.entries.loads.acquire()).await;
         let Ok(Ok(_turn)) = turn else { return Err(ReadError::Busy) };
         let load = async {
             loop {
-                let loaded = (self.load)().await.map_err(|error| ReadError::Failed(Arc::new(error)))?;
-                if loaded.version >= floor {
+                let loaded =
+                    if lags { replica::load(&self.entry, (self.load)()).await } else { (self.load)().await };
+                let loaded = loaded.map_err(|error| ReadError::Failed(Arc::new(error)))?;
+                if loaded.version >= least {
                     return Ok(loaded);
                 }
                 tokio::time::sleep(LAG_PAUSE).await;

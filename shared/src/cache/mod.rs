@@ -11,8 +11,8 @@
 //!
 //! 1. *A row*, read after the read began: PostgreSQL shows the commit.
 //! 2. *An entry that was written after the invalidation.* Its writer held a token that was drawn after the invalidation took
-//!    all tokens away (`scripts.rs`), so it loaded after the commit. Where loads can lag behind (a replica), the floor, which
-//!    the reader is told with its token, makes the load be repeated and a fill be refused.
+//!    all tokens away (`scripts.rs`), so it loaded after the commit. Where a load could lag behind
+//!    (a replica), the floor, which the reader is told with its token, makes it be repeated, and its fill be refused.
 //! 3. *An entry that was written before.* It is still there only in three cases, and refused in each:
 //!    - *The invalidation did not reach Redis* (Redis or the way to it was away, the process died after the commit). Its row
 //!      of the outbox, written in the same commit, stands until somebody has invalidated. Every process reads the outbox all
@@ -33,6 +33,7 @@ mod entries;
 mod invalidate;
 mod keys;
 mod link;
+mod replica;
 mod rounds;
 mod scripts;
 pub mod wakeups;

@@ -3,8 +3,6 @@
 //! Invariants: every change takes a new version from one sequence while it holds the row's lock, so a row's versions rise in
 //! the order of its commits; a deletion leaves its row for a day, so that what is created again comes out above it.
 
-mod replica;
-
 use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
@@ -15,7 +13,6 @@ use super::{
     error::{Verdict, chain, verdict},
 };
 use crate::{
-    broken::Rule,
     cache::{Entry, Invalidation, Kind, Loaded},
     task::OwnerId,
 };
@@ -58,13 +55,6 @@ pub enum Changed {
 impl Store {
     /// An owner's value; version 0 where there never was one.
     pub async fn data(&self, owner: OwnerId, key: &str) -> Result<Loaded, StoreError> {
-        if Rule::CurrentReads.is_broken() {
-            return replica::read(owner, key, self.current_data(owner, key)).await;
-        }
-        self.current_data(owner, key).await
-    }
-
-    async fn current_data(&self, owner: OwnerId, key: &str) -> Result<Loaded, StoreError> {
         let db = self.connection().await?;
         let read = db.prepare_cached(READ).await?;
         let Some(row) = db.query_opt(&read, &[&owner.0, &key]).await? else {
