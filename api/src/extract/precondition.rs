@@ -35,7 +35,8 @@ impl Precondition {
 
 impl IntoParams for Precondition {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let matching = "The `ETag` of the version that is to be changed, or `*` for whatever is there: else the answer is 412.";
+        let matching =
+            "The `ETag` of the version that is to be changed, or `*` for whatever is there: else the answer is 412.";
         let absent = "`*`: nothing may be there, else the answer is 412.";
         vec![
             parameter::header("If-Match", matching, "\"v42\"", ObjectBuilder::new()),

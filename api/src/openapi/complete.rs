@@ -49,7 +49,9 @@ impl Modify for Complete {
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
     let PathItem { get, post, put, delete, .. } = item;
-    [(true, get), (false, post), (false, put), (false, delete)].into_iter().filter_map(|(reads, operation)| Some((reads, operation.as_mut()?)))
+    [(true, get), (false, post), (false, put), (false, delete)]
+        .into_iter()
+        .filter_map(|(reads, operation)| Some((reads, operation.as_mut()?)))
 }
 
 fn complete(operation: &mut Operation, path: &str, reads: bool) {

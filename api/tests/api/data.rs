@@ -69,7 +69,10 @@ async fn versions_rise_and_conditions_hold() {
     assert_eq!((first.status, tag.as_str()), (StatusCode::OK, format!("\"v{version}\"").as_str()));
     put(&api, &key, &body(2), Some(("if-none-match", "*"))).await.assert_problem(412, "precondition_failed");
     let read = api.get(&path).await;
-    assert_eq!((read.json(), read.header(header::ETAG)), (json!({"key": key, "version": version, "value": 1}), tag.as_str()));
+    assert_eq!(
+        (read.json(), read.header(header::ETAG)),
+        (json!({"key": key, "version": version, "value": 1}), tag.as_str())
+    );
     let request = api.client.get(format!("{}{path}", api.url)).header(header::IF_NONE_MATCH, &tag);
     let same = Answer::of(request.send().await.unwrap()).await;
     assert_eq!((same.status, same.body.len()), (StatusCode::NOT_MODIFIED, 0));
@@ -129,7 +132,10 @@ async fn the_cache_can_be_switched_off() {
     put(&api, &key, &json!({"value": 1}), None).await;
     for _ in 0..2 {
         let read = api.get(&format!("/cached-data/{key}")).await;
-        assert_eq!((read.json(), read.header("cache-status")), (json!({"value": 1}), "caraway; fwd=bypass; detail=off"));
+        assert_eq!(
+            (read.json(), read.header("cache-status")),
+            (json!({"value": 1}), "caraway; fwd=bypass; detail=off")
+        );
     }
     api.stop().await;
 }

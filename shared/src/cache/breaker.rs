@@ -24,10 +24,19 @@ pub(super) struct Breaker {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
-    Closed { since: Instant, calls: u32, failures: u32 },
-    Open { until: Instant },
+    Closed {
+        since: Instant,
+        calls: u32,
+        failures: u32,
+    },
+    Open {
+        until: Instant,
+    },
     /// So many more may try, and so many that tried have succeeded.
-    Probing { left: u32, succeeded: u32 },
+    Probing {
+        left: u32,
+        succeeded: u32,
+    },
 }
 
 /// One call that is allowed. Told nothing, it leaves no trace.
@@ -76,7 +85,8 @@ impl Breaker {
             State::Probing { left, succeeded: before } => State::Probing { left, succeeded: before + 1 },
             open @ State::Open { .. } => open, // of a call that began before it opened
         };
-        let too_many = matches!(next, State::Closed { calls, failures, .. } if calls >= CALLS_MIN && failures * 2 >= calls);
+        let too_many =
+            matches!(next, State::Closed { calls, failures, .. } if calls >= CALLS_MIN && failures * 2 >= calls);
         self.enter(&mut state, if too_many { self.open() } else { next });
     }
 

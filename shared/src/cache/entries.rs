@@ -21,12 +21,7 @@ use super::{
     rounds::Answer,
     scripts::{self, Fill, Filled, Look, Seen},
 };
-use crate::{
-    broken::Rule,
-    store::StoreError,
-    task::OwnerId,
-    telemetry::names,
-};
+use crate::{broken::Rule, store::StoreError, task::OwnerId, telemetry::names};
 
 /// Longest load.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -264,8 +259,7 @@ where
         let Ok(Ok(_turn)) = turn else { return Err(ReadError::Busy) };
         let load = async {
             loop {
-                let loaded =
-                    if lags { replica::load(&self.entry, (self.load)()).await } else { (self.load)().await };
+                let loaded = if lags { replica::load(&self.entry, (self.load)()).await } else { (self.load)().await };
                 let loaded = loaded.map_err(|error| ReadError::Failed(Arc::new(error)))?;
                 if loaded.version >= least {
                     return Ok(loaded);

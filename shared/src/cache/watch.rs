@@ -47,7 +47,9 @@ pub async fn run(cache: Cache, store: Store, shutdown: CancellationToken) {
     while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
         match cache.look(&store).await {
             Ok(overdue) => cache.replay(&overdue).await,
-            Err(error) => tracing::debug!(%error, "the outbox of invalidations cannot be read; no hit is served for now"),
+            Err(error) => {
+                tracing::debug!(%error, "the outbox of invalidations cannot be read; no hit is served for now")
+            }
         }
     }
 }

@@ -42,8 +42,17 @@ const HEADER_BYTES_MAX: usize = 8 << 10;
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 /// What belongs to the connection, or is ours to say.
 const NOT_YOURS: [&str; 11] = [
-    "accept-encoding", "connection", "content-length", "expect", "host", "keep-alive", "te", "trailer",
-    "transfer-encoding", "upgrade", "proxy-authorization",
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "proxy-authorization",
 ];
 
 #[derive(Deserialize)]
@@ -151,7 +160,9 @@ fn redirect<B>(response: &Response<B>) -> Option<String> {
 fn read_headers(told: BTreeMap<String, String>) -> Result<HeaderMap, Fault> {
     let bytes: usize = told.iter().map(|(name, value)| name.len() + value.len()).sum();
     if told.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
-        return Err(Fault::InvalidHeaders(format!("more than {HEADERS_MAX}, or than {HEADER_BYTES_MAX} bytes of them")));
+        return Err(Fault::InvalidHeaders(format!(
+            "more than {HEADERS_MAX}, or than {HEADER_BYTES_MAX} bytes of them"
+        )));
     }
     let mut headers = HeaderMap::new();
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("caraway/", env!("CARGO_PKG_VERSION"))));
@@ -173,7 +184,9 @@ fn told_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     let mut told = BTreeMap::<String, String>::new();
     for (name, value) in headers {
         let value = String::from_utf8_lossy(value.as_bytes());
-        told.entry(name.as_str().into()).and_modify(|all| *all = format!("{all}, {value}")).or_insert(value.into_owned());
+        told.entry(name.as_str().into())
+            .and_modify(|all| *all = format!("{all}, {value}"))
+            .or_insert(value.into_owned());
     }
     told
 }
@@ -205,7 +218,8 @@ mod tests {
 
     #[test]
     fn only_what_may_pass_is_asked_again() {
-        let of = |status: u16| passing(&Response::builder().status(status).header("retry-after", "3").body(()).unwrap());
+        let of =
+            |status: u16| passing(&Response::builder().status(status).header("retry-after", "3").body(()).unwrap());
         let wait = Some(Duration::from_secs(3));
         for status in [408, 429, 500, 502, 503, 599] {
             assert_eq!(of(status), Some(Fault::Status { status, retry_after: wait }));

@@ -19,10 +19,7 @@ pub(crate) fn built_in(fetch_loopback: bool) -> anyhow::Result<Vec<Task>> {
     } else {
         Task::new("fetch_data", fetch_data::run)?
     };
-    Ok(vec![
-        image.time_limit(Duration::from_mins(1)).burns_cpu(),
-        fetch.time_limit(Duration::from_secs(40)),
-    ])
+    Ok(vec![image.time_limit(Duration::from_mins(1)).burns_cpu(), fetch.time_limit(Duration::from_secs(40))])
 }
 
 /// Registered with `--demo-tasks`.

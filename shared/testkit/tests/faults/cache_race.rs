@@ -23,15 +23,13 @@ use tokio::{
 use crate::wire::{Answer, Wire};
 
 const KEYS: usize = 50;
+const HOT: usize = 5;
 const READERS: u64 = 12;
 const WRITERS: u64 = 6;
 const LASTS: Duration = Duration::from_secs(30);
-const SLOW: Slowness = Slowness {
-    delay: Duration::from_millis(5),
-    jitter: Duration::from_millis(90),
-    slice: 0,
-    bytes_per_second: 0,
-};
+const FORGET_EVERY: Duration = Duration::from_millis(200);
+const SLOW: Slowness =
+    Slowness { delay: Duration::from_millis(5), jitter: Duration::from_millis(90), slice: 0, bytes_per_second: 0 };
 
 /// What happens meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -216,14 +214,14 @@ async fn until(known: &Known, then: Instant) {
     }
 }
 
-/// Empties Redis every 40 ms.
+/// Empties Redis now and then: often enough to meet a fill on its way, and seldom enough for what was filled to be seen.
 async fn forget_often(redis_url: &str, known: &Known, then: Instant) {
     let address = Proxy::address_in(redis_url);
     let mut stream = TcpStream::connect(address).await.expect("Redis is there");
     while Instant::now() < then && known.violations.lock().expect("no reader panics").is_empty() {
         stream.write_all(b"FLUSHALL\r\n").await.expect("Redis is there");
         let _ = stream.read(&mut [0; 64]).await.expect("Redis is there");
-        sleep_until(Instant::now() + Duration::from_millis(40)).await;
+        sleep_until(Instant::now() + FORGET_EVERY).await;
     }
 }
 
@@ -252,10 +250,16 @@ impl Wires {
     }
 }
 
+/// Half of all questions are about five of the keys.
+fn pick(random: &mut StdRng) -> usize {
+    let among = if random.random_bool(0.5) { HOT } else { KEYS };
+    random.random_range(0..among)
+}
+
 async fn read(known: Arc<Known>, urls: Vec<String>, mut random: StdRng) {
     let mut wires = Wires::new(urls);
     while !known.stop.load(Ordering::Relaxed) {
-        let (api, key) = (random.random_range(0..wires.urls.len()), random.random_range(0..KEYS));
+        let (api, key) = (random.random_range(0..wires.urls.len()), pick(&mut random));
         let least = known.answered[key].load(Ordering::SeqCst);
         let began = Instant::now();
         let Ok(answer) = wires.ask(api, key, None).await else { continue };
@@ -272,7 +276,8 @@ async fn read(known: Arc<Known>, urls: Vec<String>, mut random: StdRng) {
         let from = answer.header("cache-status").unwrap_or("a 404");
         known.hits.fetch_add(u64::from(from.contains("; hit")), Ordering::Relaxed);
         if version < least {
-            let told = format!("key-{key} from api-{}: {version} after {least}, {from}, in {:?}", api + 1, began.elapsed());
+            let told =
+                format!("key-{key} from api-{}: {version} after {least}, {from}, in {:?}", api + 1, began.elapsed());
             known.violations.lock().expect("no reader panics").push(told);
         }
     }
@@ -281,7 +286,7 @@ async fn read(known: Arc<Known>, urls: Vec<String>, mut random: StdRng) {
 async fn write(known: Arc<Known>, urls: Vec<String>, mut random: StdRng) {
     let mut wires = Wires::new(urls);
     while !known.stop.load(Ordering::Relaxed) {
-        let (api, key) = (random.random_range(0..wires.urls.len()), random.random_range(0..KEYS));
+        let (api, key) = (random.random_range(0..wires.urls.len()), pick(&mut random));
         let Ok(answer) = wires.ask(api, key, Some("{\"value\":\"x\"}")).await else { continue };
         match answer.status {
             200 => {

@@ -158,8 +158,21 @@ async fn no_packet_goes_inside() {
     let world = World::start("fetch-inside", false).await;
     let port = world.site.port;
     let hosts = [
-        "127.0.0.1", "0", "0x7f000001", "2130706433", "017700000001", "127.1", "[::1]", "[::]", "0.0.0.0",
-        "[::ffff:127.0.0.1]", "[::ffff:169.254.169.254]", "[64:ff9b::7f00:1]", "localhost", "localhost.", "ok@127.0.0.1",
+        "127.0.0.1",
+        "0",
+        "0x7f000001",
+        "2130706433",
+        "017700000001",
+        "127.1",
+        "[::1]",
+        "[::]",
+        "0.0.0.0",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:169.254.169.254]",
+        "[64:ff9b::7f00:1]",
+        "localhost",
+        "localhost.",
+        "ok@127.0.0.1",
         "169.254.169.254",
     ];
     let own = own_address();
@@ -199,7 +212,10 @@ async fn what_a_server_answers_is_the_result() {
     let world = World::start("fetch-results", true).await;
     let fetch = async |path: &str| world.fetch(json!({ "url": world.site.url(path) })).await["result"].clone();
     let got = fetch("/json").await;
-    assert_eq!((&got["status"], &got["body"], &got["content_type"]), (&json!(200), &json!({ "a": 1.0 }), &json!("application/json")));
+    assert_eq!(
+        (&got["status"], &got["body"], &got["content_type"]),
+        (&json!(200), &json!({ "a": 1.0 }), &json!("application/json"))
+    );
     assert_eq!(got["headers"]["content-length"], "10");
     assert_eq!(fetch("/text").await["body"], "grüße");
     let got = fetch("/bytes").await;
@@ -208,7 +224,8 @@ async fn what_a_server_answers_is_the_result() {
     let got = fetch("/missing").await;
     assert_eq!((&got["status"], &got["body"]), (&json!(404), &json!("")));
 
-    let sent = |path: &str| json!({ "url": world.site.url(path), "headers": { "Authorization": "secret", "X-Mine": "1" } });
+    let sent =
+        |path: &str| json!({ "url": world.site.url(path), "headers": { "Authorization": "secret", "X-Mine": "1" } });
     let here = world.fetch(sent("/headers")).await["result"]["body"].as_str().expect("text").to_lowercase();
     assert!(here.contains("authorization: secret\r\n") && here.contains("x-mine: 1\r\n"), "{here}");
     let there = world.fetch(sent("/elsewhere")).await["result"]["body"].as_str().expect("text").to_lowercase();

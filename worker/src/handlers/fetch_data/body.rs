@@ -102,7 +102,9 @@ pub(super) fn tell(content_type: Option<&str>, bytes: Vec<u8>) -> serde_json::Re
         return Ok(Told { json, is_base64: false });
     }
     match String::from_utf8(bytes) {
-        Ok(text) if is_text => Ok(Told { json: serde_json::value::to_raw_value(&Value::String(text))?, is_base64: false }),
+        Ok(text) if is_text => {
+            Ok(Told { json: serde_json::value::to_raw_value(&Value::String(text))?, is_base64: false })
+        }
         Ok(text) => base64(text.as_bytes()),
         Err(error) => base64(error.as_bytes()),
     }

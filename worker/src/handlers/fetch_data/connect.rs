@@ -147,9 +147,5 @@ fn invalid(error: impl ToString) -> Fault {
 }
 
 fn no_http(error: hyper::Error) -> Fault {
-    if error.is_parse() {
-        Fault::NoHttp(error.to_string())
-    } else {
-        Fault::Unreachable(error.to_string())
-    }
+    if error.is_parse() { Fault::NoHttp(error.to_string()) } else { Fault::Unreachable(error.to_string()) }
 }

@@ -59,7 +59,8 @@ impl Fault {
             Self::NoHttp(_) => Failure::retryable("invalid_response", message),
             Self::TimedOut => Failure::retryable("fetch_timed_out", message),
             Self::Status { status, retry_after } => {
-                let failure = Failure::retryable(format!("http_{status}"), message).details(&json!({ "status": status }));
+                let failure =
+                    Failure::retryable(format!("http_{status}"), message).details(&json!({ "status": status }));
                 match retry_after {
                     Some(wait) => failure.after(wait),
                     None => failure,
