@@ -59,7 +59,7 @@ impl Target {
         let address = match host {
             Host::Ipv4(address) => Some(IpAddr::V4(address)),
             Host::Ipv6(address) => Some(IpAddr::V6(address)),
-            Host::Domain(_) => None,
+            Host::Domain(ref name) => is_loopback_name(name).then_some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         };
         if let Some(address) = address {
             allowed(&[SocketAddr::new(address, port)], reach)?;
@@ -69,6 +69,12 @@ impl Target {
         }
         Ok(Self { url, host, port })
     }
+}
+
+/// By definition (RFC 6761), whatever a resolver says of it.
+fn is_loopback_name(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 /// Those that may be reached; none of them is the guard's refusal.
@@ -126,6 +132,9 @@ mod tests {
     fn every_spelling_of_an_inner_address_is_blocked() {
         let inner = [
             "127.0.0.1",
+            "localhost",
+            "localhost.",
+            "a.localhost",
             "0",
             "0.0.0.0",
             "0x7f000001",
@@ -173,7 +182,7 @@ mod tests {
     fn public_addresses_and_names_are_not() {
         let public =
             ["1.1.1.1", "93.184.215.14", "172.32.0.1", "100.128.0.1", "[2606:4700::1111]", "[2001:4860::8888]"];
-        for host in public.iter().chain(&["example.com", "localhost."]) {
+        for host in public.iter().chain(&["example.com", "localhost.example."]) {
             assert!(read(&format!("https://{host}/x#y")).is_ok(), "{host}: a name is judged by what it resolves to");
         }
         assert!(matches!(read("http://a:b@example.com/"), Err(Fault::InvalidUrl(_))));
