@@ -38,6 +38,9 @@ pub(crate) struct Serve {
     /// Threads that serve HTTP
     #[arg(long, env = "CARAWAY_HTTP_THREADS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) http_threads: u16,
+    /// Read cached data from the database only. What is written is told to Redis all the same, for other processes
+    #[arg(long, env = "CARAWAY_NO_CACHE")]
+    pub(crate) no_cache: bool,
 }
 
 impl Job {

@@ -6,6 +6,7 @@
 mod accept;
 mod conditional;
 mod config;
+mod data;
 mod document;
 mod extract;
 mod health;

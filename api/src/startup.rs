@@ -10,7 +10,7 @@ use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web::Data};
 use anyhow::Context as _;
 use caraway_shared::{
     broker::{Link, Publisher, relay},
-    cache::Cache,
+    cache::{self, Cache, CacheConfig},
     config::prepare,
     telemetry::Metrics,
 };
@@ -55,7 +55,8 @@ impl Application {
         let (closing, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let common = &config.common;
         let store = common.store("caraway-api").context("the PostgreSQL URL")?;
-        let cache = Cache::new(&common.redis_url).context("the Redis URL")?;
+        let caching = CacheConfig { off: config.no_cache, loads_max: common.postgres_connections / 2 };
+        let cache = Cache::new(&common.redis_url, caching).context("the Redis URL")?;
         let link = Link::start(&common.broker(), "api", shutdown.clone());
         let publisher = Publisher::start(link.clone(), store.clone(), shutdown.clone());
         let state = ApiState {
@@ -123,6 +124,7 @@ async fn work(
     prepare(&state.store, migrate).await.context("the database cannot be used")?;
     background.spawn(relay::run(state.store.clone(), publisher, shutdown.clone()));
     background.spawn(state.known.clone().keep_fresh(shutdown.clone()));
+    background.spawn(cache::watch::run(state.cache.clone(), state.store.clone(), shutdown.clone()));
     state.health.set_prepared();
     tracing::info!("ready");
     std::future::pending().await

@@ -1,4 +1,5 @@
-//! Rules that the negative controls of the fault drill switch off, so that its checker is seen to fail. Compiled out unless
+//! Rules that negative controls (of the fault drill, of the cache's race test) switch off, so that their checkers are seen
+//! to fail. Compiled out unless
 //! the crash points are asked for; then a rule is broken where `FAILPOINTS` says so (`break.audit=return`).
 
 /// A rule that can be broken.
@@ -18,6 +19,16 @@ pub enum Rule {
     Poison,
     /// Lost messages are found. It would hide what others break.
     Audit,
+    /// Only the holder of the token fills an entry of the cache.
+    CacheToken,
+    /// What is older than an invalidation is not filled in.
+    CacheFloor,
+    /// No hit is served, and no write answered, against an invalidation that is owed.
+    CacheOutbox,
+    /// An entry is found only in the Redis process that it was written to.
+    CacheRun,
+    /// A load shows what was committed before it. Broken, whoever has a fill token loads as from a replica that lags behind.
+    CurrentLoads,
 }
 
 impl Rule {
@@ -38,6 +49,11 @@ impl Rule {
             Self::MarkAfterConfirm => "break.mark-after-confirm",
             Self::Poison => "break.poison",
             Self::Audit => "break.audit",
+            Self::CacheToken => "break.cache-token",
+            Self::CacheFloor => "break.cache-floor",
+            Self::CacheOutbox => "break.cache-outbox",
+            Self::CacheRun => "break.cache-run",
+            Self::CurrentLoads => "break.current-loads",
         }
     }
 }

@@ -71,6 +71,9 @@ catalogue! {
     /// No stored item has this id.
     ItemNotFound "item_not_found" NOT_FOUND "There is no such item"
         "Use the id that `POST /items` answered, or the one in a task's result.";
+    /// Nothing is stored under this key, or not for you.
+    DataNotFound "data_not_found" NOT_FOUND "There is no such value"
+        "Look for a slip in the key; `POST /update-data/{key}` stores a value.";
     /// The address exists and takes other methods.
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "The method is not allowed here"
         "The header `Allow` lists the methods that this address takes.";
@@ -104,6 +107,9 @@ catalogue! {
     /// `Idempotency-Key` is not one string of 1 to 255 visible ASCII characters without quotes inside.
     InvalidIdempotencyKey "invalid_idempotency_key" BAD_REQUEST "The idempotency key is not valid"
         "Send one such key, for example a UUID, and the header only once.";
+    /// What is stored is not what `If-Match` or `If-None-Match` asks for: somebody else has changed it. Nothing was changed.
+    PreconditionFailed "precondition_failed" PRECONDITION_FAILED "It has changed meanwhile"
+        "Read it again, look whether your change still makes sense, and send it with the new `ETag`.";
     /// The body is larger than this address takes; `bytes_max` is its limit.
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"
         "Send less in one request; large inputs go into an item (`POST /items`) whose id the task is told.";

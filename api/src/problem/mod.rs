@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, fmt};
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
 use caraway_shared::{
+    cache::ReadError,
     store::{StoreError, WriteError},
     task::{State, TaskError, TaskId},
 };
@@ -27,7 +28,7 @@ const RETRY_AFTER_SECONDS: &str = "1";
 /// Something is wrong with one part of the request body.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub(crate) struct Fault {
-    /// Which part: a JSON pointer (RFC 6901), or `?name` for a part of the query.
+    /// Which part: a JSON pointer (RFC 6901), or `?name` for a part of the query, or `{name}` for one of the path.
     pub(crate) pointer: String,
     /// What kind of fault.
     pub(crate) code: Code,
@@ -250,6 +251,19 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Unavailable(_) => database_unavailable(error),
             StoreError::Statement(_) | StoreError::Data(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match &error {
+            ReadError::Busy => {
+                Self::new(Code::Overloaded, "too many reads wait for the database; try again later").caused_by(error)
+            }
+            ReadError::TimedOut => database_unavailable(error),
+            ReadError::Failed(inner) if matches!(**inner, StoreError::Unavailable(_)) => database_unavailable(error),
+            ReadError::Failed(_) | ReadError::Lost => Self::internal(error),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Every address of this API, on one screen.
 
 pub(crate) mod contract;
+pub(crate) mod data;
 pub(crate) mod health;
 pub(crate) mod items;
 pub(crate) mod metrics;
@@ -17,7 +18,7 @@ use actix_web::{HttpResponse, http::header, web::ServiceConfig};
 use serde::Serialize;
 use utoipa::{ToSchema, openapi::HttpMethod};
 
-use self::table::{Table, get, post, resource};
+use self::table::{Table, delete, get, post, put, resource};
 
 /// All routes, and what they are. Each stands in `openapi.rs` too; a test there compares the two.
 pub(crate) fn all(api: &mut ServiceConfig) -> Vec<(HttpMethod, &'static str)> {
@@ -36,6 +37,15 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<(HttpMethod, &'static str)> {
         .service(resource("/items/{id}").route(get(items::show::show)))
         .service(resource("/items/{id}/content").route(get(items::content::content)))
         .service(resource("/process-image/{id}").route(post(process_image::process_image)))
+        // values by key, read through the cache
+        .service(resource("/cached-data/{key}").route(get(data::cached::cached)))
+        .service(resource("/update-data/{key}").route(post(data::update::update)))
+        .service(
+            resource("/v1/data/{key}")
+                .route(get(data::show::show))
+                .route(put(data::put::put))
+                .route(delete(data::delete::delete)),
+        )
         // what exists
         .service(resource("/v1/queues").route(get(queues::queues)))
         .service(resource("/v1/workers").route(get(workers::workers)))

@@ -19,6 +19,7 @@ mod batch;
 mod bodies;
 mod cancel;
 mod conditional;
+mod data;
 mod database;
 mod dispatch;
 mod eventually;

@@ -10,6 +10,8 @@
 
 mod audit;
 mod batch;
+mod cache_outbox;
+mod data;
 mod error;
 mod items;
 mod migrate;
@@ -22,6 +24,8 @@ mod task_types;
 pub mod tasks;
 
 pub use batch::{Batched, Writer};
+pub use cache_outbox::OwedInvalidation;
+pub use data::{Changed, DATA, Expected};
 pub use error::{StoreError, WriteError};
 pub use items::{Item, NewItem};
 pub use pool::{Store, StoreConfig};

@@ -71,7 +71,8 @@ impl Store {
         Ok(self.lazy.get().await?)
     }
 
-    /// The beat's own connection: however busy the process is, it must not look dead.
+    /// The beat's own connection, and in the API that of the outbox of invalidations: however busy the process is, it must
+    /// not look dead, nor know less than it should.
     pub(super) async fn beats(&self) -> Result<Object, StoreError> {
         Ok(self.beats.get().await?)
     }

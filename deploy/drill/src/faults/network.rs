@@ -7,7 +7,7 @@ use caraway_testkit::{Slowness, Way};
 use futures::FutureExt as _;
 use tokio::time::sleep;
 
-use super::counters::{BREAKER, DEAD, RECONNECTS, REPEATS};
+use super::counters::{DEAD, RECONNECTS, REDIS_FAILED, REPEATS};
 use crate::{
     drill::Drill,
     fault::{Fault, Hit, usual},
@@ -25,7 +25,7 @@ pub(crate) fn faults() -> Vec<Fault> {
             ..usual("F45", "ways slow, in single bytes, at 64 kbit/s", |drill| slow(drill).boxed_local())
         },
         Fault {
-            rises: &[REPEATS, RECONNECTS, BREAKER],
+            rises: &[REPEATS, RECONNECTS, REDIS_FAILED],
             stays: &[DEAD],
             ..usual("F46", "requests pass, answers do not", |drill| deaf(drill).boxed_local())
         },

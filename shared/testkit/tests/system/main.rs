@@ -8,6 +8,7 @@ mod context;
 mod crash_point;
 mod due;
 mod duplicates;
+mod fetch;
 mod frozen;
 mod full_queue;
 mod images;
