@@ -48,8 +48,8 @@ impl Modify for Complete {
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
-    let PathItem { get, post, .. } = item;
-    [(true, get), (false, post)].into_iter().filter_map(|(reads, operation)| Some((reads, operation.as_mut()?)))
+    let PathItem { get, post, delete, .. } = item;
+    [(true, get), (false, post), (false, delete)].into_iter().filter_map(|(reads, operation)| Some((reads, operation.as_mut()?)))
 }
 
 fn complete(operation: &mut Operation, path: &str, reads: bool) {

@@ -17,7 +17,7 @@ use actix_web::{HttpResponse, http::header, web::ServiceConfig};
 use serde::Serialize;
 use utoipa::{ToSchema, openapi::HttpMethod};
 
-use self::table::{Table, get, post, resource};
+use self::table::{Table, delete, get, post, resource};
 
 /// All routes, and what they are. Each stands in `openapi.rs` too; a test there compares the two.
 pub(crate) fn all(api: &mut ServiceConfig) -> Vec<(HttpMethod, &'static str)> {
@@ -32,8 +32,8 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<(HttpMethod, &'static str)> {
         .service(resource("/v1/tasks/{id}/cancel").route(post(tasks::cancel::cancel)))
         .service(resource("/v1/tasks/{id}/retry").route(post(tasks::retry::retry)))
         // stored items, and what can be done with them
-        .service(resource(["/items", "/items/"]).route(post(items::upload::upload)))
-        .service(resource("/items/{id}").route(get(items::show::show)))
+        .service(resource(["/items", "/items/"]).route(post(items::upload::upload)).route(get(items::list::list)))
+        .service(resource("/items/{id}").route(get(items::show::show)).route(delete(items::delete::delete)))
         .service(resource("/items/{id}/content").route(get(items::content::content)))
         .service(resource("/process-image/{id}").route(post(process_image::process_image)))
         // what exists

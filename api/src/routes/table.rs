@@ -103,3 +103,13 @@ where
 {
     Verb { method: HttpMethod::Post, route: web::post().to(handler).wrap(from_fn(deadline)) }
 }
+
+/// Removes something.
+pub(super) fn delete<F, Args>(handler: F) -> Verb
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    Verb { method: HttpMethod::Delete, route: web::delete().to(handler).wrap(from_fn(deadline)) }
+}

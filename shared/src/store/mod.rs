@@ -10,6 +10,7 @@
 
 mod audit;
 mod batch;
+mod connection;
 mod error;
 mod items;
 mod migrate;
@@ -23,7 +24,7 @@ pub mod tasks;
 
 pub use batch::{Batched, Writer};
 pub use error::{StoreError, WriteError};
-pub use items::{Item, NewItem};
+pub use items::{CHUNK_BYTES, Item, ItemSearch, NewItem, Upload};
 pub use pool::{Store, StoreConfig};
 pub use quarantine::QuarantineView;
 pub use queues::{QueueRow, QueueView};
