@@ -29,4 +29,5 @@ mod shutdown;
 mod slot;
 mod stage;
 mod terminal;
+mod uploads;
 mod waiting;
