@@ -18,6 +18,8 @@ pub enum Rule {
     Poison,
     /// Lost messages are found. It would hide what others break.
     Audit,
+    /// A connection goes back to its pool.
+    ReturnConnection,
 }
 
 impl Rule {
@@ -38,6 +40,7 @@ impl Rule {
             Self::MarkAfterConfirm => "break.mark-after-confirm",
             Self::Poison => "break.poison",
             Self::Audit => "break.audit",
+            Self::ReturnConnection => "break.return-connection",
         }
     }
 }

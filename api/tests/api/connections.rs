@@ -18,7 +18,7 @@ use crate::{
 #[tokio::test]
 async fn a_leaked_connection_is_seen() {
     let mut setup = Setup::new().await;
-    setup.variables.push(("FAILPOINTS", "connection.leak=1*return".into()));
+    setup.variables.push(("FAILPOINTS", "break.return-connection=1*return".into()));
     let api = setup.start().await;
     let leaks = api.leaks().await.expect("one is gone for good");
     assert!(leaks.contains("never given back"), "{leaks}");
