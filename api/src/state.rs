@@ -7,8 +7,9 @@ use tokio::sync::Semaphore;
 
 use crate::{accept::Acceptor, health::Health, known::Known, waiting::Waiting};
 
-/// Uploads whose content is in memory; each may hold 16 MiB.
-const UPLOADS_MAX: usize = 8;
+/// Uploads under way; each may hold a chunk of 256 KiB, and has a second one in the hands of the database's driver while it is
+/// written.
+const UPLOADS_MAX: usize = 128;
 
 /// The handles.
 #[derive(Clone)]

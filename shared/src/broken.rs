@@ -29,6 +29,8 @@ pub enum Rule {
     CacheRun,
     /// A load shows what was committed before it. Broken, whoever has a fill token loads as from a replica that lags behind.
     CurrentLoads,
+    /// A connection goes back to its pool.
+    ReturnConnection,
 }
 
 impl Rule {
@@ -54,6 +56,7 @@ impl Rule {
             Self::CacheOutbox => "break.cache-outbox",
             Self::CacheRun => "break.cache-run",
             Self::CurrentLoads => "break.current-loads",
+            Self::ReturnConnection => "break.return-connection",
         }
     }
 }

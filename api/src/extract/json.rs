@@ -46,7 +46,7 @@ impl FromRequest for JsonBody {
         let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
             check_media_type(&request)?;
-            let body = read_body(&request, &mut payload, LIMIT, |_| ()).await?;
+            let body = read_body(&request, &mut payload, LIMIT).await?;
             if !body.is_empty() {
                 check_json(&body).map_err(|fault| faulty(&fault))?;
             }

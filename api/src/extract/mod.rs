@@ -12,7 +12,7 @@ mod query;
 mod traceparent;
 mod wait;
 
-pub(crate) use body::{BodyLimit, read_body};
+pub(crate) use body::{BodyLimit, Patience, broken};
 pub(crate) use fields::{Fields, typed};
 pub(crate) use idempotency::IdempotencyKey;
 pub(crate) use json::JsonBody;

@@ -68,7 +68,7 @@ catalogue! {
     /// No task has this id: it never existed, belongs to somebody else, or was removed after its `result_ttl`.
     TaskNotFound "task_not_found" NOT_FOUND "There is no such task"
         "Use the id as it was answered when the task was accepted. A finished task is kept for `result_ttl` seconds and not longer.";
-    /// No stored item has this id.
+    /// No stored item has this id: it never existed, belongs to somebody else, or was deleted.
     ItemNotFound "item_not_found" NOT_FOUND "There is no such item"
         "Use the id that `POST /items` answered, or the one in a task's result.";
     /// Nothing is stored under this key, or not for you.
@@ -77,7 +77,7 @@ catalogue! {
     /// The address exists and takes other methods.
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "The method is not allowed here"
         "The header `Allow` lists the methods that this address takes.";
-    /// The body was not complete in time: 10 seconds after the head for JSON, 30 for an item. Nothing was done.
+    /// The body was waited for too long: 10 seconds for JSON, 30 for an item. Nothing was done.
     BodyTimeout "body_timeout" REQUEST_TIMEOUT "The body did not come in time"
         "Send it again, over a faster connection or in a smaller piece.";
     /// The task has not ended, so it has no result yet and cannot be retried; `state` tells where it stands.
@@ -119,6 +119,12 @@ catalogue! {
     /// The `Content-Type` or the `Content-Encoding` of the body is none that this address takes.
     UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The media type is not supported"
         "Send JSON as `application/json` in UTF-8, items as their plain bytes, and nothing compressed.";
+    /// The form is none (RFC 7578), or does not have exactly one part: the item.
+    UnfitForm "unfit_form" BAD_REQUEST "The form cannot be taken as an item"
+        "Send one item in a form, as `curl -F file=@picture.jpg` does, or the bytes themselves as the body.";
+    /// No byte of the content lies in the `Range` that was asked for; `bytes` tells how many there are.
+    RangeNotSatisfiable "range_not_satisfiable" RANGE_NOT_SATISFIABLE "The content has no such range"
+        "Ask for a range that begins before the content's end.";
     /// The first bytes of the item tell another type than its `Content-Type`.
     ContentTypeMismatch "content_type_mismatch" UNSUPPORTED_MEDIA_TYPE "The content is of another type than declared"
         "Declare what the bytes are, or send `application/octet-stream` and let them speak for themselves.";

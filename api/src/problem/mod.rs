@@ -92,6 +92,9 @@ struct Members {
     /// The limit that was passed, bytes.
     #[schema(nullable = false)]
     bytes_max: Option<u64>,
+    /// How many bytes the content has.
+    #[schema(nullable = false)]
+    bytes: Option<u64>,
     /// Which task of the batch, from 0.
     #[schema(nullable = false)]
     index: Option<u32>,
@@ -182,6 +185,9 @@ impl Problem {
                 Self::new(code, format!("task {task} is unique and keeps this one out")).with("existing_task_id", task)
             }
             Code::BodyTooLarge => Self::new(code, "this address takes up to 1048576 bytes").with("bytes_max", 1 << 20),
+            Code::RangeNotSatisfiable => {
+                Self::new(code, "the content has 48213 bytes, and none of them is in this range").with("bytes", 48_213)
+            }
             Code::InputTooLarge => Self::new(
                 code,
                 "args and kwargs may hold 262144 bytes together; store larger ones as an item and send its id",
@@ -236,6 +242,9 @@ impl ResponseError for Problem {
         let mut response = HttpResponse::build(self.status_code());
         if self.0.code.is_retryable() {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+        }
+        if let (Code::RangeNotSatisfiable, Some(bytes)) = (self.0.code, self.0.members.get("bytes")) {
+            response.insert_header((header::CONTENT_RANGE, format!("bytes */{bytes}")));
         }
         response.finish()
     }

@@ -33,8 +33,8 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<(HttpMethod, &'static str)> {
         .service(resource("/v1/tasks/{id}/cancel").route(post(tasks::cancel::cancel)))
         .service(resource("/v1/tasks/{id}/retry").route(post(tasks::retry::retry)))
         // stored items, and what can be done with them
-        .service(resource(["/items", "/items/"]).route(post(items::upload::upload)))
-        .service(resource("/items/{id}").route(get(items::show::show)))
+        .service(resource(["/items", "/items/"]).route(post(items::upload::upload)).route(get(items::list::list)))
+        .service(resource("/items/{id}").route(get(items::show::show)).route(delete(items::delete::delete)))
         .service(resource("/items/{id}/content").route(get(items::content::content)))
         .service(resource("/process-image/{id}").route(post(process_image::process_image)))
         // values by key, read through the cache

@@ -11,6 +11,7 @@
 mod audit;
 mod batch;
 mod cache_outbox;
+mod connection;
 mod data;
 mod error;
 mod items;
@@ -27,7 +28,7 @@ pub use batch::{Batched, Writer};
 pub use cache_outbox::OwedInvalidation;
 pub use data::{Changed, DATA, Expected};
 pub use error::{StoreError, WriteError};
-pub use items::{Item, NewItem};
+pub use items::{CHUNK_BYTES, Item, ItemSearch, NewItem, Upload};
 pub use pool::{Store, StoreConfig};
 pub use quarantine::QuarantineView;
 pub use queues::{QueueRow, QueueView};

@@ -51,6 +51,10 @@ pub mod names {
     pub const RECONNECTS: &str = "caraway_broker_reconnects_total";
     /// Times that the broker took no messages any more because it was short of memory or disk, by `role`.
     pub const BLOCKED: &str = "caraway_broker_blocked_total";
+    /// Uploads that nobody finished, removed.
+    pub const UPLOADS_SWEPT: &str = "caraway_uploads_swept_total";
+    /// Database connections that are lent out of their `pool` now.
+    pub const CONNECTIONS_IN_USE: &str = "caraway_database_connections_in_use";
     /// Reads answered from Redis, by `kind`.
     pub const CACHE_HITS: &str = "caraway_cache_hits_total";
     /// Reads for which Redis had nothing, by `kind`.
@@ -131,6 +135,7 @@ impl Metrics {
             names::OVERDUE,
             names::OVERSTAYED,
             names::REMOVED,
+            names::UPLOADS_SWEPT,
             names::UNROUTABLE,
             names::PUBLISHED,
             names::CACHE_TRIPS,

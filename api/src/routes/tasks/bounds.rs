@@ -8,7 +8,7 @@ use uuid::{Builder, Uuid};
 
 use super::submission::is_rfc3339;
 
-pub(super) const TIME: &str = "must be a time as RFC 3339 writes it, such as 2030-01-31T12:00:00Z";
+pub(in crate::routes) const TIME: &str = "must be a time as RFC 3339 writes it, such as 2030-01-31T12:00:00Z";
 pub(super) const NAME: &str = "must be a name: a letter, then up to 127 letters, digits, '_', '.' or '-'";
 pub(super) const ERROR_CODE: &str = "must be an error's code: 1 to 64 bytes";
 
@@ -35,7 +35,7 @@ impl Times {
     }
 }
 
-pub(super) fn time(text: &str) -> Option<Timestamp> {
+pub(in crate::routes) fn time(text: &str) -> Option<Timestamp> {
     text.parse().ok().filter(|_| is_rfc3339(text))
 }
 

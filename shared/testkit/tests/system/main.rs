@@ -30,4 +30,5 @@ mod shutdown;
 mod slot;
 mod stage;
 mod terminal;
+mod uploads;
 mod waiting;
