@@ -4,6 +4,7 @@
 //! one catalogue in `problem/code.rs`; no SQL, no AMQP and no Redis here, these live in `caraway_shared`.
 
 mod accept;
+mod callers;
 mod conditional;
 mod config;
 mod document;

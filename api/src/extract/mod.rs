@@ -2,10 +2,10 @@
 //! invalid values do not exist.
 
 mod body;
+mod caller;
 mod fields;
 mod idempotency;
 mod json;
-mod owner;
 mod path;
 mod query;
 mod traceparent;
@@ -15,7 +15,6 @@ pub(crate) use body::{BodyLimit, read_body};
 pub(crate) use fields::{Fields, typed};
 pub(crate) use idempotency::IdempotencyKey;
 pub(crate) use json::JsonBody;
-pub(crate) use owner::Owner;
 pub(crate) use path::{ItemPath, TaskPath, item_not_found, parse_id, task_not_found};
 pub(crate) use query::Query;
 pub(crate) use traceparent::{Traceparent, traceparent};

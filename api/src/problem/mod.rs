@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, fmt};
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
 use caraway_shared::{
+    access::Scope,
     store::{StoreError, WriteError},
     task::{State, TaskError, TaskId},
 };
@@ -91,6 +92,12 @@ struct Members {
     /// The limit that was passed, bytes.
     #[schema(nullable = false)]
     bytes_max: Option<u64>,
+    /// The scope that the key lacks.
+    #[schema(nullable = false)]
+    scope: Option<Scope>,
+    /// The queue that the key is not for.
+    #[schema(nullable = false)]
+    queue: Option<String>,
     /// Which task of the batch, from 0.
     #[schema(nullable = false)]
     index: Option<u32>,
@@ -180,6 +187,8 @@ impl Problem {
             Code::DuplicateTask => {
                 Self::new(code, format!("task {task} is unique and keeps this one out")).with("existing_task_id", task)
             }
+            Code::MissingScope => Self::new(code, "this key does not have the scope cancel").with("scope", "cancel"),
+            Code::QueueForbidden => Self::new(code, "this key is not for the queue mail").with("queue", "mail"),
             Code::BodyTooLarge => Self::new(code, "this address takes up to 1048576 bytes").with("bytes_max", 1 << 20),
             Code::InputTooLarge => Self::new(
                 code,
@@ -235,6 +244,9 @@ impl ResponseError for Problem {
         let mut response = HttpResponse::build(self.status_code());
         if self.0.code.is_retryable() {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+        }
+        if self.0.code == Code::Unauthorized {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
         response.finish()
     }

@@ -8,6 +8,7 @@
 //! before it. To a planner that last saw an empty table, as on every new installation, all indexes look alike, and it was
 //! seen to look up each of 256 rows by a condition that all of them met.
 
+mod api_keys;
 mod audit;
 mod batch;
 mod error;
@@ -20,7 +21,9 @@ mod retention;
 mod sessions;
 mod task_types;
 pub mod tasks;
+mod users;
 
+pub use api_keys::{Access, KeyView, LiveKey, NewKey};
 pub use batch::{Batched, Writer};
 pub use error::{StoreError, WriteError};
 pub use items::{Item, NewItem};
@@ -30,3 +33,4 @@ pub use queues::{QueueRow, QueueView};
 pub use retention::{Keep, Walked};
 pub use sessions::{BeatAnswer, LoadedQueue, NewSession, SeenSession, WorkerView};
 pub use task_types::TaskType;
+pub use users::UserView;

@@ -18,8 +18,9 @@ use uuid::Uuid;
 
 use super::is_processable;
 use crate::{
+    callers::Caller,
     conditional::{Condition, Conditional},
-    extract::{ItemPath, Owner, item_not_found},
+    extract::{ItemPath, item_not_found},
     problem::Problem,
     state::ApiState,
 };
@@ -51,9 +52,10 @@ const NO_SCRIPTS: &str = "default-src 'none'; sandbox";
 pub(crate) async fn content(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     ItemPath(id): ItemPath,
 ) -> Result<HttpResponse, Problem> {
+    let owner = caller.owner;
     let item = state.store.item(owner, id).await?.ok_or_else(item_not_found)?;
     let Conditional { mut response, fresh } =
         Conditional::new(&request, EntityTag::new_strong(hex::encode(&item.sha256)));

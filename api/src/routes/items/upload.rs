@@ -21,7 +21,8 @@ use uuid::Uuid;
 
 use super::{ItemView, media_type};
 use crate::{
-    extract::{BodyLimit, Owner, read_body},
+    callers::Caller,
+    extract::{BodyLimit, read_body},
     openapi::examples,
     problem::{Code, Problem},
     state::ApiState,
@@ -64,13 +65,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) async fn upload(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     let _place = place(&state).await?;
     let mut digest = Sha256::new();
     let content = read_body(&request, &mut payload.into_inner(), LIMIT, |piece| digest.update(piece)).await?;
-    let item = new_item(&request, owner, content, digest.finalize().into())?;
+    let item = new_item(&request, caller.owner, content, digest.finalize().into())?;
     let created_at = state.store.put_item(&item).await?;
     let view = ItemView {
         id: item.id,
