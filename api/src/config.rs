@@ -5,6 +5,8 @@ use std::{ffi::OsString, net::SocketAddr};
 use caraway_shared::config::Common;
 use clap::{Args, Parser, Subcommand};
 
+use crate::keys::Keys;
+
 /// Accepts tasks over HTTP and tells what became of them.
 #[derive(Parser)]
 #[command(name = "api", version)]
@@ -20,6 +22,8 @@ pub(crate) enum Job {
     Serve(Box<Serve>),
     /// Bring the database's schema up to date, and end
     Migrate(Box<Common>),
+    /// Make, list and revoke API keys, and end
+    Keys(Keys),
     /// Print the OpenAPI document, and end
     Openapi,
 }
@@ -51,7 +55,7 @@ impl Job {
         match self {
             Self::Serve(serve) => Some(&serve.common),
             Self::Migrate(common) => Some(common),
-            Self::Openapi => None,
+            Self::Keys(_) | Self::Openapi => None,
         }
     }
 }
@@ -104,7 +108,7 @@ mod tests {
     fn a_stranger_may_not_reach_it_unless_told_so() {
         let serve = |flags: &[&str]| match job(&[&SERVERS[..], flags].concat()) {
             Job::Serve(serve) => serve.may_be_open(),
-            Job::Migrate(_) | Job::Openapi => false,
+            Job::Migrate(_) | Job::Keys(_) | Job::Openapi => false,
         };
         assert!(serve(&["--bind", "127.0.0.1:0"]) && serve(&["--bind", "[::1]:0"]));
         assert!(!serve(&["--bind", "0.0.0.0:0"]) && !serve(&["--bind", "[::]:8080"]));

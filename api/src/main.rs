@@ -10,6 +10,7 @@ mod config;
 mod document;
 mod extract;
 mod health;
+mod keys;
 mod known;
 mod middleware;
 mod openapi;
@@ -39,6 +40,7 @@ async fn main() -> anyhow::Result<()> {
         init_logs(common.log_format, &common.loglevel)?;
     }
     match job {
+        Job::Keys(keys) => keys.run().await,
         Job::Serve(serve) => Application::build(*serve, Metrics::install()?)?.run_until_stopped().await,
         Job::Migrate(common) => Ok(prepare(&common.store("caraway-api migrate")?, true).await?),
         Job::Openapi => Ok(std::io::stdout().write_all(Document::pretty()?.as_bytes())?),

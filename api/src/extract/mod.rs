@@ -15,7 +15,7 @@ pub(crate) use body::{BodyLimit, read_body};
 pub(crate) use fields::{Fields, typed};
 pub(crate) use idempotency::IdempotencyKey;
 pub(crate) use json::JsonBody;
-pub(crate) use path::{ItemPath, TaskPath, item_not_found, parse_id, task_not_found};
+pub(crate) use path::{ItemPath, KeyPath, TaskPath, UserPath, item_not_found, parse_id, task_not_found};
 pub(crate) use query::Query;
 pub(crate) use traceparent::{Traceparent, traceparent};
 pub(crate) use wait::{PreferWait, QueryWait, wait_asked};

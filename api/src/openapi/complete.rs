@@ -27,7 +27,8 @@ const REQUEST_ID: &str = "X-Request-Id";
 const API_KEY: &str = "api_key";
 
 /// Schemas of answers in which nothing is left out: what is not known is null.
-const WHOLE: [&str; 6] = ["Attempt", "QuarantinedMessage", "Queue", "Task", "TaskLine", "TaskType"];
+const WHOLE: [&str; 9] =
+    ["ApiKey", "Attempt", "QuarantinedMessage", "Queue", "Task", "TaskLine", "TaskType", "User", "Quotas"];
 
 /// Completes the document.
 pub(super) struct Complete;

@@ -1,5 +1,6 @@
 //! Every address of this API, on one screen.
 
+pub(crate) mod api_keys;
 pub(crate) mod contract;
 pub(crate) mod health;
 pub(crate) mod items;
@@ -11,14 +12,15 @@ pub(crate) mod queues;
 mod table;
 pub(crate) mod task_types;
 pub(crate) mod tasks;
+pub(crate) mod users;
 pub(crate) mod workers;
 
 use actix_web::{HttpResponse, http::header, web::ServiceConfig};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use self::table::{Listed, Table, get, post, resource};
-use crate::middleware::Needs::{Cancel, Nothing, Operator, Read, Submit};
+use self::table::{Listed, Table, delete, get, post, put, resource};
+use crate::middleware::Needs::{Admin, Cancel, Nothing, Operator, Read, Submit};
 
 /// All routes, and what each needs of who calls it. Each stands in `openapi.rs` too; a test there compares the two.
 pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
@@ -37,6 +39,20 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
         .service(resource("/items/{id}").route(get(Read, items::show::show)))
         .service(resource("/items/{id}/content").route(get(Read, items::content::content)))
         .service(resource("/process-image/{id}").route(post(Submit, process_image::process_image)))
+        // accounts and their keys
+        .service(
+            resource("/v1/users").route(post(Operator, users::create::create)).route(get(Operator, users::list::list)),
+        )
+        .service(resource(["/v1/users/{id}", "/users/{id}"]).route(get(Read, users::show::show)))
+        .service(resource("/v1/users/{id}/quotas").route(put(Operator, users::quotas::set)))
+        .service(resource("/v1/users/{id}/disable").route(post(Operator, users::disable::disable)))
+        .service(resource("/v1/users/{id}/enable").route(post(Operator, users::disable::enable)))
+        .service(
+            resource("/v1/api-keys")
+                .route(post(Admin, api_keys::create::create))
+                .route(get(Admin, api_keys::list::list)),
+        )
+        .service(resource("/v1/api-keys/{id}").route(delete(Admin, api_keys::revoke::revoke)))
         // what exists
         .service(resource("/v1/queues").route(get(Read, queues::queues)))
         .service(resource("/v1/workers").route(get(Read, workers::workers)))
