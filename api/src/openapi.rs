@@ -22,6 +22,7 @@ use crate::{problem::Problem, routes};
         (name = "tasks", description = "Submit work, follow it, fetch its result, stop it."),
         (name = "items", description = "Bytes that tasks read and make: pictures above all."),
         (name = "data", description = "Values by key, read through a cache that is never behind."),
+        (name = "users", description = "Accounts and their API keys."),
         (name = "catalogue", description = "What exists: queues, workers, task types."),
         (name = "contract", description = "This document, and what problems mean."),
         (name = "operations", description = "For those who run it: health and metrics."),
@@ -47,6 +48,14 @@ use crate::{problem::Problem, routes};
         routes::data::show::show,
         routes::data::put::put,
         routes::data::delete::delete,
+        routes::users::create::create,
+        routes::users::list::list,
+        routes::users::show::show,
+        routes::users::disable::disable,
+        routes::users::disable::enable,
+        routes::api_keys::create::create,
+        routes::api_keys::list::list,
+        routes::api_keys::revoke::revoke,
         routes::queues::queues,
         routes::workers::workers,
         routes::task_types::task_types,
@@ -99,7 +108,7 @@ mod tests {
     fn every_route_is_documented_and_nothing_else() {
         let mut listed = Vec::new();
         let _ = App::new().configure(|api| listed = routes::all(api));
-        let named = |(method, path): &(_, _)| {
+        let named = |(method, path, _): &(_, _, _)| {
             let method = serde_json::to_value(method).unwrap();
             format!("{} {path}", method.as_str().unwrap())
         };

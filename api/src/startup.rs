@@ -17,8 +17,8 @@ use caraway_shared::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    accept::Acceptor, config::Serve, health::Health, known::Known, middleware, pages::Contract, routes,
-    shutdown::Signals, state::ApiState, waiting::Waiting,
+    accept::Acceptor, callers::Callers, config::Serve, health::Health, known::Known, middleware, pages::Contract,
+    routes, shutdown::Signals, state::ApiState, waiting::Waiting,
 };
 
 /// A request's head must be complete by then; its body has deadlines of its own in `extract`.
@@ -51,7 +51,6 @@ pub(crate) struct Application {
 impl Application {
     /// Binds, and prepares every handle; connects to nothing that could fail.
     pub(crate) fn build(config: Serve, metrics: Metrics) -> anyhow::Result<Self> {
-        config.check_exposure()?;
         let (closing, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let common = &config.common;
         let store = common.store("caraway-api").context("the PostgreSQL URL")?;
@@ -60,6 +59,7 @@ impl Application {
         let link = Link::start(&common.broker(), "api", shutdown.clone());
         let publisher = Publisher::start(link.clone(), store.clone(), shutdown.clone());
         let state = ApiState {
+            callers: Callers::new(store.clone(), config.may_be_open()),
             acceptor: Acceptor::start(store.clone(), publisher.clone()),
             known: Known::new(store.clone()),
             waiting: Waiting::new(store.clone(), closing.clone()),
@@ -122,9 +122,11 @@ async fn work(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     prepare(&state.store, migrate).await.context("the database cannot be used")?;
+    state.callers.prepare().await?;
     background.spawn(relay::run(state.store.clone(), publisher, shutdown.clone()));
     background.spawn(state.known.clone().keep_fresh(shutdown.clone()));
     background.spawn(cache::watch::run(state.cache.clone(), state.store.clone(), shutdown.clone()));
+    background.spawn(state.callers.clone().keep_fresh(shutdown.clone()));
     state.health.set_prepared();
     tracing::info!("ready");
     std::future::pending().await

@@ -2,6 +2,7 @@
 //!
 //! | module | holds | talks to |
 //! |---|---|---|
+//! | [`access`] | who may do what: keys and scopes | nobody: pure |
 //! | [`task`] | what a task is: states, message, retry, outcome | nobody: pure |
 //! | [`store`] | every SQL statement | PostgreSQL, the only truth |
 //! | [`broker`] | every AMQP frame | RabbitMQ, which carries pointers and may lose them |
@@ -10,6 +11,7 @@
 //!
 //! Invariants: no HTTP here and no handler; SQL only in `store`, lapin only in `broker`, Redis only in `cache`.
 
+pub mod access;
 pub mod broken;
 pub mod broker;
 pub mod cache;

@@ -2,10 +2,10 @@
 //! invalid values do not exist.
 
 mod body;
+mod caller;
 mod fields;
 mod idempotency;
 mod json;
-mod owner;
 mod path;
 mod precondition;
 mod query;
@@ -16,8 +16,9 @@ pub(crate) use body::{BodyLimit, Patience, broken};
 pub(crate) use fields::{Fields, typed};
 pub(crate) use idempotency::IdempotencyKey;
 pub(crate) use json::JsonBody;
-pub(crate) use owner::Owner;
-pub(crate) use path::{DataPath, ItemPath, TaskPath, data_not_found, item_not_found, parse_id, task_not_found};
+pub(crate) use path::{
+    DataPath, ItemPath, KeyPath, TaskPath, UserPath, data_not_found, item_not_found, parse_id, task_not_found,
+};
 pub(crate) use precondition::{Precondition, version_tag};
 pub(crate) use query::Query;
 pub(crate) use traceparent::{Traceparent, traceparent};

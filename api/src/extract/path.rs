@@ -4,7 +4,10 @@
 use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload};
-use caraway_shared::task::TaskId;
+use caraway_shared::{
+    access::KeyId,
+    task::{OwnerId, TaskId},
+};
 use utoipa::{
     IntoParams,
     openapi::{
@@ -17,6 +20,7 @@ use uuid::Uuid;
 use crate::{
     openapi::parameter,
     problem::{Code, Fault, Problem},
+    routes::users::user_not_found,
 };
 
 /// `{id}` of a task.
@@ -95,6 +99,61 @@ impl FromRequest for DataPath {
             Problem::faults(vec![Fault { pointer, code, detail: detail.into() }])
         }))
     }
+}
+
+/// `{id}` of a user.
+#[derive(Clone, Copy)]
+pub(crate) struct UserPath(pub(crate) OwnerId);
+
+/// `{id}` of an API key.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyPath(pub(crate) KeyId);
+
+impl UserPath {
+    /// What it refuses.
+    pub(crate) const PROBLEMS: &[Code] = &[Code::UserNotFound];
+}
+
+impl KeyPath {
+    /// What it refuses.
+    pub(crate) const PROBLEMS: &[Code] = &[Code::ApiKeyNotFound];
+}
+
+impl IntoParams for UserPath {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![parameter::path_number("The user's id.")]
+    }
+}
+
+impl IntoParams for KeyPath {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![parameter::path_number("The key's id.")]
+    }
+}
+
+impl FromRequest for UserPath {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(number(request).map(|id| Self(OwnerId(id))).ok_or_else(user_not_found))
+    }
+}
+
+impl FromRequest for KeyPath {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let missing = || Problem::new(Code::ApiKeyNotFound, "no API key has this id");
+        ready(number(request).map(|id| Self(KeyId(id))).ok_or_else(missing))
+    }
+}
+
+/// As our answers write it: without a sign, and without zeros before it.
+fn number(request: &HttpRequest) -> Option<i64> {
+    let text = request.match_info().get("id")?;
+    text.parse::<i64>().ok().filter(|number| number.to_string() == text)
 }
 
 /// No task of this owner has this id.

@@ -74,9 +74,9 @@ fn rewritten<B>(response: ServiceResponse<B>, document: Vec<u8>) -> ServiceRespo
     if let Some(allowed) = allowed {
         new.insert_header((header::ALLOW, allowed));
     }
-    for name in [header::RETRY_AFTER, header::CONTENT_RANGE] {
-        if let Some(value) = old.headers().get(&name) {
-            new.insert_header((name, value.clone()));
+    for kept in [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::CONTENT_RANGE] {
+        if let Some(value) = old.headers().get(&kept) {
+            new.insert_header((kept, value.clone()));
         }
     }
     new.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(Problem::MEDIA_TYPE)));

@@ -18,6 +18,13 @@ pub(crate) fn path(name: &str, description: &str, example: &str, schema: impl In
     path.example(Some(example.into())).build()
 }
 
+/// `{id}` in a path, where it is a number.
+pub(crate) fn path_number(description: &str) -> Parameter {
+    let format = SchemaFormat::KnownFormat(KnownFormat::Int64);
+    let schema = ObjectBuilder::new().schema_type(Type::Integer).format(Some(format)).build();
+    parameter("id", ParameterIn::Path, description, schema).required(Required::True).build()
+}
+
 /// A header that may be left out.
 pub(crate) fn header(name: &str, description: &str, example: &str, schema: ObjectBuilder) -> Parameter {
     let schema = schema.schema_type(Type::String).build();

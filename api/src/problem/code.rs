@@ -62,6 +62,16 @@ catalogue! {
     /// 32, a lone surrogate, a number beyond a double.
     MalformedJson "malformed_json" BAD_REQUEST "The body is not well-formed JSON"
         "Write the body with a JSON library; `detail` says where reading stopped.";
+    /// The request has no API key, or one that is wrong, cut, expired or revoked, or whose user is disabled; which of
+    /// these is not told.
+    Unauthorized "unauthorized" UNAUTHORIZED "A valid API key is needed"
+        "Send a key as `Authorization: Bearer cwy_…`; `POST /v1/api-keys` or `api keys create` makes one.";
+    /// The key is good, but not for this: `scope` names what it lacks.
+    MissingScope "missing_scope" FORBIDDEN "The key lacks a scope"
+        "Use a key that has the scope, or have one made.";
+    /// The key is good for some queues only, and not for this one.
+    QueueForbidden "queue_forbidden" FORBIDDEN "The key is not for this queue"
+        "Use a key that covers the queue; name a queue when you list tasks with a key for some queues.";
     /// No resource has this address.
     NotFound "not_found" NOT_FOUND "There is nothing here"
         "Compare the path with `/docs`; paths have no slash at their end and heed upper and lower case.";
@@ -74,6 +84,12 @@ catalogue! {
     /// Nothing is stored under this key, or not for you.
     DataNotFound "data_not_found" NOT_FOUND "There is no such value"
         "Look for a slip in the key; `POST /update-data/{key}` stores a value.";
+    /// No user has this id, or it is not yours to see.
+    UserNotFound "user_not_found" NOT_FOUND "There is no such user"
+        "Use your own user's id; only the operator sees others.";
+    /// No API key has this id, or it is somebody else's.
+    ApiKeyNotFound "api_key_not_found" NOT_FOUND "There is no such API key"
+        "Use an id that `GET /v1/api-keys` lists.";
     /// The address exists and takes other methods.
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "The method is not allowed here"
         "The header `Allow` lists the methods that this address takes.";
@@ -98,6 +114,15 @@ catalogue! {
     /// The task is unique, and another one that counts as the same keeps it out; `existing_task_id` names that one.
     DuplicateTask "duplicate_task" CONFLICT "Another task like this one exists"
         "Follow the task that exists, wait for its end, or choose another key.";
+    /// Another user has this name.
+    NameTaken "name_taken" CONFLICT "The name is taken"
+        "Choose another name.";
+    /// User 1 runs the installation, and cannot be disabled.
+    OperatorStays "operator_stays" CONFLICT "The operator cannot be disabled"
+        "Revoke its keys instead, all but one.";
+    /// As many keys are good as every API process keeps in memory.
+    TooManyKeys "too_many_keys" CONFLICT "There are too many API keys"
+        "Revoke keys that are not used any more; `last_used_at` tells them.";
     /// Another request with the same `Idempotency-Key` is being decided at this moment.
     IdempotencyInFlight "idempotency_in_flight" CONFLICT "A request with this key is in flight"
         "Repeat the request with the same key in a moment; you will get the answer of the first.";

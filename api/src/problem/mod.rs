@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, fmt};
 use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
 use caraway_shared::{
     cache::ReadError,
+    access::Scope,
     store::{StoreError, WriteError},
     task::{State, TaskError, TaskId},
 };
@@ -95,6 +96,12 @@ struct Members {
     /// How many bytes the content has.
     #[schema(nullable = false)]
     bytes: Option<u64>,
+    /// The scope that the key lacks.
+    #[schema(nullable = false)]
+    scope: Option<Scope>,
+    /// The queue that the key is not for.
+    #[schema(nullable = false)]
+    queue: Option<String>,
     /// Which task of the batch, from 0.
     #[schema(nullable = false)]
     index: Option<u32>,
@@ -184,6 +191,8 @@ impl Problem {
             Code::DuplicateTask => {
                 Self::new(code, format!("task {task} is unique and keeps this one out")).with("existing_task_id", task)
             }
+            Code::MissingScope => Self::new(code, "this key does not have the scope cancel").with("scope", "cancel"),
+            Code::QueueForbidden => Self::new(code, "this key is not for the queue mail").with("queue", "mail"),
             Code::BodyTooLarge => Self::new(code, "this address takes up to 1048576 bytes").with("bytes_max", 1 << 20),
             Code::RangeNotSatisfiable => {
                 Self::new(code, "the content has 48213 bytes, and none of them is in this range").with("bytes", 48_213)
@@ -245,6 +254,9 @@ impl ResponseError for Problem {
         }
         if let (Code::RangeNotSatisfiable, Some(bytes)) = (self.0.code, self.0.members.get("bytes")) {
             response.insert_header((header::CONTENT_RANGE, format!("bytes */{bytes}")));
+        }
+        if self.0.code == Code::Unauthorized {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
         response.finish()
     }

@@ -14,6 +14,7 @@
 #![expect(unreachable_pub, reason = "nobody reaches into a test binary")]
 
 mod abuse;
+mod access;
 mod answer;
 mod batch;
 mod bodies;

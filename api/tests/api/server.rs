@@ -28,6 +28,8 @@ pub struct Setup {
     pub postgres_url: String,
     pub amqp_url: String,
     pub redis_url: String,
+    /// Where it listens.
+    pub bind: String,
     /// Further flags.
     pub flags: Vec<String>,
     /// Further variables.
@@ -43,6 +45,7 @@ impl Setup {
             postgres_url: create_database().await,
             amqp_url: format!("amqp://{NOWHERE}/%2f"),
             redis_url: variable("CARAWAY_REDIS_URL"),
+            bind: "127.0.0.1:0".into(),
             flags: Vec::new(),
             variables: Vec::new(),
             await_ready: true,
@@ -82,9 +85,8 @@ impl Api {
             .env_clear()
             .envs(std::env::vars().filter(|(name, _)| !name.starts_with("CARAWAY_")))
             .envs(setup.variables)
+            .args(["--bind", &setup.bind])
             .args([
-                "--bind",
-                "127.0.0.1:0",
                 "--log-format",
                 "json",
                 "--loglevel",

@@ -7,9 +7,10 @@ use utoipa::ToSchema;
 
 use super::answer;
 use crate::{
+    callers::Caller,
     conditional::Condition,
     data,
-    extract::{DataPath, Owner},
+    extract::{DataPath},
     problem::{Code, Problem},
     state::ApiState,
 };
@@ -45,9 +46,9 @@ struct CachedData {
 pub(crate) async fn cached(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     DataPath(key): DataPath,
 ) -> Result<HttpResponse, Problem> {
-    let value = data::read(&state, owner, key).await?;
+    let value = data::read(&state, caller.owner, key).await?;
     Ok(answer(&request, &value, |json| [b"{\"value\":", json, b"}"].concat()))
 }

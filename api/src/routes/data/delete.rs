@@ -3,8 +3,9 @@
 use actix_web::{HttpResponse, web::Data};
 
 use crate::{
+    callers::Caller,
     data,
-    extract::{DataPath, Owner, Precondition},
+    extract::{DataPath, Precondition},
     problem::{Code, Problem},
     state::ApiState,
 };
@@ -23,10 +24,10 @@ use crate::{
 )]
 pub(crate) async fn delete(
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     DataPath(key): DataPath,
     Precondition(expected): Precondition,
 ) -> Result<HttpResponse, Problem> {
-    data::change(&state, owner, &key, None, expected).await?;
+    data::change(&state, caller.owner, &key, None, expected).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -6,8 +6,9 @@ use utoipa::ToSchema;
 
 use super::Written;
 use crate::{
+    callers::Caller,
     data,
-    extract::{DataPath, Fields, JsonBody, Owner, Precondition, version_tag},
+    extract::{DataPath, Fields, JsonBody, Precondition, version_tag},
     problem::{Code, Problem},
     state::ApiState,
 };
@@ -41,7 +42,7 @@ pub(crate) struct NewData {
 )]
 pub(crate) async fn put(
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     DataPath(key): DataPath,
     Precondition(expected): Precondition,
     body: JsonBody,
@@ -49,6 +50,6 @@ pub(crate) async fn put(
     let mut fields = Fields::of(body.required()?)?;
     let value = fields.any("value").map(|value: &RawValue| value.get().to_owned());
     let json = fields.finish(value)?;
-    let version = data::change(&state, owner, &key, Some(json.as_bytes()), expected).await?;
+    let version = data::change(&state, caller.owner, &key, Some(json.as_bytes()), expected).await?;
     Ok(HttpResponse::Ok().insert_header(header::ETag(version_tag(version))).json(Written { key, version }))
 }

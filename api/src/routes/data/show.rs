@@ -7,9 +7,10 @@ use utoipa::ToSchema;
 
 use super::answer;
 use crate::{
+    callers::Caller,
     conditional::Condition,
     data,
-    extract::{DataPath, Owner},
+    extract::{DataPath},
     problem::{Code, Problem},
     state::ApiState,
 };
@@ -48,10 +49,10 @@ struct Shown {
 pub(crate) async fn show(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     DataPath(key): DataPath,
 ) -> Result<HttpResponse, Problem> {
-    let value = data::read(&state, owner, key.clone()).await?;
+    let value = data::read(&state, caller.owner, key.clone()).await?;
     // a key needs no escapes
     let head = format!("{{\"key\":\"{key}\",\"version\":{},\"value\":", value.version);
     Ok(answer(&request, &value, |json| [head.as_bytes(), json, b"}"].concat()))

@@ -13,8 +13,9 @@ use utoipa::{
 };
 
 use crate::{
+    callers::Caller,
     data,
-    extract::{DataPath, Fields, JsonBody, Owner, Query, version_tag},
+    extract::{DataPath, Fields, JsonBody, Query, version_tag},
     openapi::parameter,
     problem::Problem,
     state::ApiState,
@@ -64,13 +65,13 @@ impl IntoParams for NewValue {
 )]
 pub(crate) async fn update(
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     DataPath(key): DataPath,
     query: Query,
     body: JsonBody,
 ) -> Result<HttpResponse, Problem> {
     let json = new_value(query, &body)?;
-    let version = data::change(&state, owner, &key, Some(json.as_bytes()), Expected::Any).await?;
+    let version = data::change(&state, caller.owner, &key, Some(json.as_bytes()), Expected::Any).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(header::ETag(version_tag(version)));
     Ok(response.json(Updated { message: "Data updated and cache invalidated" }))

@@ -24,8 +24,9 @@ use super::{
     range::{self, Part, RangeHeaders},
 };
 use crate::{
+    callers::Caller,
     conditional::{Condition, Conditional},
-    extract::{ItemPath, Owner, item_not_found},
+    extract::{ItemPath, item_not_found},
     problem::{Code, Problem},
     state::ApiState,
 };
@@ -60,9 +61,10 @@ const NO_SCRIPTS: &str = "default-src 'none'; sandbox";
 pub(crate) async fn content(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     ItemPath(id): ItemPath,
 ) -> Result<HttpResponse, Problem> {
+    let owner = caller.owner;
     let item = state.store.item(owner, id).await?.ok_or_else(item_not_found)?;
     let tag = EntityTag::new_strong(hex::encode(&item.sha256));
     let Conditional { mut response, fresh } = Conditional::new(&request, tag.clone());

@@ -3,7 +3,8 @@
 use actix_web::{HttpResponse, web::Data};
 
 use crate::{
-    extract::{ItemPath, Owner, item_not_found},
+    callers::Caller,
+    extract::{ItemPath, item_not_found},
     problem::Problem,
     state::ApiState,
 };
@@ -23,8 +24,8 @@ use crate::{
 )]
 pub(crate) async fn delete(
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     ItemPath(id): ItemPath,
 ) -> Result<HttpResponse, Problem> {
-    if state.store.delete_item(owner, id).await? { Ok(HttpResponse::NoContent().finish()) } else { Err(item_not_found()) }
+    if state.store.delete_item(caller.owner, id).await? { Ok(HttpResponse::NoContent().finish()) } else { Err(item_not_found()) }
 }

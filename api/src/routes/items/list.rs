@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::{ItemView, media_type};
 use crate::{
-    extract::{Owner, Query, parse_id},
+    callers::Caller,
+    extract::{Query, parse_id},
     openapi::examples,
     problem::Problem,
     routes::{Page, paged, tasks::bounds},
@@ -53,8 +54,8 @@ pub(crate) struct ItemQuery {
     )),
     extensions(("x-problems" = json!(Query::PROBLEMS))),
 )]
-pub(crate) async fn list(state: Data<ApiState>, Owner(owner): Owner, query: Query) -> Result<HttpResponse, Problem> {
-    let mut search = read(owner, query)?;
+pub(crate) async fn list(state: Data<ApiState>, caller: Caller, query: Query) -> Result<HttpResponse, Problem> {
+    let mut search = read(caller.owner, query)?;
     let limit = search.limit;
     search.limit += 1; // one more tells whether there is another page
     let found = state.store.list_items(&search).await?;

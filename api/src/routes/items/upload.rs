@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{ItemView, incoming::Incoming, media_type};
 use crate::{
-    extract::Owner,
+    callers::Caller,
     openapi::examples,
     problem::{Code, Problem},
     state::ApiState,
@@ -61,7 +61,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) async fn upload(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     let _place = place(&state).await?;
@@ -71,7 +71,7 @@ pub(crate) async fn upload(
         return Err(Problem::new(Code::EmptyBody, "send the item's bytes as the body"));
     }
     let content_type = media_type::decide(incoming.declared(), &chunk)?;
-    let mut upload = state.store.upload(Uuid::now_v7(), owner, content_type);
+    let mut upload = state.store.upload(Uuid::now_v7(), caller.owner, content_type);
     while chunk.len() == CHUNK_BYTES {
         upload.write(chunk).await?;
         chunk = incoming.chunk().await?;

@@ -1,0 +1,18 @@
+//! On whose behalf a request acts: what `middleware/guard.rs` found out. A handler of an address that needs nothing has no
+//! caller; asking for one there is a bug, and a 500.
+
+use std::future::{Ready, ready};
+
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
+
+use crate::{callers::Caller, problem::Problem};
+
+impl FromRequest for Caller {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let caller = request.extensions().get::<Self>().cloned();
+        ready(caller.ok_or_else(|| Problem::internal("a handler asks for the caller of an address that needs none")))
+    }
+}
