@@ -101,9 +101,11 @@ mod tests {
         expected(request.to_http_request().headers()).ok()
     }
 
+    type Case<'a> = (&'a [(&'a str, &'a str)], Option<Expected>);
+
     #[test]
     fn conditions() {
-        let cases: [(&[(&str, &str)], Option<Expected>); 11] = [
+        let cases: [Case<'_>; 11] = [
             (&[], Some(Expected::Any)),
             (&[("if-match", "*")], Some(Expected::Something)),
             (&[("if-none-match", "*")], Some(Expected::Nothing)),

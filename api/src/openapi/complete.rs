@@ -27,8 +27,7 @@ const REQUEST_ID: &str = "X-Request-Id";
 const API_KEY: &str = "api_key";
 
 /// Schemas of answers in which nothing is left out: what is not known is null.
-const WHOLE: [&str; 8] =
-    ["ApiKey", "Attempt", "QuarantinedMessage", "Queue", "Task", "TaskLine", "TaskType", "User"];
+const WHOLE: [&str; 8] = ["ApiKey", "Attempt", "QuarantinedMessage", "Queue", "Task", "TaskLine", "TaskType", "User"];
 
 /// Completes the document.
 pub(super) struct Complete;

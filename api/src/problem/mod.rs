@@ -9,8 +9,8 @@ use std::{collections::BTreeMap, fmt};
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
 use caraway_shared::{
-    cache::ReadError,
     access::Scope,
+    cache::ReadError,
     store::{StoreError, WriteError},
     task::{State, TaskError, TaskId},
 };

@@ -22,8 +22,7 @@ const OPEN: [&str; 8] = [
     "get_metrics",
 ];
 /// What only the operator may do.
-const OPERATORS: [&str; 5] =
-    ["create_user", "list_users", "disable_user", "enable_user", "list_quarantine"];
+const OPERATORS: [&str; 5] = ["create_user", "list_users", "disable_user", "enable_user", "list_quarantine"];
 const UNKNOWN: &str = "018f4b2e-7b1c-7000-8000-000000000001";
 
 /// A documented operation.

@@ -149,9 +149,9 @@ async fn a_part_of_a_content() {
     let (path, length) = (format!("/items/{id}/content"), content.len());
     let tag = api.get(&path).await.header(header::ETAG).to_owned();
     let ask = async |headers: &[(&'static str, &str)]| {
-        let request = headers.iter().fold(api.client.get(format!("{}{path}", api.url)), |request, (name, value)| {
-            request.header(*name, *value)
-        });
+        let request = headers
+            .iter()
+            .fold(api.client.get(format!("{}{path}", api.url)), |request, (name, value)| request.header(*name, *value));
         Answer::of(request.send().await.unwrap()).await
     };
     let (first, last) = (CHUNK - 1, CHUNK + 1);
@@ -187,7 +187,10 @@ async fn a_part_of_a_content() {
     assert_eq!(beyond.header(header::CONTENT_RANGE), format!("bytes */{length}"));
     assert_eq!(beyond.assert_problem(416, "range_not_satisfiable")["bytes"], length);
     let head = api.client.head(format!("{}{path}", api.url)).header("range", "bytes=0-1").send().await.unwrap();
-    assert_eq!((head.status(), &head.headers()["content-length"]), (StatusCode::OK, &length.to_string().parse().unwrap()));
+    assert_eq!(
+        (head.status(), &head.headers()["content-length"]),
+        (StatusCode::OK, &length.to_string().parse().unwrap())
+    );
     api.stop().await;
 }
 
@@ -195,9 +198,8 @@ async fn a_part_of_a_content() {
 async fn what_is_deleted_is_gone() {
     let api = Api::start().await;
     let [kept, gone] = [api.upload(PNG, "").await, api.upload(&bytes_of(3 * CHUNK), "").await];
-    let remove = async |id: &str| {
-        Answer::of(api.client.delete(format!("{}/items/{id}", api.url)).send().await.unwrap()).await
-    };
+    let remove =
+        async |id: &str| Answer::of(api.client.delete(format!("{}/items/{id}", api.url)).send().await.unwrap()).await;
     let answer = remove(&gone.to_string()).await;
     assert_eq!((answer.status, answer.body.len()), (StatusCode::NO_CONTENT, 0));
     remove(&gone.to_string()).await.assert_problem(404, "item_not_found");
@@ -215,16 +217,21 @@ async fn what_is_deleted_is_gone() {
 async fn lists_by_type_and_time_page_by_page() {
     let api = Api::start().await;
     let mut stored = Vec::new();
-    for (content, declared) in
-        [(PNG, ""), (b"a", "text/csv; charset=utf-8"), (PNG, "image/png"), (b"{}", "application/json"), (b"b", "Text/CSV")]
-    {
+    for (content, declared) in [
+        (PNG, ""),
+        (b"a", "text/csv; charset=utf-8"),
+        (PNG, "image/png"),
+        (b"{}", "application/json"),
+        (b"b", "Text/CSV"),
+    ] {
         stored.push(api.upload(content, declared).await.to_string());
     }
     // as outputs of tasks have them: ids that say nothing of the time
     let output = Uuid::from_u128(1);
     let sql = "INSERT INTO item (id, content_type, bytes, sha256) VALUES ($1, 'image/png', 1, '\\x00')";
     api.sql(sql, &[&output]).await;
-    let foreign = "INSERT INTO item (id, owner_id, content_type, bytes, sha256) VALUES ($1, 77, 'image/png', 1, '\\x00')";
+    let foreign =
+        "INSERT INTO item (id, owner_id, content_type, bytes, sha256) VALUES ($1, 77, 'image/png', 1, '\\x00')";
     api.sql(foreign, &[&Uuid::from_u128(2)]).await;
     // all at one moment but the first
     api.sql("UPDATE item SET created_at = '2026-01-02T03:04:05.000001Z'", &[]).await;
@@ -246,7 +253,10 @@ async fn lists_by_type_and_time_page_by_page() {
         ("content_type=image/webp", vec![]),
         ("created_after=2026-01-02T03:04:05.000001Z", later.clone()),
         ("created_before=2026-01-02T03:04:05.000001Z", vec![stored[0].clone()]),
-        ("created_after=2026-01-02T03:04:05Z&created_before=2026-01-02T03:04:06Z&content_type=application/json", vec![json.to_owned()]),
+        (
+            "created_after=2026-01-02T03:04:05Z&created_before=2026-01-02T03:04:06Z&content_type=application/json",
+            vec![json.to_owned()],
+        ),
         ("created_after=2026-01-03T00:00:00Z", vec![]),
         ("created_before=0000-01-01T00:00:00Z", vec![]),
         ("created_before=9999-12-30T00:00:00Z", all.clone()),
@@ -406,7 +416,7 @@ async fn walked(api: &Api, query: &str, limit: usize) -> Vec<String> {
     let mut all = Vec::new();
     let mut next = String::new();
     loop {
-        let (items, cursor) = page(api, &format!("{query}&limit={limit}{next}").trim_start_matches('&')).await;
+        let (items, cursor) = page(api, format!("{query}&limit={limit}{next}").trim_start_matches('&')).await;
         all.extend(items);
         let Some(cursor) = cursor else { return all };
         next = format!("&cursor={cursor}");

@@ -49,7 +49,9 @@ async fn twenty_of_the_largest_go_in_and_twenty_come_out_at_once() {
         client.await.unwrap();
     }
     let (took, peak) = (began.elapsed(), rss_peak_kib(&api));
-    println!("items: {AT_ONCE} uploads and {AT_ONCE} downloads of 16 MiB took {took:?}; at most {peak} KiB were resident");
+    println!(
+        "items: {AT_ONCE} uploads and {AT_ONCE} downloads of 16 MiB took {took:?}; at most {peak} KiB were resident"
+    );
     assert!(peak < RSS_KIB_MAX, "{peak} KiB were resident");
     Arc::into_inner(api).unwrap().stop().await;
 }
@@ -84,12 +86,18 @@ async fn a_hundred_slow_uploads_keep_nobody_waiting() {
     }
     quickest.sort_unstable();
     let (median, most) = (quickest[quickest.len() / 2], quickest[quickest.len() - 1]);
-    println!("items: beside {SLOW} slow uploads a quick one went in and came out in {median:?} at the median, {most:?} at most");
+    println!(
+        "items: beside {SLOW} slow uploads a quick one went in and came out in {median:?} at the median, {most:?} at most"
+    );
     assert!(median < Duration::from_millis(200), "{median:?}");
-    let cuts = spawn_blocking(move || slow.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()).await.unwrap();
+    let cuts =
+        spawn_blocking(move || slow.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()).await.unwrap();
     neighbour.was_served("100 slow uploads").await;
     assert!(cuts.iter().all(|cut| cut.answer.starts_with("HTTP/1.1 408 ")), "{cuts:?}");
-    println!("items: the last of {SLOW} slow uploads was told so after {:?}", cuts.iter().map(|cut| cut.answered).max().unwrap());
+    println!(
+        "items: the last of {SLOW} slow uploads was told so after {:?}",
+        cuts.iter().map(|cut| cut.answered).max().unwrap()
+    );
     eventually_async("the end of what they left", async || {
         let count: i64 = api.sql("SELECT count(*) FROM item WHERE sha256 IS NULL", &[]).await[0].get(0);
         (count == 0).then_some(())

@@ -86,14 +86,7 @@ impl Api {
             .envs(std::env::vars().filter(|(name, _)| !name.starts_with("CARAWAY_")))
             .envs(setup.variables)
             .args(["--bind", &setup.bind])
-            .args([
-                "--log-format",
-                "json",
-                "--loglevel",
-                "debug,lapin=warn",
-                "--queue-type",
-                "classic",
-            ])
+            .args(["--log-format", "json", "--loglevel", "debug,lapin=warn", "--queue-type", "classic"])
             .args([
                 "--postgres-url",
                 &setup.postgres_url,

@@ -64,7 +64,7 @@ pub struct Kind {
     pub negative_ttl: Duration,
     /// How long after its time a value is still served, while it is loaded anew. Zero: not at all.
     pub grace: Duration,
-    /// Whether a value may be loaded anew a little before its time, by one of those who ask for it often (XFetch).
+    /// Whether a value may be loaded anew a little before its time, by one of those who ask for it often (`XFetch`).
     pub early: bool,
 }
 

@@ -123,8 +123,8 @@ impl Cache {
 
     /// Whether Redis answers, for `/readyz`.
     pub async fn ping(&self) -> bool {
-        let ping = self.link.ask(async |mut session| redis::cmd("PING").query_async(&mut session.connection).await);
-        let pong: Option<String> = ping.await;
+        let asked = self.link.ask(async |mut session| redis::cmd("PING").query_async(&mut session.connection).await);
+        let pong: Option<String> = asked.await;
         pong.is_some()
     }
 }

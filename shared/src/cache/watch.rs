@@ -48,7 +48,7 @@ pub async fn run(cache: Cache, store: Store, shutdown: CancellationToken) {
         match cache.look(&store).await {
             Ok(overdue) => cache.replay(&overdue).await,
             Err(error) => {
-                tracing::debug!(%error, "the outbox of invalidations cannot be read; no hit is served for now")
+                tracing::debug!(%error, "the outbox of invalidations cannot be read; no hit is served for now");
             }
         }
     }
@@ -80,7 +80,9 @@ impl Cache {
         let rows = match store.owed_invalidations(&settled, ROWS_MAX).await {
             Ok(rows) => rows,
             Err(error) => {
-                settled.into_iter().for_each(|id| self.settle(id));
+                for id in settled {
+                    self.settle(id);
+                }
                 return Err(error);
             }
         };

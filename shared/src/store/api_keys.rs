@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::{Store, StoreError};
 use crate::{
-    access::{Grant, KeyId, KeySecret, Scope},
+    access::{Grant, KeyId, KeySecret, Pattern, Scope},
     task::OwnerId,
 };
 
@@ -114,7 +114,7 @@ impl Store {
     /// Keeps a key; none where there is no such user, or [`KEYS_MAX`](Self::KEYS_MAX) are good already.
     pub async fn create_key(&self, key: &NewKey) -> Result<Option<KeyView>, StoreError> {
         let scopes: Vec<&str> = key.grant.scopes().iter().map(|scope| scope.as_str()).collect();
-        let queues: Vec<&str> = key.grant.queues().iter().map(|queue| queue.as_str()).collect();
+        let queues: Vec<&str> = key.grant.queues().iter().map(Pattern::as_str).collect();
         let db = self.connection().await?;
         let row = db
             .query_opt(

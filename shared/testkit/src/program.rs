@@ -138,7 +138,8 @@ impl Program {
             .flatten()
             .filter_map(|entry| Some(std::fs::read_link(entry.ok()?.path()).ok()?.display().to_string()))
             .collect();
-        let open = ["tcp", "tcp6"].map(|family| std::fs::read_to_string(format!("/proc/net/{family}")).unwrap_or_default());
+        let open =
+            ["tcp", "tcp6"].map(|family| std::fs::read_to_string(format!("/proc/net/{family}")).unwrap_or_default());
         // `man 5 proc`: local address, remote address, state (01 is ESTABLISHED), …, the tenth column is the inode
         let ours = |line: &&str| {
             let columns: Vec<&str> = line.split_whitespace().collect();

@@ -140,12 +140,11 @@ fn passing<B>(response: &Response<B>) -> Option<Fault> {
 
 /// Seconds, or a date (RFC 9110, section 10.2.3).
 fn wait(asked: &str, now: Timestamp) -> Option<Duration> {
-    let wait = match asked.trim().parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let then = rfc2822::parse(asked.trim()).ok()?.timestamp();
-            Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)
-        }
+    let wait = if let Ok(seconds) = asked.trim().parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let then = rfc2822::parse(asked.trim()).ok()?.timestamp();
+        Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)
     };
     Some(wait.min(RETRY_AFTER_MAX))
 }

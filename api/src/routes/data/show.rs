@@ -10,7 +10,7 @@ use crate::{
     callers::Caller,
     conditional::Condition,
     data,
-    extract::{DataPath},
+    extract::DataPath,
     problem::{Code, Problem},
     state::ApiState,
 };

@@ -104,7 +104,9 @@ impl Pieces {
         if left == 0 {
             return Ok(None);
         }
-        let Some(mut piece) = self.store.item_bytes(self.owner, self.id, self.part.from).await? else { return Ok(None) };
+        let Some(mut piece) = self.store.item_bytes(self.owner, self.id, self.part.from).await? else {
+            return Ok(None);
+        };
         piece.truncate(left);
         self.part.from += i64::try_from(piece.len()).unwrap_or(i64::MAX);
         Ok(Some(piece))

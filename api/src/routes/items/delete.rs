@@ -27,5 +27,9 @@ pub(crate) async fn delete(
     caller: Caller,
     ItemPath(id): ItemPath,
 ) -> Result<HttpResponse, Problem> {
-    if state.store.delete_item(caller.owner, id).await? { Ok(HttpResponse::NoContent().finish()) } else { Err(item_not_found()) }
+    if state.store.delete_item(caller.owner, id).await? {
+        Ok(HttpResponse::NoContent().finish())
+    } else {
+        Err(item_not_found())
+    }
 }

@@ -39,7 +39,7 @@ pub(super) struct Incoming {
 
 enum Source {
     Body(Payload),
-    Form { form: Multipart, part: Field },
+    Form(Box<(Multipart, Field)>),
 }
 
 impl Incoming {
@@ -52,7 +52,7 @@ impl Incoming {
             let mut form = Multipart::new(headers, bounded(payload));
             let part = patience.wait(form.next()).await?.ok_or_else(|| unfit("it has no part"))?.map_err(unreadable)?;
             let declared = part.content_type().map(ToString::to_string);
-            (Source::Form { form, part }, declared)
+            (Source::Form(Box::new((form, part))), declared)
         } else {
             LIMIT.admit(headers)?;
             let declared = headers.get(header::CONTENT_TYPE);
@@ -86,7 +86,8 @@ impl Incoming {
     async fn piece(&mut self) -> Result<Option<Bytes>, Problem> {
         match &mut self.source {
             Source::Body(payload) => self.patience.wait(payload.next()).await?.transpose().map_err(broken),
-            Source::Form { form, part } => {
+            Source::Form(form) => {
+                let (form, part) = form.as_mut();
                 if let Some(piece) = self.patience.wait(part.next()).await? {
                     return piece.map(Some).map_err(unreadable);
                 }

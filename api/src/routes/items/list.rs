@@ -1,10 +1,7 @@
 //! `GET /items`: the newest first, page by page, by media type and time, each of which an index serves.
 
 use actix_web::{HttpResponse, web::Data};
-use caraway_shared::{
-    store::ItemSearch,
-    task::OwnerId,
-};
+use caraway_shared::{store::ItemSearch, task::OwnerId};
 use jiff::Timestamp;
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -99,7 +96,9 @@ mod tests {
         let id = "018f4b2e-7b1c-7000-8000-000000000001";
         let (at, read) = cursor(&format!("1800000000123456.{id}")).unwrap();
         assert_eq!((at.as_microsecond(), read.to_string().as_str()), (1_800_000_000_123_456, id));
-        for bad in ["", ".", "1800000000123456", &format!(".{id}"), &format!("x.{id}"), "1.x", &format!("{}.{id}", i64::MAX)] {
+        for bad in
+            ["", ".", "1800000000123456", &format!(".{id}"), &format!("x.{id}"), "1.x", &format!("{}.{id}", i64::MAX)]
+        {
             assert_eq!(cursor(bad), None, "{bad}");
         }
     }

@@ -39,7 +39,10 @@ fn read(declared: &str) -> Result<Option<Mime>, Problem> {
     let declared =
         read.ok_or_else(|| Problem::new(Code::UnsupportedMediaType, "the Content-Type is not a media type"))?;
     if declared.type_() == mime::MULTIPART {
-        return Err(Problem::new(Code::UnsupportedMediaType, "send the bytes themselves, or a form with one part that is none"));
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "send the bytes themselves, or a form with one part that is none",
+        ));
     }
     // the second is what `curl --data-binary` says of everything
     let says_nothing = declared.essence_str() == mime::APPLICATION_OCTET_STREAM.essence_str()

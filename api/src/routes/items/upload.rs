@@ -86,7 +86,5 @@ async fn place(state: &ApiState) -> Result<OwnedSemaphorePermit, Problem> {
 }
 
 fn created(item: Item) -> HttpResponse {
-    HttpResponse::Created()
-        .insert_header((header::LOCATION, format!("/items/{}", item.id)))
-        .json(ItemView::from(item))
+    HttpResponse::Created().insert_header((header::LOCATION, format!("/items/{}", item.id))).json(ItemView::from(item))
 }

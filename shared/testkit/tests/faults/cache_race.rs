@@ -170,7 +170,7 @@ impl World {
         let apart = Proxy::to(Proxy::address_in(&servers.redis_url), Protocol::Bytes).await;
         let slow = Servers { postgres_url: database.url(&servers.postgres_url), ..servers.clone() };
         let alone = Servers { redis_url: apart.url(&servers.redis_url), ..slow.clone() };
-        let failpoints: String = broken.iter().map(|rule| format!("{rule}=return;")).collect();
+        let failpoints = broken.iter().map(|rule| format!("{rule}=return")).collect::<Vec<_>>().join(";");
         let mut apis = Vec::new();
         for (number, through) in [&slow, &slow, &alone].into_iter().enumerate() {
             let launch = Launch::new(&place, "api", &format!("api-{}", number + 1));

@@ -68,7 +68,9 @@ async fn serve(mut stream: TcpStream, number: u64, port: u16) -> std::io::Result
         "/bytes" => plain("image/png", b"\x89PNG"),
         "/headers" => plain("text/plain", request.as_bytes()),
         "/missing" => b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec(),
-        "/busy" if number % 2 == 0 => b"HTTP/1.1 503 Busy\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n".to_vec(),
+        "/busy" if number.is_multiple_of(2) => {
+            b"HTTP/1.1 503 Busy\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n".to_vec()
+        }
         "/busy" => plain("text/plain", b"at last"),
         "/down" => b"HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n".to_vec(),
         "/packed" => packed(b"{\"packed\": true}"),
@@ -97,9 +99,9 @@ fn plain(kind: &str, body: &[u8]) -> Vec<u8> {
 }
 
 fn packed(body: &[u8]) -> Vec<u8> {
-    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    packer.write_all(body).expect("memory");
-    let packed = packer.finish().expect("memory");
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(body).expect("memory");
+    let packed = gzip.finish().expect("memory");
     let head = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
         packed.len()

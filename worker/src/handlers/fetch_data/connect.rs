@@ -138,14 +138,17 @@ fn tls() -> Result<Arc<ClientConfig>, Fault> {
     config.clone().map_err(Fault::Unreachable)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
 fn unreachable(error: impl ToString) -> Fault {
     Fault::Unreachable(error.to_string())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
 fn invalid(error: impl ToString) -> Fault {
     Fault::InvalidUrl(error.to_string())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
 fn no_http(error: hyper::Error) -> Fault {
     if error.is_parse() { Fault::NoHttp(error.to_string()) } else { Fault::Unreachable(error.to_string()) }
 }

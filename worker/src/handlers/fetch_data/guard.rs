@@ -100,10 +100,16 @@ fn may_reach(address: IpAddr, reach: Reach) -> bool {
 /// By the IANA registry of special-purpose addresses: what is not globally reachable, or leads back to where one is.
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let inside = match address.octets() {
-        [0 | 10 | 127, ..] | [169, 254, ..] | [192, 168, ..] | [192, 0, 0 | 2, _] | [192, 88, 99, _] => true,
+        [0 | 10 | 127, ..]
+        | [169, 254, ..]
+        | [192, 168, ..]
+        | [192, 0, 0 | 2, _]
+        | [192, 88, 99, _]
+        | [198, 18 | 19, ..]
+        | [198, 51, 100, _]
+        | [203, 0, 113, _] => true,
         [100, second, ..] => (64..=127).contains(&second),
         [172, second, ..] => (16..=31).contains(&second),
-        [198, 18 | 19, ..] | [198, 51, 100, _] | [203, 0, 113, _] => true,
         [first, ..] => first >= 224,
     };
     !inside
