@@ -5,6 +5,8 @@ use std::{ffi::OsString, net::SocketAddr};
 use caraway_shared::config::Common;
 use clap::{Args, Parser, Subcommand};
 
+use crate::keys::Keys;
+
 /// Accepts tasks over HTTP and tells what became of them.
 #[derive(Parser)]
 #[command(name = "api", version)]
@@ -20,6 +22,8 @@ pub(crate) enum Job {
     Serve(Box<Serve>),
     /// Bring the database's schema up to date, and end
     Migrate(Box<Common>),
+    /// Make, list and revoke API keys, and end
+    Keys(Keys),
     /// Print the OpenAPI document, and end
     Openapi,
 }
@@ -32,12 +36,15 @@ pub(crate) struct Serve {
     /// The address of HTTP; port 0 takes a free one
     #[arg(long, env = "CARAWAY_BIND", default_value = "127.0.0.1:8080")]
     pub(crate) bind: SocketAddr,
-    /// Serve everybody who can reach an address that is not loopback: there are no keys
+    /// While there are no API keys, serve everybody who can reach an address that is not loopback
     #[arg(long, env = "CARAWAY_INSECURE_OPEN")]
     pub(crate) insecure_open: bool,
     /// Threads that serve HTTP
     #[arg(long, env = "CARAWAY_HTTP_THREADS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) http_threads: u16,
+    /// Read cached data from the database only. What is written is told to Redis all the same, for other processes
+    #[arg(long, env = "CARAWAY_NO_CACHE")]
+    pub(crate) no_cache: bool,
 }
 
 impl Job {
@@ -51,7 +58,7 @@ impl Job {
         match self {
             Self::Serve(serve) => Some(&serve.common),
             Self::Migrate(common) => Some(common),
-            Self::Openapi => None,
+            Self::Keys(_) | Self::Openapi => None,
         }
     }
 }
@@ -70,15 +77,9 @@ fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
 }
 
 impl Serve {
-    /// Refuses to serve strangers unless told to.
-    pub(crate) fn check_exposure(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            self.bind.ip().is_loopback() || self.insecure_open,
-            "{} can be reached from other machines, and nothing asks them for a key; bind to 127.0.0.1, or give \
-             --insecure-open (CARAWAY_INSECURE_OPEN=true) if your network keeps others out",
-            self.bind
-        );
-        Ok(())
+    /// Whether everybody who can reach the address may be served without a key, as long as there is none.
+    pub(crate) fn may_be_open(&self) -> bool {
+        self.bind.ip().is_loopback() || self.insecure_open
     }
 }
 
@@ -109,8 +110,8 @@ mod tests {
     #[test]
     fn a_stranger_may_not_reach_it_unless_told_so() {
         let serve = |flags: &[&str]| match job(&[&SERVERS[..], flags].concat()) {
-            Job::Serve(serve) => serve.check_exposure().is_ok(),
-            Job::Migrate(_) | Job::Openapi => false,
+            Job::Serve(serve) => serve.may_be_open(),
+            Job::Migrate(_) | Job::Keys(_) | Job::Openapi => false,
         };
         assert!(serve(&["--bind", "127.0.0.1:0"]) && serve(&["--bind", "[::1]:0"]));
         assert!(!serve(&["--bind", "0.0.0.0:0"]) && !serve(&["--bind", "[::]:8080"]));

@@ -10,7 +10,7 @@ use caraway_shared::{
     task::{OwnerId, TaskId},
 };
 
-use crate::{extract::task_not_found, problem::Problem, state::ApiState};
+use crate::{callers::Caller, extract::task_not_found, problem::Problem, state::ApiState};
 
 /// The document as bytes, ready to be sent.
 pub(crate) async fn load(state: &ApiState, owner: OwnerId, id: TaskId) -> Result<Bytes, Problem> {
@@ -27,6 +27,14 @@ pub(crate) async fn view(state: &ApiState, owner: OwnerId, id: TaskId) -> Result
         Some(view) => Ok(view),
         None => Ok(from_row(state, owner, id).await?.0),
     }
+}
+
+/// That this caller's key is good for the queue of its task. Costs nothing where the key is good for all queues.
+pub(crate) async fn check_queue(state: &ApiState, caller: &Caller, id: TaskId) -> Result<(), Problem> {
+    if caller.covers_all() {
+        return Ok(());
+    }
+    caller.covers(&view(state, caller.owner, id).await?.queue)
 }
 
 async fn from_row(state: &ApiState, owner: OwnerId, id: TaskId) -> Result<(TaskView, Bytes), Problem> {

@@ -4,11 +4,14 @@
 //! one catalogue in `problem/code.rs`; no SQL, no AMQP and no Redis here, these live in `caraway_shared`.
 
 mod accept;
+mod callers;
 mod conditional;
 mod config;
+mod data;
 mod document;
 mod extract;
 mod health;
+mod keys;
 mod known;
 mod middleware;
 mod openapi;
@@ -38,6 +41,7 @@ async fn main() -> anyhow::Result<()> {
         init_logs(common.log_format, &common.loglevel)?;
     }
     match job {
+        Job::Keys(keys) => keys.run().await,
         Job::Serve(serve) => Application::build(*serve, Metrics::install()?)?.run_until_stopped().await,
         Job::Migrate(common) => Ok(prepare(&common.store("caraway-api migrate")?, true).await?),
         Job::Openapi => Ok(std::io::stdout().write_all(Document::pretty()?.as_bytes())?),

@@ -22,6 +22,8 @@ use crate::{problem::Problem, routes};
         (name = "tasks", description = "Submit work, follow it, fetch its result, stop it."),
         (name = "workflows", description = "Graphs of tasks: groups, chains, chords, maps."),
         (name = "items", description = "Bytes that tasks read and make: pictures above all."),
+        (name = "data", description = "Values by key, read through a cache that is never behind."),
+        (name = "users", description = "Accounts and their API keys."),
         (name = "catalogue", description = "What exists: queues, workers, task types."),
         (name = "contract", description = "This document, and what problems mean."),
         (name = "operations", description = "For those who run it: health and metrics."),
@@ -46,9 +48,24 @@ use crate::{problem::Problem, routes};
         routes::workflows::cancel::cancel,
         routes::workflows::retry::retry,
         routes::items::upload::upload,
+        routes::items::list::list,
         routes::items::show::show,
+        routes::items::delete::delete,
         routes::items::content::content,
         routes::process_image::process_image,
+        routes::data::cached::cached,
+        routes::data::update::update,
+        routes::data::show::show,
+        routes::data::put::put,
+        routes::data::delete::delete,
+        routes::users::create::create,
+        routes::users::list::list,
+        routes::users::show::show,
+        routes::users::disable::disable,
+        routes::users::disable::enable,
+        routes::api_keys::create::create,
+        routes::api_keys::list::list,
+        routes::api_keys::revoke::revoke,
         routes::queues::queues,
         routes::workers::workers,
         routes::task_types::task_types,
@@ -101,7 +118,7 @@ mod tests {
     fn every_route_is_documented_and_nothing_else() {
         let mut listed = Vec::new();
         let _ = App::new().configure(|api| listed = routes::all(api));
-        let named = |(method, path): &(_, _)| {
+        let named = |(method, path, _): &(_, _, _)| {
             let method = serde_json::to_value(method).unwrap();
             format!("{} {path}", method.as_str().unwrap())
         };

@@ -10,15 +10,15 @@ use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web::Data};
 use anyhow::Context as _;
 use caraway_shared::{
     broker::{Link, Publisher, relay},
-    cache::Cache,
+    cache::{self, Cache, CacheConfig},
     config::prepare,
     telemetry::Metrics,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    accept::Acceptor, config::Serve, health::Health, known::Known, middleware, pages::Contract, routes,
-    shutdown::Signals, state::ApiState, waiting::Waiting,
+    accept::Acceptor, callers::Callers, config::Serve, health::Health, known::Known, middleware, pages::Contract,
+    routes, shutdown::Signals, state::ApiState, waiting::Waiting,
 };
 
 /// A request's head must be complete by then; its body has deadlines of its own in `extract`.
@@ -51,14 +51,15 @@ pub(crate) struct Application {
 impl Application {
     /// Binds, and prepares every handle; connects to nothing that could fail.
     pub(crate) fn build(config: Serve, metrics: Metrics) -> anyhow::Result<Self> {
-        config.check_exposure()?;
         let (closing, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let common = &config.common;
         let store = common.store("caraway-api").context("the PostgreSQL URL")?;
-        let cache = Cache::new(&common.redis_url).context("the Redis URL")?;
+        let caching = CacheConfig { off: config.no_cache, loads_max: common.postgres_connections / 2 };
+        let cache = Cache::new(&common.redis_url, caching).context("the Redis URL")?;
         let link = Link::start(&common.broker(), "api", shutdown.clone());
         let publisher = Publisher::start(link.clone(), store.clone(), shutdown.clone());
         let state = ApiState {
+            callers: Callers::new(store.clone(), config.may_be_open()),
             acceptor: Acceptor::start(store.clone(), publisher.clone()),
             known: Known::new(store.clone()),
             waiting: Waiting::new(store.clone(), closing.clone()),
@@ -122,8 +123,11 @@ async fn work(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     prepare(&state.store, migrate).await.context("the database cannot be used")?;
+    state.callers.prepare().await?;
     background.spawn(relay::run(state.store.clone(), publisher, shutdown.clone()));
     background.spawn(state.known.clone().keep_fresh(shutdown.clone()));
+    background.spawn(cache::watch::run(state.cache.clone(), state.store.clone(), shutdown.clone()));
+    background.spawn(state.callers.clone().keep_fresh(shutdown.clone()));
     state.health.set_prepared();
     tracing::info!("ready");
     std::future::pending().await

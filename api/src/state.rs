@@ -5,10 +5,11 @@ use std::sync::Arc;
 use caraway_shared::{broker::Link, cache::Cache, store::Store, telemetry::Metrics};
 use tokio::sync::Semaphore;
 
-use crate::{accept::Acceptor, health::Health, known::Known, waiting::Waiting};
+use crate::{accept::Acceptor, callers::Callers, health::Health, known::Known, waiting::Waiting};
 
-/// Uploads whose content is in memory; each may hold 16 MiB.
-const UPLOADS_MAX: usize = 8;
+/// Uploads under way; each may hold a chunk of 256 KiB, and has a second one in the hands of the database's driver while it is
+/// written.
+const UPLOADS_MAX: usize = 128;
 
 /// The handles.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub(crate) struct ApiState {
     pub(crate) acceptor: Acceptor,
     /// Names of task types and queues.
     pub(crate) known: Known,
+    /// Who may ask for what.
+    pub(crate) callers: Callers,
     /// Who waits for which task.
     pub(crate) waiting: Waiting,
     /// Where this process stands.

@@ -1,4 +1,5 @@
-//! Rules that the negative controls of the fault drill switch off, so that its checker is seen to fail. Compiled out unless
+//! Rules that negative controls (of the fault drill, of the cache's race test) switch off, so that their checkers are seen
+//! to fail. Compiled out unless
 //! the crash points are asked for; then a rule is broken where `FAILPOINTS` says so (`break.audit=return`).
 
 /// A rule that can be broken.
@@ -22,6 +23,18 @@ pub enum Rule {
     Aggregate,
     /// Only what a transaction has changed moves a workflow on.
     CountOnce,
+    /// Only the holder of the token fills an entry of the cache.
+    CacheToken,
+    /// What is older than an invalidation is not filled in.
+    CacheFloor,
+    /// No hit is served, and no write answered, against an invalidation that is owed.
+    CacheOutbox,
+    /// An entry is found only in the Redis process that it was written to.
+    CacheRun,
+    /// A load shows what was committed before it. Broken, whoever has a fill token loads as from a replica that lags behind.
+    CurrentLoads,
+    /// A connection goes back to its pool.
+    ReturnConnection,
 }
 
 impl Rule {
@@ -44,6 +57,12 @@ impl Rule {
             Self::Audit => "break.audit",
             Self::Aggregate => "break.aggregate",
             Self::CountOnce => "break.count-once",
+            Self::CacheToken => "break.cache-token",
+            Self::CacheFloor => "break.cache-floor",
+            Self::CacheOutbox => "break.cache-outbox",
+            Self::CacheRun => "break.cache-run",
+            Self::CurrentLoads => "break.current-loads",
+            Self::ReturnConnection => "break.return-connection",
         }
     }
 }

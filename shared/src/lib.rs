@@ -2,6 +2,7 @@
 //!
 //! | module | holds | talks to |
 //! |---|---|---|
+//! | [`access`] | who may do what: keys and scopes | nobody: pure |
 //! | [`task`] | what a task is: states, message, retry, outcome | nobody: pure |
 //! | [`workflow`] | what a graph of tasks is, and what becomes of it when one of them ends | nobody: pure |
 //! | [`store`] | every SQL statement | PostgreSQL, the only truth |
@@ -11,6 +12,7 @@
 //!
 //! Invariants: no HTTP here and no handler; SQL only in `store`, lapin only in `broker`, Redis only in `cache`.
 
+pub mod access;
 pub mod broken;
 pub mod broker;
 pub mod cache;

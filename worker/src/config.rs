@@ -33,6 +33,9 @@ pub struct WorkerArgs {
     /// Register the small tasks for demonstration and tests: add, echo, sleep, fail
     #[arg(long, env = "CARAWAY_DEMO_TASKS")]
     pub demo_tasks: bool,
+    /// Let `fetch_data` reach this machine's own loopback addresses: for development and tests only
+    #[arg(long, env = "CARAWAY_FETCH_ALLOW_LOOPBACK")]
+    pub fetch_allow_loopback: bool,
 }
 
 impl WorkerArgs {

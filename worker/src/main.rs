@@ -10,7 +10,8 @@ async fn main() -> anyhow::Result<()> {
     let failpoints = fail::FailScenario::setup();
     let args = WorkerArgs::parse();
     let demo = if args.demo_tasks { handlers::demo()? } else { Vec::new() };
-    let served = Worker::new(args).register_all(handlers::built_in()?).register_all(demo).run().await;
+    let built_in = handlers::built_in(args.fetch_allow_loopback)?;
+    let served = Worker::new(args).register_all(built_in).register_all(demo).run().await;
     failpoints.teardown();
     served
 }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, bail};
 use caraway_shared::{
     broker::{Link, Publisher, relay},
-    cache::{Cache, wakeups::Announcer},
+    cache::{Cache, CacheConfig, wakeups::Announcer},
     config::prepare,
     store::{
         Store, StoreError, Writer,
@@ -145,7 +145,9 @@ impl Worker {
 
     async fn build(self, done: &CancellationToken) -> anyhow::Result<Arc<Engine>> {
         let store = self.args.common.store("caraway worker")?;
-        let cache = Cache::new(&self.args.common.redis_url).context("the Redis URL")?;
+        // which reads no entries
+        let caching = CacheConfig { off: true, loads_max: 1 };
+        let cache = Cache::new(&self.args.common.redis_url, caching).context("the Redis URL")?;
         let registry = Registry::new(self.tasks)?;
         let lanes = lanes(&self.args, &registry)?;
         let slots = lanes.iter().map(|lane| lane.slot_count).sum();

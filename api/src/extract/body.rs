@@ -1,9 +1,9 @@
 //! Reading a request's body: bounded in bytes and in time, refused before a byte is read where its length says enough.
 //!
-//! actix limits the time of a request's head and nothing after it, so the deadline here is the only one. What stays
-//! unread of a refused body is the concern of `middleware/unread.rs`.
+//! actix limits the time of a request's head and nothing after it, so the time that is spent waiting for a body is counted
+//! here and nowhere else. What stays unread of a refused body is the concern of `middleware/unread.rs`.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use actix_web::{
     HttpRequest,
@@ -13,6 +13,7 @@ use actix_web::{
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
+use tokio::time::{Instant, timeout};
 
 use crate::problem::{Code, Problem};
 
@@ -21,44 +22,66 @@ use crate::problem::{Code, Problem};
 pub(crate) struct BodyLimit {
     /// Its size.
     pub(crate) bytes_max: usize,
-    /// From the end of the head to the end of the body.
+    /// How long its client may be waited for, all in all.
     pub(crate) deadline: Duration,
 }
 
-/// Reads a whole body; `each` sees every piece as it comes.
-pub(crate) async fn read_body(
+/// What is left of the time that a client has for its body. Time that we need ourselves in between does not count.
+pub(crate) struct Patience {
+    limit: BodyLimit,
+    left: Duration,
+}
+
+impl BodyLimit {
+    /// Refuses what the head tells to be too large, or compressed; else the length that it announces, or 0.
+    pub(crate) fn admit(self, headers: &HeaderMap) -> Result<usize, Problem> {
+        refuse_encoded(headers)?;
+        let announced = announced_bytes(headers).unwrap_or(0);
+        if announced > self.bytes_max { Err(self.too_large()) } else { Ok(announced) }
+    }
+
+    /// Time begins.
+    pub(crate) fn patience(self) -> Patience {
+        Patience { limit: self, left: self.deadline }
+    }
+
+    /// The body has more bytes than it may have.
+    pub(crate) fn too_large(self) -> Problem {
+        Problem::new(Code::BodyTooLarge, format!("this address takes up to {} bytes", self.bytes_max))
+            .with("bytes_max", self.bytes_max)
+    }
+}
+
+impl Patience {
+    /// Waits for something that the client has to send.
+    pub(crate) async fn wait<T>(&mut self, sent: impl Future<Output = T>) -> Result<T, Problem> {
+        let began = Instant::now();
+        let waited = timeout(self.left, sent).await;
+        self.left = self.left.saturating_sub(began.elapsed());
+        waited.map_err(|_| {
+            let seconds = self.limit.deadline.as_secs();
+            Problem::new(Code::BodyTimeout, format!("a body may be waited for {seconds} s, and is not complete"))
+        })
+    }
+}
+
+/// Reads a whole body.
+pub(super) async fn read_body(
     request: &HttpRequest,
     payload: &mut Payload,
     limit: BodyLimit,
-    each: impl FnMut(&[u8]),
 ) -> Result<Bytes, Problem> {
-    refuse_encoded(request.headers())?;
-    let announced = announced_bytes(request.headers()).unwrap_or(0);
-    if announced > limit.bytes_max {
-        return Err(too_large(limit));
-    }
-    let reading = collect(payload, limit, announced, each);
-    tokio::time::timeout(limit.deadline, reading).await.map_err(|_| {
-        Problem::new(
-            Code::BodyTimeout,
-            format!("a body must be complete {} s after its head", limit.deadline.as_secs()),
-        )
-    })?
+    let announced = limit.admit(request.headers())?;
+    limit.patience().wait(collect(payload, limit, announced)).await?
 }
 
-async fn collect(
-    payload: &mut Payload,
-    limit: BodyLimit,
-    announced: usize,
-    mut each: impl FnMut(&[u8]),
-) -> Result<Bytes, Problem> {
+async fn collect(payload: &mut Payload, limit: BodyLimit, announced: usize) -> Result<Bytes, Problem> {
     let mut body = BytesMut::with_capacity(announced);
     while let Some(piece) = payload.next().await {
         let piece = piece.map_err(broken)?;
         if body.len() + piece.len() > limit.bytes_max {
-            return Err(too_large(limit));
+            return Err(limit.too_large());
         }
-        each(&piece);
         body.extend_from_slice(&piece);
     }
     Ok(body.freeze())
@@ -78,12 +101,7 @@ fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-fn too_large(limit: BodyLimit) -> Problem {
-    Problem::new(Code::BodyTooLarge, format!("this address takes up to {} bytes", limit.bytes_max))
-        .with("bytes_max", limit.bytes_max)
-}
-
 /// The client stopped in the middle or broke the chunk format; in most cases nobody is left to read this.
-fn broken(error: PayloadError) -> Problem {
+pub(crate) fn broken(error: PayloadError) -> Problem {
     Problem::new(Code::BadRequest, "the body ended early or broke its transfer encoding").caused_by(error)
 }

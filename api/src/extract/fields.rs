@@ -66,6 +66,15 @@ impl<'a> Fields<'a> {
         self.optional(name, must, read)
     }
 
+    /// A field that must be there and may be any JSON, null included.
+    pub(crate) fn any(&mut self, name: &str) -> Option<&'a RawValue> {
+        let value = self.left.remove(name);
+        if value.is_none() {
+            self.fault(name, Code::InvalidRequest, "is missing");
+        }
+        value
+    }
+
     /// A field that is an object of its own; its faults become ours.
     pub(crate) fn object<T>(&mut self, name: &str, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
         let left = self.optional(name, "must be an object", |value| serde_json::from_str(value.get()).ok())?;

@@ -55,7 +55,7 @@ pub(crate) async fn read_json(
     limit: BodyLimit,
 ) -> Result<Bytes, Problem> {
     check_media_type(request)?;
-    let body = read_body(request, payload, limit, |_| ()).await?;
+    let body = read_body(request, payload, limit).await?;
     if !body.is_empty() {
         check_json(&body).map_err(|fault| faulty(&fault))?;
     }

@@ -7,15 +7,18 @@
 //! | `problems.rs` | writes every error as a problem document |
 //! | `gate.rs` | lets nobody in before the database is prepared |
 //! | `deadline.rs` | lets nobody wait for ever |
+//! | `guard.rs` | lets in who has the scope that the route needs |
 
 mod deadline;
 mod gate;
+mod guard;
 mod observe;
 mod problems;
 mod unread;
 
 pub(crate) use deadline::deadline;
 pub(crate) use gate::{gate, is_always_open};
+pub(crate) use guard::{Needs, guard};
 pub(crate) use observe::{RequestId, observe};
 pub(crate) use problems::problems;
 pub(crate) use unread::unread;

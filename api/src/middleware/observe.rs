@@ -59,6 +59,7 @@ pub(crate) async fn observe(
     if method == Method::HEAD {
         // routed as a GET; the encoder knows that no body may follow
         request.head_mut().method = Method::GET;
+        request.headers_mut().remove(header::RANGE); // which is for GET alone
     }
     let mut response = next.call(request).await?;
     let headers = response.headers_mut();

@@ -74,8 +74,10 @@ fn rewritten<B>(response: ServiceResponse<B>, document: Vec<u8>) -> ServiceRespo
     if let Some(allowed) = allowed {
         new.insert_header((header::ALLOW, allowed));
     }
-    if let Some(after) = old.headers().get(header::RETRY_AFTER) {
-        new.insert_header((header::RETRY_AFTER, after.clone()));
+    for kept in [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::CONTENT_RANGE] {
+        if let Some(value) = old.headers().get(&kept) {
+            new.insert_header((kept, value.clone()));
+        }
     }
     new.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(Problem::MEDIA_TYPE)));
     new.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));

@@ -3,39 +3,46 @@
 
 use std::collections::BTreeMap;
 
+use actix_web::App;
 use utoipa::{
     Modify,
     openapi::{
         AllOfBuilder, ContentBuilder, Header, ObjectBuilder, OpenApi, Ref, RefOr, Response, Schema, Type,
         example::ExampleBuilder,
-        path::{Operation, PathItem},
+        path::{HttpMethod, Operation, PathItem},
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 
 use super::parameter;
 use crate::{
-    middleware::is_always_open,
+    middleware::{Needs, is_always_open},
     problem::{Code, Problem},
+    routes,
 };
 
 /// The extension in which an operation names its problems: codes, or lists of codes, as deep as they come.
 const PROBLEMS: &str = "x-problems";
 const REQUEST_ID: &str = "X-Request-Id";
+const API_KEY: &str = "api_key";
 
 /// Schemas of answers in which nothing is left out: what is not known is null.
-const WHOLE: [&str; 6] = ["Attempt", "QuarantinedMessage", "Queue", "Task", "TaskLine", "TaskType"];
+const WHOLE: [&str; 8] = ["ApiKey", "Attempt", "QuarantinedMessage", "Queue", "Task", "TaskLine", "TaskType", "User"];
 
 /// Completes the document.
 pub(super) struct Complete;
 
 impl Modify for Complete {
     fn modify(&self, document: &mut OpenApi) {
+        let needs = needs();
         for (path, item) in &mut document.paths.paths {
-            for (reads, operation) in operations(item) {
-                complete(operation, path, reads);
+            for (method, operation) in operations(item) {
+                let needs = needs.get(&(method, path.as_str())).copied().unwrap_or(Needs::Nothing);
+                complete(operation, path, method == "get", needs);
             }
         }
         let Some(components) = &mut document.components else { return };
+        components.add_security_scheme(API_KEY, api_key());
         components.parameters.insert(REQUEST_ID.into(), request_id().into());
         for (name, schema) in &mut components.schemas {
             if let RefOr::T(Schema::Object(object)) = schema
@@ -47,12 +54,26 @@ impl Modify for Complete {
     }
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
-    let PathItem { get, post, .. } = item;
-    [(true, get), (false, post)].into_iter().filter_map(|(reads, operation)| Some((reads, operation.as_mut()?)))
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    let PathItem { get, post, put, delete, .. } = item;
+    let methods = [("get", get), ("post", post), ("put", put), ("delete", delete)];
+    methods.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-fn complete(operation: &mut Operation, path: &str, reads: bool) {
+/// What each route needs, by method and address: from where it is enforced.
+fn needs() -> BTreeMap<(&'static str, &'static str), Needs> {
+    let mut listed = Vec::new();
+    let _ = App::new().configure(|api| listed = routes::all(api));
+    let method = |method| match method {
+        HttpMethod::Post => "post",
+        HttpMethod::Put => "put",
+        HttpMethod::Delete => "delete",
+        _ => "get",
+    };
+    listed.into_iter().map(|(verb, path, needs)| ((method(verb), path), needs)).collect()
+}
+
+fn complete(operation: &mut Operation, path: &str, reads: bool, needs: Needs) {
     let mut codes = operation.extensions.take().and_then(|mut all| all.remove(PROBLEMS)).map_or(Vec::new(), named);
     codes.push(Code::Internal);
     if !is_always_open(path) {
@@ -60,6 +81,10 @@ fn complete(operation: &mut Operation, path: &str, reads: bool) {
     }
     if !reads {
         codes.push(Code::OutcomeUnknown); // by the deadline, whatever the handler is
+    }
+    if let Some(scope) = needs.scope() {
+        codes.extend([Code::Unauthorized, Code::MissingScope]);
+        operation.security = Some(vec![SecurityRequirement::new(API_KEY, [scope.as_str()])]);
     }
     codes.sort_unstable();
     codes.dedup();
@@ -114,6 +139,12 @@ fn header(description: &str) -> Header {
     let mut header = Header::new(ObjectBuilder::new().schema_type(Type::String).build());
     header.description = Some(description.into());
     header
+}
+
+fn api_key() -> SecurityScheme {
+    let description = "An API key: `cwy_…`. Each operation names the scope that it needs; `admin` has all. An installation that \
+                       never had a key asks for none.";
+    SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build())
 }
 
 fn request_id() -> utoipa::openapi::path::Parameter {

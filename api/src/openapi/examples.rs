@@ -108,6 +108,28 @@ pub(crate) fn item() -> Value {
     })
 }
 
+/// A user.
+pub(crate) fn user() -> Value {
+    json!({
+        "id": 2, "name": "shop",
+        "created_at": "2026-11-22T19:00:00Z", "disabled_at": null
+    })
+}
+
+/// A key in a list.
+pub(crate) fn key() -> Value {
+    json!({
+        "id": 7, "user_id": 2, "name": "shop", "scopes": ["submit", "read"], "queues": ["mail.*"],
+        "created_at": "2026-11-22T19:00:00Z", "expires_at": null, "last_used_at": null, "revoked_at": null
+    })
+}
+
+/// A key that was made just now. This one is good nowhere: its checksum is wrong.
+pub(crate) fn made_key() -> Value {
+    let secret = "0".repeat(64);
+    with(key(), json!({"key": format!("cwy_7_{secret}_00000000")}))
+}
+
 fn with(mut document: Value, changes: Value) -> Value {
     if let (Value::Object(document), Value::Object(changes)) = (&mut document, changes) {
         document.extend(changes);

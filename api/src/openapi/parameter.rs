@@ -12,6 +12,19 @@ pub(crate) fn path_id(description: &str) -> Parameter {
     parameter("id", ParameterIn::Path, description, schema).required(Required::True).build()
 }
 
+/// `{name}` in a path.
+pub(crate) fn path(name: &str, description: &str, example: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
+    let path = parameter(name, ParameterIn::Path, description, schema).required(Required::True);
+    path.example(Some(example.into())).build()
+}
+
+/// `{id}` in a path, where it is a number.
+pub(crate) fn path_number(description: &str) -> Parameter {
+    let format = SchemaFormat::KnownFormat(KnownFormat::Int64);
+    let schema = ObjectBuilder::new().schema_type(Type::Integer).format(Some(format)).build();
+    parameter("id", ParameterIn::Path, description, schema).required(Required::True).build()
+}
+
 /// A header that may be left out.
 pub(crate) fn header(name: &str, description: &str, example: &str, schema: ObjectBuilder) -> Parameter {
     let schema = schema.schema_type(Type::String).build();

@@ -227,7 +227,7 @@ fn curl(method: &str, path: &str, body: Option<(&str, &Value)>) -> String {
         Some((media_type, _)) => {
             format!("curl -sS {address} \\\n  -H 'Content-Type: {media_type}' --data-binary @picture.jpg")
         }
-        None if method == "post" => format!("curl -sS -X POST {address}"),
+        None if method != "get" => format!("curl -sS -X {} {address}", method.to_uppercase()),
         None => format!("curl -sS {address}"),
     }
 }

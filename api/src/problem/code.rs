@@ -62,6 +62,16 @@ catalogue! {
     /// 32, a lone surrogate, a number beyond a double.
     MalformedJson "malformed_json" BAD_REQUEST "The body is not well-formed JSON"
         "Write the body with a JSON library; `detail` says where reading stopped.";
+    /// The request has no API key, or one that is wrong, cut, expired or revoked, or whose user is disabled; which of
+    /// these is not told.
+    Unauthorized "unauthorized" UNAUTHORIZED "A valid API key is needed"
+        "Send a key as `Authorization: Bearer cwy_…`; `POST /v1/api-keys` or `api keys create` makes one.";
+    /// The key is good, but not for this: `scope` names what it lacks.
+    MissingScope "missing_scope" FORBIDDEN "The key lacks a scope"
+        "Use a key that has the scope, or have one made.";
+    /// The key is good for some queues only, and not for this one.
+    QueueForbidden "queue_forbidden" FORBIDDEN "The key is not for this queue"
+        "Use a key that covers the queue; name a queue when you list tasks with a key for some queues.";
     /// No resource has this address.
     NotFound "not_found" NOT_FOUND "There is nothing here"
         "Compare the path with `/docs`; paths have no slash at their end and heed upper and lower case.";
@@ -71,13 +81,22 @@ catalogue! {
     /// No workflow has this id: it never existed, belongs to somebody else, or was removed some time after its end.
     WorkflowNotFound "workflow_not_found" NOT_FOUND "There is no such workflow"
         "Use the id as it was answered when the workflow was accepted. A finished one is kept for a day, a failed one for a week.";
-    /// No stored item has this id.
+    /// No stored item has this id: it never existed, belongs to somebody else, or was deleted.
     ItemNotFound "item_not_found" NOT_FOUND "There is no such item"
         "Use the id that `POST /items` answered, or the one in a task's result.";
+    /// Nothing is stored under this key, or not for you.
+    DataNotFound "data_not_found" NOT_FOUND "There is no such value"
+        "Look for a slip in the key; `POST /update-data/{key}` stores a value.";
+    /// No user has this id, or it is not yours to see.
+    UserNotFound "user_not_found" NOT_FOUND "There is no such user"
+        "Use your own user's id; only the operator sees others.";
+    /// No API key has this id, or it is somebody else's.
+    ApiKeyNotFound "api_key_not_found" NOT_FOUND "There is no such API key"
+        "Use an id that `GET /v1/api-keys` lists.";
     /// The address exists and takes other methods.
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "The method is not allowed here"
         "The header `Allow` lists the methods that this address takes.";
-    /// The body was not complete in time: 10 seconds after the head for JSON, 30 for an item. Nothing was done.
+    /// The body was waited for too long: 10 seconds for JSON, 30 for an item. Nothing was done.
     BodyTimeout "body_timeout" REQUEST_TIMEOUT "The body did not come in time"
         "Send it again, over a faster connection or in a smaller piece.";
     /// The task has not ended, so it has no result yet and cannot be retried; `state` tells where it stands.
@@ -113,6 +132,15 @@ catalogue! {
     /// The task is unique, and another one that counts as the same keeps it out; `existing_task_id` names that one.
     DuplicateTask "duplicate_task" CONFLICT "Another task like this one exists"
         "Follow the task that exists, wait for its end, or choose another key.";
+    /// Another user has this name.
+    NameTaken "name_taken" CONFLICT "The name is taken"
+        "Choose another name.";
+    /// User 1 runs the installation, and cannot be disabled.
+    OperatorStays "operator_stays" CONFLICT "The operator cannot be disabled"
+        "Revoke its keys instead, all but one.";
+    /// As many keys are good as every API process keeps in memory.
+    TooManyKeys "too_many_keys" CONFLICT "There are too many API keys"
+        "Revoke keys that are not used any more; `last_used_at` tells them.";
     /// Another request with the same `Idempotency-Key` is being decided at this moment.
     IdempotencyInFlight "idempotency_in_flight" CONFLICT "A request with this key is in flight"
         "Repeat the request with the same key in a moment; you will get the answer of the first.";
@@ -122,6 +150,9 @@ catalogue! {
     /// `Idempotency-Key` is not one string of 1 to 255 visible ASCII characters without quotes inside.
     InvalidIdempotencyKey "invalid_idempotency_key" BAD_REQUEST "The idempotency key is not valid"
         "Send one such key, for example a UUID, and the header only once.";
+    /// What is stored is not what `If-Match` or `If-None-Match` asks for: somebody else has changed it. Nothing was changed.
+    PreconditionFailed "precondition_failed" PRECONDITION_FAILED "It has changed meanwhile"
+        "Read it again, look whether your change still makes sense, and send it with the new `ETag`.";
     /// The body is larger than this address takes; `bytes_max` is its limit.
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large"
         "Send less in one request; large inputs go into an item (`POST /items`) whose id the task is told.";
@@ -131,6 +162,12 @@ catalogue! {
     /// The `Content-Type` or the `Content-Encoding` of the body is none that this address takes.
     UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "The media type is not supported"
         "Send JSON as `application/json` in UTF-8, items as their plain bytes, and nothing compressed.";
+    /// The form is none (RFC 7578), or does not have exactly one part: the item.
+    UnfitForm "unfit_form" BAD_REQUEST "The form cannot be taken as an item"
+        "Send one item in a form, as `curl -F file=@picture.jpg` does, or the bytes themselves as the body.";
+    /// No byte of the content lies in the `Range` that was asked for; `bytes` tells how many there are.
+    RangeNotSatisfiable "range_not_satisfiable" RANGE_NOT_SATISFIABLE "The content has no such range"
+        "Ask for a range that begins before the content's end.";
     /// The first bytes of the item tell another type than its `Content-Type`.
     ContentTypeMismatch "content_type_mismatch" UNSUPPORTED_MEDIA_TYPE "The content is of another type than declared"
         "Declare what the bytes are, or send `application/octet-stream` and let them speak for themselves.";

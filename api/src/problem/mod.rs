@@ -9,6 +9,8 @@ use std::{collections::BTreeMap, fmt};
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
 use caraway_shared::{
+    access::Scope,
+    cache::ReadError,
     store::{StoreError, WriteError},
     task::{State, TaskError, TaskId},
 };
@@ -27,7 +29,7 @@ const RETRY_AFTER_SECONDS: &str = "1";
 /// Something is wrong with one part of the request body.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub(crate) struct Fault {
-    /// Which part: a JSON pointer (RFC 6901), or `?name` for a part of the query.
+    /// Which part: a JSON pointer (RFC 6901), or `?name` for a part of the query, or `{name}` for one of the path.
     pub(crate) pointer: String,
     /// What kind of fault.
     pub(crate) code: Code,
@@ -91,6 +93,15 @@ struct Members {
     /// The limit that was passed, bytes.
     #[schema(nullable = false)]
     bytes_max: Option<u64>,
+    /// How many bytes the content has.
+    #[schema(nullable = false)]
+    bytes: Option<u64>,
+    /// The scope that the key lacks.
+    #[schema(nullable = false)]
+    scope: Option<Scope>,
+    /// The queue that the key is not for.
+    #[schema(nullable = false)]
+    queue: Option<String>,
     /// Which task of the batch, from 0.
     #[schema(nullable = false)]
     index: Option<u32>,
@@ -198,7 +209,12 @@ impl Problem {
             Code::DuplicateTask => {
                 Self::new(code, format!("task {task} is unique and keeps this one out")).with("existing_task_id", task)
             }
+            Code::MissingScope => Self::new(code, "this key does not have the scope cancel").with("scope", "cancel"),
+            Code::QueueForbidden => Self::new(code, "this key is not for the queue mail").with("queue", "mail"),
             Code::BodyTooLarge => Self::new(code, "this address takes up to 1048576 bytes").with("bytes_max", 1 << 20),
+            Code::RangeNotSatisfiable => {
+                Self::new(code, "the content has 48213 bytes, and none of them is in this range").with("bytes", 48_213)
+            }
             Code::InputTooLarge => Self::new(
                 code,
                 "args and kwargs may hold 262144 bytes together; store larger ones as an item and send its id",
@@ -254,6 +270,12 @@ impl ResponseError for Problem {
         if self.0.code.is_retryable() {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
         }
+        if let (Code::RangeNotSatisfiable, Some(bytes)) = (self.0.code, self.0.members.get("bytes")) {
+            response.insert_header((header::CONTENT_RANGE, format!("bytes */{bytes}")));
+        }
+        if self.0.code == Code::Unauthorized {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
         response.finish()
     }
 }
@@ -269,6 +291,19 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable(_) => database_unavailable(error),
             StoreError::Unknown(_) => Self::outcome_unknown().caused_by(error),
             StoreError::Statement(_) | StoreError::Data(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match &error {
+            ReadError::Busy => {
+                Self::new(Code::Overloaded, "too many reads wait for the database; try again later").caused_by(error)
+            }
+            ReadError::TimedOut => database_unavailable(error),
+            ReadError::Failed(inner) if matches!(**inner, StoreError::Unavailable(_)) => database_unavailable(error),
+            ReadError::Failed(_) | ReadError::Lost => Self::internal(error),
         }
     }
 }

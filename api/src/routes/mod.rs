@@ -1,6 +1,8 @@
 //! Every address of this API, on one screen.
 
+pub(crate) mod api_keys;
 pub(crate) mod contract;
+pub(crate) mod data;
 pub(crate) mod health;
 pub(crate) mod items;
 pub(crate) mod metrics;
@@ -11,57 +13,87 @@ pub(crate) mod queues;
 mod table;
 pub(crate) mod task_types;
 pub(crate) mod tasks;
+pub(crate) mod users;
 pub(crate) mod workers;
 pub(crate) mod workflows;
 
 use actix_web::{HttpResponse, http::header, web::ServiceConfig};
 use serde::Serialize;
-use utoipa::{ToSchema, openapi::HttpMethod};
+use utoipa::ToSchema;
 
-use self::table::{Table, get, post, resource};
+use self::table::{Listed, Table, delete, get, post, put, resource};
+use crate::middleware::Needs::{Admin, Cancel, Nothing, Operator, Read, Submit};
 
-/// All routes, and what they are. Each stands in `openapi.rs` too; a test there compares the two.
-pub(crate) fn all(api: &mut ServiceConfig) -> Vec<(HttpMethod, &'static str)> {
+/// All routes, and what each needs of who calls it. Each stands in `openapi.rs` too; a test there compares the two.
+pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
     Table::new(api)
         // tasks
-        .service(resource("/v1/tasks").route(post(tasks::submit::submit)).route(get(tasks::list::list)))
-        .service(resource("/v1/tasks/batch").route(post(tasks::batch::batch)))
-        .service(resource("/v1/tasks/actions/retry").route(post(tasks::retry_many::retry_many)))
-        .service(resource("/v1/tasks/{id}").route(get(tasks::show::show)))
-        .service(resource("/v1/tasks/{id}/result").route(get(tasks::result::result)))
-        .service(resource("/v1/tasks/{id}/attempts").route(get(tasks::attempts::attempts)))
-        .service(resource("/v1/tasks/{id}/cancel").route(post(tasks::cancel::cancel)))
-        .service(resource("/v1/tasks/{id}/retry").route(post(tasks::retry::retry)))
+        .service(resource("/v1/tasks").route(post(Submit, tasks::submit::submit)).route(get(Read, tasks::list::list)))
+        .service(resource("/v1/tasks/batch").route(post(Submit, tasks::batch::batch)))
+        .service(resource("/v1/tasks/actions/retry").route(post(Submit, tasks::retry_many::retry_many)))
+        .service(resource("/v1/tasks/{id}").route(get(Read, tasks::show::show)))
+        .service(resource("/v1/tasks/{id}/result").route(get(Read, tasks::result::result)))
+        .service(resource("/v1/tasks/{id}/attempts").route(get(Read, tasks::attempts::attempts)))
+        .service(resource("/v1/tasks/{id}/cancel").route(post(Cancel, tasks::cancel::cancel)))
+        .service(resource("/v1/tasks/{id}/retry").route(post(Submit, tasks::retry::retry)))
         // graphs of tasks
-        .service(resource("/v1/workflows").route(post(workflows::submit::submit)))
-        .service(resource("/v1/groups").route(post(workflows::group::group)))
-        .service(resource("/v1/chains").route(post(workflows::chain::chain)))
-        .service(resource("/v1/chords").route(post(workflows::chord::chord)))
-        .service(resource("/v1/map").route(post(workflows::map::map)))
-        .service(resource("/v1/workflows/{id}").route(get(workflows::show::show)))
-        .service(resource("/v1/workflows/{id}/results").route(get(workflows::results::results)))
-        .service(resource("/v1/workflows/{id}/cancel").route(post(workflows::cancel::cancel)))
-        .service(resource("/v1/workflows/{id}/retry").route(post(workflows::retry::retry)))
+        .service(resource("/v1/workflows").route(post(Submit, workflows::submit::submit)))
+        .service(resource("/v1/groups").route(post(Submit, workflows::group::group)))
+        .service(resource("/v1/chains").route(post(Submit, workflows::chain::chain)))
+        .service(resource("/v1/chords").route(post(Submit, workflows::chord::chord)))
+        .service(resource("/v1/map").route(post(Submit, workflows::map::map)))
+        .service(resource("/v1/workflows/{id}").route(get(Read, workflows::show::show)))
+        .service(resource("/v1/workflows/{id}/results").route(get(Read, workflows::results::results)))
+        .service(resource("/v1/workflows/{id}/cancel").route(post(Cancel, workflows::cancel::cancel)))
+        .service(resource("/v1/workflows/{id}/retry").route(post(Submit, workflows::retry::retry)))
         // stored items, and what can be done with them
-        .service(resource(["/items", "/items/"]).route(post(items::upload::upload)))
-        .service(resource("/items/{id}").route(get(items::show::show)))
-        .service(resource("/items/{id}/content").route(get(items::content::content)))
-        .service(resource("/process-image/{id}").route(post(process_image::process_image)))
+        .service(
+            resource(["/items", "/items/"])
+                .route(post(Submit, items::upload::upload))
+                .route(get(Read, items::list::list)),
+        )
+        .service(
+            resource("/items/{id}").route(get(Read, items::show::show)).route(delete(Submit, items::delete::delete)),
+        )
+        .service(resource("/items/{id}/content").route(get(Read, items::content::content)))
+        .service(resource("/process-image/{id}").route(post(Submit, process_image::process_image)))
+        // values by key, read through the cache
+        .service(resource("/cached-data/{key}").route(get(Read, data::cached::cached)))
+        .service(resource("/update-data/{key}").route(post(Submit, data::update::update)))
+        .service(
+            resource("/v1/data/{key}")
+                .route(get(Read, data::show::show))
+                .route(put(Submit, data::put::put))
+                .route(delete(Submit, data::delete::delete)),
+        )
+        // accounts and their keys
+        .service(
+            resource("/v1/users").route(post(Operator, users::create::create)).route(get(Operator, users::list::list)),
+        )
+        .service(resource(["/v1/users/{id}", "/users/{id}"]).route(get(Read, users::show::show)))
+        .service(resource("/v1/users/{id}/disable").route(post(Operator, users::disable::disable)))
+        .service(resource("/v1/users/{id}/enable").route(post(Operator, users::disable::enable)))
+        .service(
+            resource("/v1/api-keys")
+                .route(post(Admin, api_keys::create::create))
+                .route(get(Admin, api_keys::list::list)),
+        )
+        .service(resource("/v1/api-keys/{id}").route(delete(Admin, api_keys::revoke::revoke)))
         // what exists
-        .service(resource("/v1/queues").route(get(queues::queues)))
-        .service(resource("/v1/workers").route(get(workers::workers)))
-        .service(resource("/v1/task-types").route(get(task_types::task_types)))
-        .service(resource("/v1/quarantine").route(get(quarantine::quarantine)))
+        .service(resource("/v1/queues").route(get(Read, queues::queues)))
+        .service(resource("/v1/workers").route(get(Read, workers::workers)))
+        .service(resource("/v1/task-types").route(get(Read, task_types::task_types)))
+        .service(resource("/v1/quarantine").route(get(Operator, quarantine::quarantine)))
         // the contract, for programs and for people; the `type` of a problem document points here
-        .service(resource("/openapi.json").route(get(contract::openapi)))
-        .service(resource("/docs").route(get(contract::docs)))
-        .service(resource("/docs/style.css").route(get(contract::style)))
-        .service(resource("/problems").route(get(problems::all)))
-        .service(resource("/problems/{code}").route(get(problems::one)))
+        .service(resource("/openapi.json").route(get(Nothing, contract::openapi)))
+        .service(resource("/docs").route(get(Nothing, contract::docs)))
+        .service(resource("/docs/style.css").route(get(Nothing, contract::style)))
+        .service(resource("/problems").route(get(Nothing, problems::all)))
+        .service(resource("/problems/{code}").route(get(Nothing, problems::one)))
         // for those who operate it
-        .service(resource("/livez").route(get(health::livez)))
-        .service(resource("/readyz").route(get(health::readyz)))
-        .service(resource("/metrics").route(get(metrics::metrics)))
+        .service(resource("/livez").route(get(Nothing, health::livez)))
+        .service(resource("/readyz").route(get(Nothing, health::readyz)))
+        .service(resource("/metrics").route(get(Nothing, metrics::metrics)))
         .listed()
 }
 

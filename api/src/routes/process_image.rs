@@ -19,7 +19,8 @@ use uuid::Uuid;
 
 use crate::{
     accept::Acceptor,
-    extract::{Fields, IdempotencyKey, ItemPath, JsonBody, Owner, Traceparent, item_not_found, traceparent, typed},
+    callers::Caller,
+    extract::{Fields, IdempotencyKey, ItemPath, JsonBody, Traceparent, item_not_found, traceparent, typed},
     openapi::examples,
     problem::{Code, Problem},
     routes::{
@@ -132,20 +133,22 @@ enum Format {
         IdempotencyKey::PROBLEMS,
         Acceptor::PROBLEMS,
         JsonBody::PROBLEMS,
-        [Code::ItemNotImage, Code::NoWorkerYet]
+        [Code::ItemNotImage, Code::NoWorkerYet, Code::QueueForbidden]
     ]))),
 )]
 pub(crate) async fn process_image(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     ItemPath(image_id): ItemPath,
     key: IdempotencyKey,
     body: JsonBody,
 ) -> Result<HttpResponse, Problem> {
     let options = body.optional().map(options).transpose()?.unwrap_or_default();
+    let owner = caller.owner;
     check_image(&state, owner, image_id).await?;
     let known = task_type(&state).await?;
+    caller.covers(known.queue.as_str())?;
     let input = input(&Arguments { image_id, options })?;
     let task = spec(&known, owner, input, traceparent(request.headers()));
     let key = key.of(&request, body.optional().unwrap_or_default());

@@ -8,12 +8,15 @@ use actix_web::{
 };
 use utoipa::openapi::HttpMethod;
 
-use crate::middleware::deadline;
+use crate::middleware::{Needs, deadline, guard};
+
+/// A route: its method, its address, and what it needs of who calls it.
+pub(crate) type Listed = (HttpMethod, &'static str, Needs);
 
 /// Registers routes and remembers them.
 pub(super) struct Table<'a> {
     api: &'a mut ServiceConfig,
-    listed: Vec<(HttpMethod, &'static str)>,
+    listed: Vec<Listed>,
 }
 
 /// One address and what it takes.
@@ -25,6 +28,7 @@ pub(super) struct Resource {
 /// One method of an address.
 pub(super) struct Verb {
     method: HttpMethod,
+    needs: Needs,
     route: Route,
 }
 
@@ -39,8 +43,8 @@ impl<'a> Table<'a> {
         let Resource { patterns, verbs } = resource;
         let address = patterns.first().copied().unwrap_or_default();
         let mut service = web::resource(patterns);
-        for Verb { method, route } in verbs {
-            self.listed.push((method, address));
+        for Verb { method, needs, route } in verbs {
+            self.listed.push((method, address, needs));
             service = service.route(route);
         }
         self.api.service(service);
@@ -48,7 +52,7 @@ impl<'a> Table<'a> {
     }
 
     /// Everything that was registered.
-    pub(super) fn listed(self) -> Vec<(HttpMethod, &'static str)> {
+    pub(super) fn listed(self) -> Vec<Listed> {
         self.listed
     }
 }
@@ -85,21 +89,46 @@ impl<const N: usize> Spellings for [&'static str; N] {
 }
 
 /// Asks for something; HEAD comes here too.
-pub(super) fn get<F, Args>(handler: F) -> Verb
+pub(super) fn get<F, Args>(needs: Needs, handler: F) -> Verb
 where
     F: Handler<Args>,
     Args: FromRequest + 'static,
     F::Output: Responder + 'static,
 {
-    Verb { method: HttpMethod::Get, route: web::get().to(handler).wrap(from_fn(deadline)) }
+    verb(HttpMethod::Get, needs, web::get().to(handler))
 }
 
 /// Does something.
-pub(super) fn post<F, Args>(handler: F) -> Verb
+pub(super) fn post<F, Args>(needs: Needs, handler: F) -> Verb
 where
     F: Handler<Args>,
     Args: FromRequest + 'static,
     F::Output: Responder + 'static,
 {
-    Verb { method: HttpMethod::Post, route: web::post().to(handler).wrap(from_fn(deadline)) }
+    verb(HttpMethod::Post, needs, web::post().to(handler))
+}
+
+/// Replaces something.
+pub(super) fn put<F, Args>(needs: Needs, handler: F) -> Verb
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    verb(HttpMethod::Put, needs, web::put().to(handler))
+}
+
+/// Ends something.
+pub(super) fn delete<F, Args>(needs: Needs, handler: F) -> Verb
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    verb(HttpMethod::Delete, needs, web::delete().to(handler))
+}
+
+fn verb(method: HttpMethod, needs: Needs, route: Route) -> Verb {
+    let guarded = route.wrap(from_fn(move |request, next| guard(needs, request, next)));
+    Verb { method, needs, route: guarded.wrap(from_fn(deadline)) }
 }

@@ -38,13 +38,13 @@ fn post(extra: &str, length: usize) -> String {
 }
 
 /// A client that behaves: one task after the other, for as long as it is watched.
-struct Neighbour {
+pub struct Neighbour {
     done: Arc<AtomicBool>,
     latencies: JoinHandle<Vec<Duration>>,
 }
 
 impl Neighbour {
-    async fn of(api: &Api) -> Self {
+    pub async fn of(api: &Api) -> Self {
         api.submit(ADD).await; // its connection and the database's are open
         let done = Arc::new(AtomicBool::new(false));
         let (over, client, url) = (Arc::clone(&done), api.client.clone(), format!("{}/v1/tasks", api.url));
@@ -63,7 +63,7 @@ impl Neighbour {
     }
 
     /// Ends it, and checks how it was served; how many tasks it made.
-    async fn was_served(self, during: &str) -> i64 {
+    pub async fn was_served(self, during: &str) -> i64 {
         self.done.store(true, Ordering::Relaxed);
         let mut latencies = self.latencies.await.unwrap();
         latencies.sort_unstable();
@@ -99,14 +99,14 @@ async fn tasks(api: &Api) -> i64 {
 
 /// How the server ended a connection.
 #[derive(Debug)]
-struct Cut {
-    answer: String,
-    answered: Duration,
+pub struct Cut {
+    pub answer: String,
+    pub answered: Duration,
     closed: Duration,
 }
 
 /// Sends a byte a second until the server closes.
-fn drip(mut stream: TcpStream, bytes: &[u8]) -> Cut {
+pub fn drip(mut stream: TcpStream, bytes: &[u8]) -> Cut {
     let began = Instant::now();
     stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     let mut bytes = bytes.iter().cycle();

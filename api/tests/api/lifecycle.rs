@@ -64,6 +64,7 @@ async fn many_may_start_at_once_on_an_empty_database() {
         postgres_url: setup.postgres_url.clone(),
         amqp_url: setup.amqp_url.clone(),
         redis_url: setup.redis_url.clone(),
+        bind: "127.0.0.1:0".into(),
         flags: Vec::new(),
         variables: Vec::new(),
         await_ready: true,

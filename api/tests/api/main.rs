@@ -14,17 +14,21 @@
 #![expect(unreachable_pub, reason = "nobody reaches into a test binary")]
 
 mod abuse;
+mod access;
 mod answer;
 mod batch;
 mod bodies;
 mod cancel;
 mod conditional;
+mod connections;
+mod data;
 mod database;
 mod dispatch;
 mod eventually;
 mod idempotency;
 mod images;
 mod items;
+mod items_load;
 mod lifecycle;
 mod lists;
 mod log;

@@ -2,7 +2,7 @@
 
 use std::{
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use caraway_shared::store::{Store, StoreConfig, TaskType};
@@ -28,6 +28,8 @@ pub struct Setup {
     pub postgres_url: String,
     pub amqp_url: String,
     pub redis_url: String,
+    /// Where it listens.
+    pub bind: String,
     /// Further flags.
     pub flags: Vec<String>,
     /// Further variables.
@@ -43,6 +45,7 @@ impl Setup {
             postgres_url: create_database().await,
             amqp_url: format!("amqp://{NOWHERE}/%2f"),
             redis_url: variable("CARAWAY_REDIS_URL"),
+            bind: "127.0.0.1:0".into(),
             flags: Vec::new(),
             variables: Vec::new(),
             await_ready: true,
@@ -82,16 +85,8 @@ impl Api {
             .env_clear()
             .envs(std::env::vars().filter(|(name, _)| !name.starts_with("CARAWAY_")))
             .envs(setup.variables)
-            .args([
-                "--bind",
-                "127.0.0.1:0",
-                "--log-format",
-                "json",
-                "--loglevel",
-                "debug,lapin=warn",
-                "--queue-type",
-                "classic",
-            ])
+            .args(["--bind", &setup.bind])
+            .args(["--log-format", "json", "--loglevel", "debug,lapin=warn", "--queue-type", "classic"])
             .args([
                 "--postgres-url",
                 &setup.postgres_url,
@@ -179,8 +174,37 @@ impl Api {
         eventually("the end of the process", || process.try_wait().unwrap()).await.code()
     }
 
-    /// Ends it as an operator would, and removes its database.
+    /// Database connections that are lent out now, by pool.
+    pub async fn connections_in_use(&self) -> Vec<(String, f64)> {
+        let metrics = self.get("/metrics").await.text();
+        let lines = metrics.lines().filter_map(|line| line.strip_prefix("caraway_database_connections_in_use"));
+        let lent: Vec<(String, f64)> = lines
+            .map(|line| line.rsplit_once(' ').unwrap())
+            .map(|(pool, count)| (pool.to_owned(), count.parse().unwrap()))
+            .collect();
+        assert!(!lent.is_empty(), "the gauge is not there: {metrics}");
+        lent
+    }
+
+    /// Whether some connections do not come back. What runs beside HTTP has one now and then, so it is asked again and again
+    /// whether there is a moment at which all are back.
+    pub async fn leaks(&self) -> Option<String> {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let lent = self.connections_in_use().await;
+            if lent.iter().all(|(_, count)| *count == 0.0) {
+                return None;
+            }
+            if Instant::now() > deadline {
+                return Some(format!("connections that were never given back: {lent:?}"));
+            }
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+    }
+
+    /// Ends it as an operator would, and removes its database. Fails if a connection was leaked.
     pub async fn stop(mut self) {
+        assert_eq!(self.leaks().await, None);
         self.signal("TERM");
         assert_eq!(self.ended().await, Some(0), "{}", self.log.text());
         drop_database(&self.postgres_url).await;

@@ -1,55 +1,113 @@
-//! All of Caraway's Redis caching: copies of what never changes any more. A copy may vanish at any moment.
+//! All of Caraway's Redis caching. A copy may vanish at any moment; none is ever shown that is older than a write which was
+//! answered before the question.
 //!
-//! Invariants: only terminal task documents are kept, so a copy is never stale; nothing waits long for Redis, and after
-//! a failure nobody asks it again for a while; every key carries its owner.
+//! Two kinds of copies. *Terminal tasks* never change, so they are kept and found by plain SET and GET. *Entries* change
+//! (cached data), and are read through [`Cache::get_or_load`]; writes tell [`Cache::after_commit`].
+//!
+//! # Why no entry is ever too old
+//!
+//! A write is answered after its commit, and after its invalidation was confirmed or a second has passed. A read that began
+//! after that answer is given one of three things:
+//!
+//! 1. *A row*, read after the read began: PostgreSQL shows the commit.
+//! 2. *An entry that was written after the invalidation.* Its writer held a token that was drawn after the invalidation took
+//!    all tokens away (`scripts.rs`), so it loaded after the commit. Where a load could lag behind
+//!    (a replica), the floor, which the reader is told with its token, makes it be repeated, and its fill be refused.
+//! 3. *An entry that was written before.* It is still there only in three cases, and refused in each:
+//!    - *The invalidation did not reach Redis* (Redis or the way to it was away, the process died after the commit). Its row
+//!      of the outbox, written in the same commit, stands until somebody has invalidated. Every process reads the outbox all
+//!      the time, and serves a hit only while its last look began less than [`watch::TRUST`] ago and the entry is not older
+//!      than what the outbox says (`watch.rs`). The writer whose invalidation is unconfirmed answers [`watch::TRUST`] after
+//!      its commit at the earliest, so a hit after the answer rests on a look that began after the commit, and saw the row.
+//!    - *Redis was restarted and has forgotten the invalidation*: an append-only file loses its last second, a snapshot
+//!      more, a failover whatever had not been copied. Keys of entries carry the id of the Redis process that they were
+//!      written to (`link.rs`), so nobody finds what came back. A restart costs a cold cache; nothing has to be replayed, and
+//!      no assumption is made about how much was lost.
+//!    - *Redis has lost parts* (eviction, `FLUSHALL`): a token or a value that is gone is a refused fill or a miss.
+//!
+//! What this rests on: one Redis at a time (two halves of a split Redis would each confirm), and clocks that run while a
+//! process does. Time to live is for what nobody tells: rows that were changed by hand, and memory.
 
 mod breaker;
+mod entries;
+mod invalidate;
 mod keys;
+mod link;
+mod replica;
+mod rounds;
+mod scripts;
 pub mod wakeups;
+pub mod watch;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, RwLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use deadpool_redis::{Config, Connection, Pool, PoolConfig, Runtime, Timeouts};
 use redis::AsyncCommands;
+use tokio::sync::Semaphore;
 
-use self::breaker::Breaker;
+pub use self::entries::{Entry, Found, How, Kind, Loaded, ReadError};
+pub use self::invalidate::Invalidation;
+use self::{link::Link, rounds::Rounds, watch::Outstanding};
 use crate::{
     task::{OwnerId, TaskId},
     telemetry::names,
 };
 
-const CONNECTIONS: usize = 8;
-/// Slower than this, the row in PostgreSQL is the better answer.
-const PATIENCE: Duration = Duration::from_millis(100);
-/// How long Redis is left alone after it failed.
-const REST: Duration = Duration::from_secs(1);
 /// How long a terminal document is kept at most, seconds.
 const TASK_TTL: u64 = 3600;
 
 /// The cache. Cheap to clone.
 #[derive(Clone)]
 pub struct Cache {
-    pool: Pool,
-    breaker: Arc<Breaker>,
+    link: Arc<Link>,
+    entries: Arc<Entries>,
+}
+
+/// What reads of entries need.
+struct Entries {
+    /// Nothing is read from Redis.
+    off: bool,
+    rounds: Rounds,
+    /// Loads that may be under way, so that without Redis the database is not asked by everybody at once.
+    loads: Arc<Semaphore>,
+    outstanding: RwLock<Arc<Outstanding>>,
+    /// Rows of the outbox that are done with, to be removed at the next look at it.
+    settled: Mutex<Vec<i64>>,
+}
+
+/// How a process uses the cache.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheConfig {
+    /// Reads of entries go to the database. Writes still invalidate: other processes may read here.
+    pub off: bool,
+    /// Loads at once, at least 1: about half the connections for reads.
+    pub loads_max: usize,
 }
 
 impl Cache {
-    /// Prepares the pool; connects to nothing yet.
-    pub fn new(url: &str) -> anyhow::Result<Self> {
-        let mut config = Config::from_url(url);
-        let timeouts = Timeouts { wait: Some(PATIENCE), create: Some(PATIENCE), recycle: Some(PATIENCE) };
-        config.pool = Some(PoolConfig { max_size: CONNECTIONS, timeouts, ..PoolConfig::default() });
-        let pool = config.create_pool(Some(Runtime::Tokio1))?;
-        Ok(Self { pool, breaker: Arc::new(Breaker::new(REST)) })
+    /// Connects to nothing yet.
+    pub fn new(url: &str, config: CacheConfig) -> anyhow::Result<Self> {
+        let entries = Entries {
+            off: config.off,
+            rounds: Rounds::default(),
+            loads: Arc::new(Semaphore::new(config.loads_max.max(1))),
+            outstanding: RwLock::default(),
+            settled: Mutex::default(),
+        };
+        Ok(Self { link: Arc::new(Link::new(url)?), entries: Arc::new(entries) })
     }
 
-    /// A terminal task's document, if it is there.
+    /// A terminal task's document, if it is there. It never changes, so it needs no token, no floor and no look at the
+    /// outbox.
     pub async fn task(&self, owner: OwnerId, id: TaskId) -> Option<Bytes> {
         let key = keys::task(owner, id);
-        let found: Option<Vec<u8>> = self.ask(async |redis| redis.get(key).await).await.flatten();
+        let found: Option<Vec<u8>> =
+            self.link.ask(async |mut session| session.connection.get(key).await).await.flatten();
         if found.is_some() {
-            metrics::counter!(names::CACHE_HITS).increment(1);
+            metrics::counter!(names::CACHE_HITS, "kind" => "task").increment(1);
         }
         found.map(Bytes::from)
     }
@@ -58,33 +116,15 @@ impl Cache {
     pub async fn keep_task(&self, owner: OwnerId, id: TaskId, document: &[u8], ttl: Duration) {
         let (key, seconds) = (keys::task(owner, id), ttl.as_secs().min(TASK_TTL));
         if seconds > 0 {
-            let _: Option<()> = self.ask(async |redis| redis.set_ex(key, document, seconds).await).await;
+            let keep = self.link.ask(async |mut session| session.connection.set_ex(key, document, seconds).await);
+            let _: Option<()> = keep.await;
         }
     }
 
     /// Whether Redis answers, for `/readyz`.
     pub async fn ping(&self) -> bool {
-        let pong: Option<String> = self.ask(async |redis| redis::cmd("PING").query_async(redis).await).await;
+        let asked = self.link.ask(async |mut session| redis::cmd("PING").query_async(&mut session.connection).await);
+        let pong: Option<String> = asked.await;
         pong.is_some()
-    }
-
-    /// Asks Redis something, within our patience; `None` when it did not answer.
-    async fn ask<T>(&self, question: impl AsyncFnOnce(&mut Connection) -> redis::RedisResult<T>) -> Option<T> {
-        if self.breaker.is_open() {
-            return None;
-        }
-        let asked = async {
-            let mut connection = self.pool.get().await.map_err(|error| error.to_string())?;
-            question(&mut connection).await.map_err(|error| error.to_string())
-        };
-        match tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err("no answer in time".into())) {
-            Ok(answer) => Some(answer),
-            Err(error) => {
-                metrics::counter!(names::CACHE_TRIPS).increment(1);
-                tracing::warn!(error, "redis does not answer and is left alone for a while");
-                self.breaker.trip();
-                None
-            }
-        }
     }
 }

@@ -31,7 +31,8 @@ impl Announcer {
             let mut ids: Vec<TaskId> = Vec::new();
             while waiting.recv_many(&mut ids, IDS_MAX).await > 0 {
                 let message: Vec<u8> = ids.drain(..).flat_map(|id| id.0.into_bytes()).collect();
-                let _: Option<()> = cache.ask(async |redis| redis.publish(keys::ENDED, message).await).await;
+                let told = cache.link.ask(async |mut session| session.connection.publish(keys::ENDED, message).await);
+                let _: Option<()> = told.await;
             }
         });
         Self(ended)

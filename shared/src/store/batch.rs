@@ -204,7 +204,7 @@ impl<S: Batched> Commit<S> {
             Ok(Ok(answers)) => Tried::Written(answers),
             Ok(Err(error)) => Tried::NotWritten(verdict(&error), chain(&error)),
             Err(_) => {
-                drop(Object::take(db)); // its answer would be read by the next statement's caller
+                drop(db.take()); // its answer would be read by the next statement's caller
                 Tried::NotWritten(Verdict::Unknown, "no answer in time".into())
             }
         }

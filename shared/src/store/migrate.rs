@@ -16,7 +16,7 @@ impl Store {
     /// any number of processes may start at once.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         // a connection of its own, not the pool's: session locks end with it whatever happens
-        let mut connection = deadpool_postgres::Object::take(self.connection().await?);
+        let mut connection = self.connection().await?.take();
         let client: &mut Client = &mut connection;
         // another process may be migrating a large table: wait for it
         client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;

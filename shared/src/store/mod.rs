@@ -8,8 +8,12 @@
 //! before it. To a planner that last saw an empty table, as on every new installation, all indexes look alike, and it was
 //! seen to look up each of 256 rows by a condition that all of them met.
 
+mod api_keys;
 mod audit;
 mod batch;
+mod cache_outbox;
+mod connection;
+mod data;
 mod error;
 mod items;
 mod migrate;
@@ -20,14 +24,19 @@ mod retention;
 mod sessions;
 mod task_types;
 pub mod tasks;
+mod users;
 pub mod workflows;
 
+pub use api_keys::{Access, KeyView, LiveKey, NewKey};
 pub use batch::{Batched, Writer};
+pub use cache_outbox::OwedInvalidation;
+pub use data::{Changed, DATA, Expected};
 pub use error::{StoreError, WriteError};
-pub use items::{Item, NewItem};
+pub use items::{CHUNK_BYTES, Item, ItemSearch, NewItem, Upload};
 pub use pool::{Store, StoreConfig};
 pub use quarantine::QuarantineView;
 pub use queues::{QueueRow, QueueView};
 pub use retention::{Keep, Walked};
 pub use sessions::{BeatAnswer, LoadedQueue, NewSession, SeenSession, WorkerView};
 pub use task_types::TaskType;
+pub use users::UserView;

@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
 use tokio_postgres::{Config, NoTls};
 
-use super::StoreError;
+use super::{
+    StoreError,
+    connection::{Connection, Lender},
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const WAIT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,48 +35,57 @@ pub struct StoreConfig {
     pub url: String,
     /// Shown in `pg_stat_activity`.
     pub application: &'static str,
-    /// Connections for reads and single writes; the batched and lazy writers have a few of their own.
+    /// Connections for reads and single writes; the batched and lazy writers and contents have a few of their own.
     pub connections: usize,
 }
 
 /// The database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    reads: Pool,
-    writers: Pool,
-    lazy: Pool,
-    beats: Pool,
+    reads: Lender,
+    writers: Lender,
+    lazy: Lender,
+    beats: Lender,
+    chunks: Lender,
 }
 
 impl Store {
     /// Prepares the pools; connects to nothing yet.
     pub fn new(config: &StoreConfig) -> Result<Self, StoreError> {
         Ok(Self {
-            reads: pool(config, "", config.connections)?,
-            writers: pool(config, PINNED_PLAN, 6)?,
-            lazy: pool(config, &[PINNED_PLAN, LAZY].join(" "), 2)?,
-            beats: pool(config, LAZY, 1)?,
+            reads: Lender::new(pool(config, "", config.connections)?, "reads"),
+            writers: Lender::new(pool(config, PINNED_PLAN, 6)?, "writers"),
+            lazy: Lender::new(pool(config, &[PINNED_PLAN, LAZY].join(" "), 2)?, "lazy"),
+            beats: Lender::new(pool(config, LAZY, 1)?, "beats"),
+            chunks: Lender::new(pool(config, LAZY, 4)?, "chunks"),
         })
     }
 
     /// A connection for a read or a single write.
-    pub(super) async fn connection(&self) -> Result<Object, StoreError> {
-        Ok(self.reads.get().await?)
+    pub(super) async fn connection(&self) -> Result<Connection, StoreError> {
+        self.reads.lend().await
     }
 
     /// A connection for a statement over arrays of ids.
-    pub(super) async fn writer(&self) -> Result<Object, StoreError> {
-        Ok(self.writers.get().await?)
+    pub(super) async fn writer(&self) -> Result<Connection, StoreError> {
+        self.writers.lend().await
     }
 
     /// A connection whose commits may be lost in a crash of the database.
-    pub(super) async fn lazy(&self) -> Result<Object, StoreError> {
-        Ok(self.lazy.get().await?)
+    pub(super) async fn lazy(&self) -> Result<Connection, StoreError> {
+        self.lazy.lend().await
     }
 
-    /// The beat's own connection: however busy the process is, it must not look dead.
-    pub(super) async fn beats(&self) -> Result<Object, StoreError> {
-        Ok(self.beats.get().await?)
+    /// The beat's own connection, and in the API that of the outbox of invalidations: however busy the process is, it must
+    /// not look dead, nor know less than it should.
+    pub(super) async fn beats(&self) -> Result<Connection, StoreError> {
+        self.beats.lend().await
+    }
+
+    /// A connection for a piece of an item's content: however many come and go, other reads must not wait for them.
+    /// Commits may be lost in a crash of the database, but not below one that was not.
+    pub(super) async fn chunks(&self) -> Result<Connection, StoreError> {
+        self.chunks.lend().await
     }
 
     /// Whether the database answers, for `/readyz`.

@@ -3,6 +3,7 @@
 //! Invariants: nothing here reads a clock, draws a random number or talks to a server; whoever needs one of these
 //! passes the value in. Every state change the system can make is an arm of [`State::next`].
 
+mod glob;
 mod id;
 mod json;
 mod outcome;
@@ -13,6 +14,7 @@ mod spec;
 mod state;
 mod unique;
 
+pub use glob::glob;
 pub use id::{Epoch, OwnerId, SessionId, TaskId};
 pub use json::{JsonFault, check_json};
 pub use outcome::{AttemptOutcome, Budget, Ending, Outcome, TaskError, judge};

@@ -51,10 +51,37 @@ pub mod names {
     pub const RECONNECTS: &str = "caraway_broker_reconnects_total";
     /// Times that the broker took no messages any more because it was short of memory or disk, by `role`.
     pub const BLOCKED: &str = "caraway_broker_blocked_total";
-    /// Reads answered from Redis.
+    /// Uploads that nobody finished, removed.
+    pub const UPLOADS_SWEPT: &str = "caraway_uploads_swept_total";
+    /// Database connections that are lent out of their `pool` now.
+    pub const CONNECTIONS_IN_USE: &str = "caraway_database_connections_in_use";
+    /// Reads answered from Redis, by `kind`.
     pub const CACHE_HITS: &str = "caraway_cache_hits_total";
+    /// Reads for which Redis had nothing, by `kind`.
+    pub const CACHE_MISSES: &str = "caraway_cache_misses_total";
+    /// Reads answered from Redis past the value's time, while it was loaded anew, by `kind`.
+    pub const CACHE_STALE: &str = "caraway_cache_stale_total";
+    /// Reads answered past the cache, by `kind` and `reason`: Redis is `away`, an invalidation is `outstanding` or may be,
+    /// somebody else's load was `waited` for in vain.
+    pub const CACHE_BYPASSES: &str = "caraway_cache_bypasses_total";
+    /// Reads that shared the round of another.
+    pub const CACHE_COALESCED: &str = "caraway_cache_coalesced_total";
+    /// Values loaded anew before their time, or just after it, by `kind`.
+    pub const CACHE_REFRESHES: &str = "caraway_cache_refreshes_total";
+    /// Values that were not kept, `because` the `token` was gone or they were below the `floor`.
+    pub const CACHE_FILLS_REFUSED: &str = "caraway_cache_fills_refused_total";
+    /// Writes that were answered late, because Redis did not confirm their invalidation.
+    pub const CACHE_UNCONFIRMED: &str = "caraway_cache_invalidations_unconfirmed_total";
+    /// Invalidations that a relay made because their writer had not.
+    pub const CACHE_REPLAYED: &str = "caraway_cache_invalidations_replayed_total";
+    /// Age of the oldest invalidation that is owed, seconds.
+    pub const CACHE_OUTBOX_AGE: &str = "caraway_cache_outbox_age_seconds";
+    /// Questions that Redis did not answer, or with an error.
+    pub const CACHE_FAILED: &str = "caraway_cache_failures_total";
     /// Times Redis did not answer and was left alone for a while.
     pub const CACHE_TRIPS: &str = "caraway_cache_breaker_trips_total";
+    /// The breaker: 0 closed, 1 trying, 2 open.
+    pub const CACHE_BREAKER: &str = "caraway_cache_breaker";
     /// Handlers given up that went on all the same, ever.
     pub const OVERSTAYED: &str = "caraway_worker_handlers_overstayed_total";
     /// Those that go on now.
@@ -108,10 +135,20 @@ impl Metrics {
             names::OVERDUE,
             names::OVERSTAYED,
             names::REMOVED,
+            names::UPLOADS_SWEPT,
             names::UNROUTABLE,
             names::PUBLISHED,
             names::CACHE_TRIPS,
+            names::CACHE_FAILED,
             names::CACHE_HITS,
+            names::CACHE_MISSES,
+            names::CACHE_STALE,
+            names::CACHE_BYPASSES,
+            names::CACHE_COALESCED,
+            names::CACHE_REFRESHES,
+            names::CACHE_FILLS_REFUSED,
+            names::CACHE_UNCONFIRMED,
+            names::CACHE_REPLAYED,
         ] {
             ::metrics::counter!(name).absolute(0);
         }

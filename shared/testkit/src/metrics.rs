@@ -25,7 +25,7 @@ impl Counters {
     }
 
     /// Adds those of another process, or of another life of the same one.
-    pub(crate) fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: &Self) {
         for (series, value) in &other.0 {
             *self.0.entry(series.clone()).or_default() += value;
         }

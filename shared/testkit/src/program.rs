@@ -131,6 +131,27 @@ impl Program {
         self.child.id()
     }
 
+    /// How many TCP connections it has open to this port.
+    pub fn connections_to(&self, port: u16) -> usize {
+        let sockets: Vec<String> = std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| Some(std::fs::read_link(entry.ok()?.path()).ok()?.display().to_string()))
+            .collect();
+        let open =
+            ["tcp", "tcp6"].map(|family| std::fs::read_to_string(format!("/proc/net/{family}")).unwrap_or_default());
+        // `man 5 proc`: local address, remote address, state (01 is ESTABLISHED), …, the tenth column is the inode
+        let ours = |line: &&str| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            let to = columns.get(2).and_then(|remote| remote.rsplit(':').next());
+            let inode = columns.get(9).map(|inode| format!("socket:[{inode}]"));
+            columns.get(3) == Some(&"01")
+                && to.and_then(|to| u16::from_str_radix(to, 16).ok()) == Some(port)
+                && inode.is_some_and(|inode| sockets.contains(&inode))
+        };
+        open.iter().flat_map(|table| table.lines()).filter(ours).count()
+    }
+
     /// Its log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.launch.log).unwrap_or_default()

@@ -104,6 +104,17 @@ impl Stack {
         fs::remove_dir_all(&data).unwrap_or_else(|error| panic!("cannot remove {}: {error}", data.display()));
     }
 
+    /// Takes the last `bytes` off the append-only file of a Redis that was killed, as a loss of power does.
+    pub fn cut_append_only_file(&self, bytes: u64) {
+        self.check_own();
+        let folder = self.directory.join("data/redis/appendonlydir");
+        let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("cannot read {}: {error}", folder.display()));
+        let path = files.flatten().map(|file| file.path()).find(|path| path.to_string_lossy().ends_with(".incr.aof"));
+        let file = fs::File::options().write(true).open(path.expect("an append-only file")).expect("it can be opened");
+        let length = file.metadata().expect("it has a length").len();
+        file.set_len(length.saturating_sub(bytes)).expect("it can be cut");
+    }
+
     /// Empties Redis.
     pub async fn flush_redis(&self) {
         self.check_own();

@@ -3,6 +3,7 @@
 mod add;
 mod echo;
 mod fail;
+mod fetch_data;
 mod process_image;
 mod sleep;
 
@@ -10,10 +11,15 @@ use std::time::Duration;
 
 use caraway_worker::Task;
 
-/// Registered always.
-pub(crate) fn built_in() -> anyhow::Result<Vec<Task>> {
+/// Registered always. `fetch_loopback`: `fetch_data` may reach this machine itself.
+pub(crate) fn built_in(fetch_loopback: bool) -> anyhow::Result<Vec<Task>> {
     let image = Task::new("process_image", process_image::run)?.queue("images")?;
-    Ok(vec![image.time_limit(Duration::from_mins(1)).burns_cpu()])
+    let fetch = if fetch_loopback {
+        Task::new("fetch_data", fetch_data::run_with_loopback)?
+    } else {
+        Task::new("fetch_data", fetch_data::run)?
+    };
+    Ok(vec![image.time_limit(Duration::from_mins(1)).burns_cpu(), fetch.time_limit(Duration::from_secs(40))])
 }
 
 /// Registered with `--demo-tasks`.

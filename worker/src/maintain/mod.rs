@@ -6,6 +6,7 @@ mod beats;
 mod promote;
 mod rescue;
 mod retain;
+mod sweep;
 mod unblock;
 mod watermarks;
 
@@ -24,4 +25,5 @@ pub(crate) fn start(engine: &Arc<Engine>, done: &CancellationToken) {
     engine.tracker.spawn(audit::run(Arc::clone(engine), done.clone()));
     engine.tracker.spawn(retain::run(Arc::clone(engine), done.clone()));
     engine.tracker.spawn(unblock::run(Arc::clone(engine), done.clone()));
+    engine.tracker.spawn(sweep::run(Arc::clone(engine), done.clone()));
 }

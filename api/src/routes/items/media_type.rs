@@ -7,7 +7,8 @@ use actix_web::mime::{self, Mime};
 
 use crate::problem::{Code, Problem};
 
-const MEDIA_TYPE_BYTES_MAX: usize = 255;
+/// Of a media type with its parameters.
+pub(super) const BYTES_MAX: usize = 255;
 
 /// The image types that the first bytes tell and `process_image` reads.
 const IMAGES: [&str; 6] = ["image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff"];
@@ -17,7 +18,7 @@ pub(crate) fn is_processable(content_type: &str) -> bool {
     IMAGES.contains(&content_type)
 }
 
-/// The type to store: as sniffed, else as declared, else bytes. A contradiction is a problem.
+/// The type to store: as sniffed, else as declared, else bytes. A contradiction is a problem. The content's beginning will do.
 pub(crate) fn decide(declared: Option<&str>, content: &[u8]) -> Result<String, Problem> {
     let sniffed = sniff(content);
     let Some(declared) = declared.map(read).transpose()?.flatten() else {
@@ -34,11 +35,14 @@ pub(crate) fn decide(declared: Option<&str>, content: &[u8]) -> Result<String, P
 
 /// The declared type; nothing where the sender said nothing that means anything.
 fn read(declared: &str) -> Result<Option<Mime>, Problem> {
-    let read = declared.parse::<Mime>().ok().filter(|_| declared.len() <= MEDIA_TYPE_BYTES_MAX);
+    let read = declared.parse::<Mime>().ok().filter(|_| declared.len() <= BYTES_MAX);
     let declared =
         read.ok_or_else(|| Problem::new(Code::UnsupportedMediaType, "the Content-Type is not a media type"))?;
     if declared.type_() == mime::MULTIPART {
-        return Err(Problem::new(Code::UnsupportedMediaType, "send the bytes themselves as the body, not a form"));
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "send the bytes themselves, or a form with one part that is none",
+        ));
     }
     // the second is what `curl --data-binary` says of everything
     let says_nothing = declared.essence_str() == mime::APPLICATION_OCTET_STREAM.essence_str()

@@ -1,7 +1,11 @@
 //! `/items`: one file per endpoint.
 
 pub(crate) mod content;
+pub(crate) mod delete;
+mod incoming;
+pub(crate) mod list;
 mod media_type;
+mod range;
 pub(crate) mod show;
 pub(crate) mod upload;
 

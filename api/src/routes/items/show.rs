@@ -4,8 +4,9 @@ use actix_web::{HttpRequest, HttpResponse, http::header::EntityTag, web::Data};
 
 use super::ItemView;
 use crate::{
+    callers::Caller,
     conditional::{Condition, Conditional},
-    extract::{ItemPath, Owner, item_not_found},
+    extract::{ItemPath, item_not_found},
     openapi::examples,
     problem::Problem,
     state::ApiState,
@@ -31,10 +32,10 @@ use crate::{
 pub(crate) async fn show(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     ItemPath(id): ItemPath,
 ) -> Result<HttpResponse, Problem> {
-    let item = state.store.item(owner, id).await?.ok_or_else(item_not_found)?;
+    let item = state.store.item(caller.owner, id).await?.ok_or_else(item_not_found)?;
     let Conditional { mut response, fresh } =
         Conditional::new(&request, EntityTag::new_strong(hex::encode(&item.sha256)));
     Ok(if fresh { response.json(ItemView::from(item)) } else { response.finish() })

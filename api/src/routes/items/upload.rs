@@ -1,7 +1,7 @@
-//! `POST /items`: a raw body becomes a stored item.
+//! `POST /items`: a body, or the one part of a form, becomes a stored item.
 //!
-//! Invariants: at most a fixed number of uploads is in memory at once, and the next ones wait with their bodies unread;
-//! an upload is complete before the first statement, so a slow client holds no connection.
+//! Invariants: an upload holds one chunk in memory, and there is a fixed number of uploads; a connection to the database is
+//! held while a chunk is written and never while the client is waited for; nobody sees the item before all of it is stored.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,31 +10,26 @@ use actix_web::{
     http::header,
     web::{Data, Payload},
 };
-use bytes::Bytes;
-use caraway_shared::{
-    store::NewItem,
-    task::{OwnerId, limits},
-};
-use sha2::{Digest, Sha256};
+use caraway_shared::store::{CHUNK_BYTES, Item};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use super::{ItemView, media_type};
+use super::{ItemView, incoming::Incoming, media_type};
 use crate::{
-    extract::{BodyLimit, Owner, read_body},
+    callers::Caller,
     openapi::examples,
     problem::{Code, Problem},
     state::ApiState,
 };
 
-const LIMIT: BodyLimit = BodyLimit { bytes_max: limits::ITEM_BYTES_MAX, deadline: Duration::from_secs(30) };
 /// How long an upload waits for others to finish.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Store an item
 ///
-/// The bytes themselves are the body: 1 byte to 16 MiB, no form, no JSON around them. What they are is told by their first
-/// bytes, and held against `Content-Type`; any media type is taken, `application/octet-stream` says nothing.
+/// The bytes themselves are the body, or the only part of a form (`multipart/form-data`): 1 byte to 16 MiB. What they are is
+/// told by their first bytes, and held against `Content-Type`; any media type is taken, JSON too, and `application/octet-stream`
+/// says nothing. The item exists when all of it is stored, and not before.
 #[utoipa::path(
     post,
     path = "/items",
@@ -48,6 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
             ("item" = (operation_id = "get_item", parameters(("id" = "$response.body#/id")))),
             ("content" = (operation_id = "get_item_content", parameters(("id" = "$response.body#/id")))),
             ("process" = (operation_id = "process_image", parameters(("id" = "$response.body#/id")))),
+            ("delete" = (operation_id = "delete_item", parameters(("id" = "$response.body#/id")))),
         ),
         example = json!(examples::item()),
     )),
@@ -56,6 +52,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
         Code::EmptyBody,
         Code::BodyTimeout,
         Code::BodyTooLarge,
+        Code::UnfitForm,
         Code::UnsupportedMediaType,
         Code::ContentTypeMismatch,
         Code::Overloaded
@@ -64,23 +61,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) async fn upload(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     let _place = place(&state).await?;
-    let mut digest = Sha256::new();
-    let content = read_body(&request, &mut payload.into_inner(), LIMIT, |piece| digest.update(piece)).await?;
-    let item = new_item(&request, owner, content, digest.finalize().into())?;
-    let created_at = state.store.put_item(&item).await?;
-    let view = ItemView {
-        id: item.id,
-        content_type: item.content_type,
-        bytes: i64::try_from(item.content.len()).unwrap_or(i64::MAX),
-        sha256: hex::encode(item.sha256),
-        task_id: None,
-        created_at,
-    };
-    Ok(HttpResponse::Created().insert_header((header::LOCATION, format!("/items/{}", view.id))).json(view))
+    let mut incoming = Incoming::open(&request, payload.into_inner()).await?;
+    let mut chunk = incoming.chunk().await?;
+    if chunk.is_empty() {
+        return Err(Problem::new(Code::EmptyBody, "send the item's bytes as the body"));
+    }
+    let content_type = media_type::decide(incoming.declared(), &chunk)?;
+    let mut upload = state.store.upload(Uuid::now_v7(), caller.owner, content_type);
+    while chunk.len() == CHUNK_BYTES {
+        upload.write(chunk).await?;
+        chunk = incoming.chunk().await?;
+    }
+    Ok(created(upload.finish(chunk).await?))
 }
 
 async fn place(state: &ApiState) -> Result<OwnedSemaphorePermit, Problem> {
@@ -89,11 +85,6 @@ async fn place(state: &ApiState) -> Result<OwnedSemaphorePermit, Problem> {
     waiting.await.map_err(|_| overloaded())?.map_err(|_| overloaded())
 }
 
-fn new_item(request: &HttpRequest, owner: OwnerId, content: Bytes, sha256: [u8; 32]) -> Result<NewItem, Problem> {
-    if content.is_empty() {
-        return Err(Problem::new(Code::EmptyBody, "send the item's bytes as the body"));
-    }
-    let declared = request.headers().get(header::CONTENT_TYPE).map(|declared| declared.to_str().unwrap_or_default());
-    let content_type = media_type::decide(declared, &content)?;
-    Ok(NewItem { id: Uuid::now_v7(), owner, content_type, sha256, task: None, content })
+fn created(item: Item) -> HttpResponse {
+    HttpResponse::Created().insert_header((header::LOCATION, format!("/items/{}", item.id))).json(ItemView::from(item))
 }

@@ -4,8 +4,10 @@ use actix_web::{HttpResponse, web::Data};
 use caraway_shared::store::tasks::AttemptView;
 
 use crate::{
-    extract::{Owner, TaskPath, task_not_found},
-    problem::Problem,
+    callers::Caller,
+    document,
+    extract::{TaskPath, task_not_found},
+    problem::{Code, Problem},
     routes::{List, listed},
     state::ApiState,
 };
@@ -27,13 +29,14 @@ use crate::{
             "worker": "host:4711", "started_at": "2026-11-22T20:00:00.127Z", "ended_at": "2026-11-22T20:00:00.129Z"
         }]}),
     )),
-    extensions(("x-problems" = json!(TaskPath::PROBLEMS))),
+    extensions(("x-problems" = json!([Code::QueueForbidden, TaskPath::PROBLEMS]))),
 )]
 pub(crate) async fn attempts(
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     TaskPath(id): TaskPath,
 ) -> Result<HttpResponse, Problem> {
-    let attempts = state.store.show_attempts(owner, id).await?.ok_or_else(task_not_found)?;
+    document::check_queue(&state, &caller, id).await?;
+    let attempts = state.store.show_attempts(caller.owner, id).await?.ok_or_else(task_not_found)?;
     Ok(listed(&attempts))
 }

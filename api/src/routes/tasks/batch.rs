@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use caraway_shared::{
     store::tasks::{Asked, Fate, Guarded, Refusal, TaskView},
-    task::{OwnerId, TaskId, limits},
+    task::{TaskId, limits},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     accept::Acceptor,
-    extract::{Fields, IdempotencyKey, JsonBody, Owner, Traceparent, traceparent, typed},
+    callers::Caller,
+    extract::{Fields, IdempotencyKey, JsonBody, Traceparent, traceparent, typed},
     openapi::examples,
     problem::{Code, Problem},
     state::ApiState,
@@ -92,7 +93,7 @@ struct BatchSchema {
             ]
         }),
     )),
-    extensions(("x-problems" = json!([
+    extensions(("x-problems" = json!([Code::QueueForbidden, [
         IdempotencyKey::PROBLEMS, Acceptor::PROBLEMS,
         JsonBody::PROBLEMS,
         [
@@ -104,20 +105,20 @@ struct BatchSchema {
             Code::UnknownQueue,
             Code::InvalidArguments
         ]
-    ]))),
+    ]]))),
 )]
 pub(crate) async fn batch(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     key: IdempotencyKey,
     body: JsonBody,
 ) -> Result<HttpResponse, Problem> {
     let body = body.required()?;
     let (parts, atomic) = read(body)?;
     let key = key.of(&request, body);
-    let batch_id = Uuid::now_v7();
-    let fates = match checked(&state, owner, parts, (batch_id, traceparent(request.headers())), atomic).await {
+    let (owner, batch_id) = (caller.owner, Uuid::now_v7());
+    let fates = match checked(&state, &caller, parts, (batch_id, traceparent(request.headers())), atomic).await {
         Err(problem) => answered_before(&state, owner, key, problem).await?,
         Ok(tasks) => {
             let guarded = Guarded { owner, key, tasks, atomic, once: false };
@@ -139,7 +140,7 @@ pub(crate) async fn batch(
 /// Every task by itself: to be accepted, or refused. One that is refused ends an atomic batch.
 async fn checked(
     state: &ApiState,
-    owner: OwnerId,
+    caller: &Caller,
     parts: Vec<&RawValue>,
     (batch_id, traceparent): (Uuid, Option<String>),
     atomic: bool,
@@ -148,7 +149,7 @@ async fn checked(
     let mut tasks = Vec::with_capacity(parts.len());
     for (index, part) in parts.into_iter().enumerate() {
         let checked = match Submission::read_at(format!("/tasks/{index}"), part) {
-            Ok(submission) => check(state, owner, submission, traceparent.clone(), asked).await,
+            Ok(submission) => check(state, caller, submission, traceparent.clone(), asked).await,
             Err(problem) => Err(problem),
         };
         match checked {

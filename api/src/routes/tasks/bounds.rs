@@ -2,13 +2,20 @@
 //! which its task was accepted (RFC 9562, version 7), so a list that walks along ids needs no other index to begin and end
 //! at a time.
 
-use caraway_shared::task::{TaskError, TaskName};
+use caraway_shared::{
+    store::tasks::Search,
+    task::{TaskError, TaskName},
+};
 use jiff::Timestamp;
 use uuid::{Builder, Uuid};
 
 use super::submission::is_rfc3339;
+use crate::{
+    callers::Caller,
+    problem::{Code, Problem},
+};
 
-pub(super) const TIME: &str = "must be a time as RFC 3339 writes it, such as 2030-01-31T12:00:00Z";
+pub(in crate::routes) const TIME: &str = "must be a time as RFC 3339 writes it, such as 2030-01-31T12:00:00Z";
 pub(super) const NAME: &str = "must be a name: a letter, then up to 127 letters, digits, '_', '.' or '-'";
 pub(super) const ERROR_CODE: &str = "must be an error's code: 1 to 64 bytes";
 
@@ -19,6 +26,19 @@ pub(super) fn name(text: &str) -> Option<String> {
 
 pub(super) fn error_code(text: &str) -> Option<String> {
     (1..=TaskError::CODE_BYTES_MAX).contains(&text.len()).then(|| text.to_owned())
+}
+
+/// A search over all queues would show a key for some queues the others: it has to name one that it is for.
+pub(super) fn check_queues(caller: &Caller, search: &Search) -> Result<(), Problem> {
+    if caller.covers_all() {
+        return Ok(());
+    }
+    match search {
+        Search::Parts { queue: Some(queue), .. } => caller.covers(queue),
+        Search::Parts { queue: None, .. } | Search::Tag(_) | Search::Batch(_) => {
+            Err(Problem::new(Code::QueueForbidden, "this key is for some queues only: search by one of them"))
+        }
+    }
 }
 
 /// From `after` up to, and without, `before`.
@@ -35,7 +55,7 @@ impl Times {
     }
 }
 
-pub(super) fn time(text: &str) -> Option<Timestamp> {
+pub(in crate::routes) fn time(text: &str) -> Option<Timestamp> {
     text.parse().ok().filter(|_| is_rfc3339(text))
 }
 

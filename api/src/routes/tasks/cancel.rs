@@ -7,8 +7,9 @@ use caraway_shared::{
 };
 
 use crate::{
+    callers::Caller,
     document,
-    extract::{Owner, TaskPath, task_not_found},
+    extract::{TaskPath, task_not_found},
     openapi::examples,
     problem::{Code, Problem},
     state::ApiState,
@@ -29,20 +30,21 @@ use crate::{
         (status = 202, description = "It runs, and was asked to stop.", body = TaskView,
             example = json!(examples::asked_to_stop())),
     ),
-    extensions(("x-problems" = json!([TaskPath::PROBLEMS, [Code::TaskAlreadyFinished]]))),
+    extensions(("x-problems" = json!([Code::QueueForbidden, [TaskPath::PROBLEMS, [Code::TaskAlreadyFinished]]]))),
 )]
 pub(crate) async fn cancel(
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     TaskPath(id): TaskPath,
 ) -> Result<HttpResponse, Problem> {
-    let mut response = match state.store.cancel_task(owner, id).await? {
+    document::check_queue(&state, &caller, id).await?;
+    let mut response = match state.store.cancel_task(caller.owner, id).await? {
         Cancelled::Now | Cancelled::Over(State::Cancelled) => HttpResponse::Ok(),
         Cancelled::Requested => HttpResponse::Accepted(),
         Cancelled::Over(ended) => return Err(already_finished(ended)),
         Cancelled::Missing => return Err(task_not_found()),
     };
-    Ok(response.content_type(ContentType::json()).body(document::load(&state, owner, id).await?))
+    Ok(response.content_type(ContentType::json()).body(document::load(&state, caller.owner, id).await?))
 }
 
 fn already_finished(ended: State) -> Problem {

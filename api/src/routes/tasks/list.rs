@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::bounds::{self, Times};
 use crate::{
-    extract::{Owner, Query, parse_id},
+    callers::Caller,
+    extract::{Query, parse_id},
     openapi::examples,
     problem::{Code, Problem},
     routes::{Page, paged},
@@ -73,10 +74,11 @@ pub(crate) struct ListQuery {
         status = 200, description = "A page.", body = Page<TaskLine>,
         example = json!({"data": [examples::line()], "next_cursor": "019aad3c-5c66-7e21-b1a9-2d7e0c7d5b00"}),
     )),
-    extensions(("x-problems" = json!([Query::PROBLEMS, [Code::UnsupportedSearch]]))),
+    extensions(("x-problems" = json!([Code::QueueForbidden, [Query::PROBLEMS, [Code::UnsupportedSearch]]]))),
 )]
-pub(crate) async fn list(state: Data<ApiState>, Owner(owner): Owner, query: Query) -> Result<HttpResponse, Problem> {
-    let mut sought = read(owner, query)?;
+pub(crate) async fn list(state: Data<ApiState>, caller: Caller, query: Query) -> Result<HttpResponse, Problem> {
+    let mut sought = read(caller.owner, query)?;
+    bounds::check_queues(&caller, &sought.search)?;
     let limit = sought.limit;
     sought.limit += 1; // one more tells whether there is another page
     let found = state.store.list_tasks(&sought).await?;

@@ -3,7 +3,7 @@
 mod arguments;
 pub(crate) mod attempts;
 pub(crate) mod batch;
-mod bounds;
+pub(in crate::routes) mod bounds;
 pub(crate) mod cancel;
 pub(crate) mod list;
 pub(crate) mod result;

@@ -8,9 +8,10 @@ use caraway_shared::{store::tasks::TaskView, task::State};
 use serde_json::{Value, value::RawValue};
 
 use crate::{
+    callers::Caller,
     conditional::{self, Condition},
     document,
-    extract::{Owner, TaskPath},
+    extract::TaskPath,
     problem::{Code, Problem},
     state::ApiState,
 };
@@ -30,18 +31,19 @@ use crate::{
             headers(("ETag" = String, description = "Of this content; send it as `If-None-Match`.")), example = json!(3)),
         (status = 304, description = "It has not changed."),
     ),
-    extensions(("x-problems" = json!([
+    extensions(("x-problems" = json!([Code::QueueForbidden, [
         TaskPath::PROBLEMS,
         [Code::TaskNotFinished, Code::TaskFailed, Code::TaskCancelled, Code::TaskExpired]
-    ]))),
+    ]]))),
 )]
 pub(crate) async fn result(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     TaskPath(id): TaskPath,
 ) -> Result<HttpResponse, Problem> {
-    let task = document::view(&state, owner, id).await?;
+    let task = document::view(&state, caller.owner, id).await?;
+    caller.covers(&task.queue)?;
     match task.state {
         State::Succeeded => {
             let result = task.result.as_deref().map_or("null", RawValue::get).to_owned();

@@ -13,7 +13,9 @@ use uuid::Uuid;
 use super::submit::{admitted, answered_before, with_replay};
 use crate::{
     accept::Acceptor,
-    extract::{Fields, IdempotencyKey, JsonBody, Owner, TaskPath, task_not_found},
+    callers::Caller,
+    document,
+    extract::{Fields, IdempotencyKey, JsonBody, TaskPath, task_not_found},
     openapi::examples,
     problem::{Code, Problem},
     state::ApiState,
@@ -33,17 +35,17 @@ use crate::{
         status = 202, description = "The new task.", body = TaskView,
         headers(("Location" = String, description = "Its address.")), example = json!(examples::queued()),
     )),
-    extensions(("x-problems" = json!([
+    extensions(("x-problems" = json!([Code::QueueForbidden, [
         TaskPath::PROBLEMS,
         IdempotencyKey::PROBLEMS, Acceptor::PROBLEMS,
         JsonBody::PROBLEMS,
         [Code::TaskNotFinished, Code::TaskInWorkflow]
-    ]))),
+    ]]))),
 )]
 pub(crate) async fn retry(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     TaskPath(id): TaskPath,
     key: IdempotencyKey,
     body: JsonBody,
@@ -51,13 +53,21 @@ pub(crate) async fn retry(
     let body = body.optional().unwrap_or(b"{}");
     Fields::of(body)?.finish(Some(()))?;
     let key = key.of(&request, body);
+    let owner = caller.owner;
     let (fates, replayed) = match state.store.retriable(owner, &[id]).await?.into_iter().next() {
         Some((_, Retriable::Ended(task))) => {
+            caller.covers(task.queue.as_str())?;
             let tasks = vec![Asked::Task(Arc::new(*task), None)];
             admitted(state.acceptor.accept(Guarded { owner, key, tasks, atomic: true, once: false }).await?)?
         }
-        Some((_, Retriable::NotYet(state))) => return Err(not_yet(state)),
-        Some((_, Retriable::Node(workflow))) => return Err(node(workflow)),
+        Some((_, Retriable::NotYet(stands))) => {
+            document::check_queue(&state, &caller, id).await?;
+            return Err(not_yet(stands));
+        }
+        Some((_, Retriable::Node(workflow))) => {
+            document::check_queue(&state, &caller, id).await?;
+            return Err(node(workflow));
+        }
         None => (answered_before(&state, owner, key, task_not_found()).await?, true),
     };
     match fates.into_iter().next() {

@@ -26,7 +26,8 @@ use super::{
 };
 use crate::{
     accept::Acceptor,
-    extract::{Fields, IdempotencyKey, JsonBody, Owner, parse_id, task_not_found, typed},
+    callers::Caller,
+    extract::{Fields, IdempotencyKey, JsonBody, parse_id, task_not_found, typed},
     problem::{Code, Problem},
     state::ApiState,
 };
@@ -163,21 +164,24 @@ struct FilterSchema {
             "next_cursor": null
         }),
     )),
-    extensions(("x-problems" = json!([IdempotencyKey::PROBLEMS, Acceptor::PROBLEMS, JsonBody::PROBLEMS, [Code::EmptyBody]]))),
+    extensions(("x-problems" = json!([Code::QueueForbidden, [IdempotencyKey::PROBLEMS, Acceptor::PROBLEMS, JsonBody::PROBLEMS, [Code::EmptyBody]]]))),
 )]
 pub(crate) async fn retry_many(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     key: IdempotencyKey,
     body: JsonBody,
 ) -> Result<HttpResponse, Problem> {
     let body = body.required()?;
+    let owner = caller.owner;
     let wanted = read(owner, body)?;
+    check_queues(&caller, &wanted.of)?;
     let ids = find(&state, &wanted.of).await?;
     let mut found: HashMap<TaskId, Retriable> = state.store.retriable(owner, &ids).await?.into_iter().collect();
     let batch_id = Uuid::now_v7();
-    let asked: Vec<Asked> = ids.iter().map(|id| asked(found.remove(id), batch_id)).collect::<Result<_, Problem>>()?;
+    let asked: Vec<Asked> =
+        ids.iter().map(|id| asked(&caller, found.remove(id), batch_id)).collect::<Result<_, Problem>>()?;
     let once = matches!(wanted.of, Of::Matching(_));
     let guarded = Guarded { owner, key: key.of(&request, body), tasks: asked, atomic: false, once };
     let answer = if wanted.dry_run {
@@ -209,9 +213,20 @@ impl Of {
     }
 }
 
-fn asked(found: Option<Retriable>, batch_id: Uuid) -> Result<Asked, Problem> {
+/// A search by a key for some queues names one of them.
+fn check_queues(caller: &Caller, of: &Of) -> Result<(), Problem> {
+    match of {
+        Of::Matching(sought) => bounds::check_queues(caller, &sought.search),
+        Of::Ids(_) => Ok(()), // one by one, below
+    }
+}
+
+fn asked(caller: &Caller, found: Option<Retriable>, batch_id: Uuid) -> Result<Asked, Problem> {
     Ok(match found {
         Some(Retriable::Ended(mut task)) => {
+            if let Err(problem) = caller.covers(task.queue.as_str()) {
+                return Ok(Asked::Refused(refusal(&problem)?));
+            }
             task.extra.batch_id = Some(batch_id);
             Asked::Task(Arc::new(*task), None)
         }

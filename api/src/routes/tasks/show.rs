@@ -4,11 +4,12 @@ use actix_web::{HttpRequest, HttpResponse, web::Data};
 use caraway_shared::store::tasks::TaskView;
 
 use crate::{
+    callers::Caller,
     conditional::{self, Condition},
     document,
-    extract::{Owner, QueryWait, TaskPath},
+    extract::{QueryWait, TaskPath},
     openapi::examples,
-    problem::Problem,
+    problem::{Code, Problem},
     state::ApiState,
 };
 
@@ -27,17 +28,18 @@ use crate::{
             headers(("ETag" = String, description = "Of this content; send it as `If-None-Match`.")), example = json!(examples::succeeded())),
         (status = 304, description = "It has not changed."),
     ),
-    extensions(("x-problems" = json!([TaskPath::PROBLEMS, QueryWait::PROBLEMS]))),
+    extensions(("x-problems" = json!([Code::QueueForbidden, [TaskPath::PROBLEMS, QueryWait::PROBLEMS]]))),
 )]
 pub(crate) async fn show(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     TaskPath(id): TaskPath,
     QueryWait(wait): QueryWait,
 ) -> Result<HttpResponse, Problem> {
+    document::check_queue(&state, &caller, id).await?;
     if !wait.is_zero() {
-        state.waiting.until_ended(owner, id, wait).await?;
+        state.waiting.until_ended(caller.owner, id, wait).await?;
     }
-    Ok(conditional::json(&request, document::load(&state, owner, id).await?))
+    Ok(conditional::json(&request, document::load(&state, caller.owner, id).await?))
 }

@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{
     accept::Acceptor,
-    extract::{IdempotencyKey, JsonBody, Owner, PreferWait, Traceparent, task_not_found, traceparent},
+    callers::Caller,
+    extract::{IdempotencyKey, JsonBody, PreferWait, Traceparent, task_not_found, traceparent},
     openapi::examples,
     problem::{Code, Problem},
     state::ApiState,
@@ -66,7 +67,7 @@ use crate::{
             example = json!(examples::succeeded()),
         ),
     ),
-    extensions(("x-problems" = json!([
+    extensions(("x-problems" = json!([Code::QueueForbidden, [
         IdempotencyKey::PROBLEMS, Acceptor::PROBLEMS,
         JsonBody::PROBLEMS,
         [
@@ -78,12 +79,12 @@ use crate::{
             Code::UnknownQueue,
             Code::InvalidArguments
         ]
-    ]))),
+    ]]))),
 )]
 pub(crate) async fn submit(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    caller: Caller,
     key: IdempotencyKey,
     wait: PreferWait,
     body: JsonBody,
@@ -91,17 +92,18 @@ pub(crate) async fn submit(
     let body = body.required()?;
     let submission = Submission::read(body)?;
     let key = key.of(&request, body);
-    let (fates, replayed) = match check(&state, owner, submission, traceparent(request.headers()), Instant::now()).await
-    {
-        Ok((task, unique)) => {
-            let tasks = vec![Asked::Task(Arc::new(task), unique)];
-            admitted(state.acceptor.accept(Guarded { owner, key, tasks, atomic: true, once: false }).await?)?
-        }
-        Err(problem) => (answered_before(&state, owner, key, problem).await?, true),
-    };
+    let owner = caller.owner;
+    let (fates, replayed) =
+        match check(&state, &caller, submission, traceparent(request.headers()), Instant::now()).await {
+            Ok((task, unique)) => {
+                let tasks = vec![Asked::Task(Arc::new(task), unique)];
+                admitted(state.acceptor.accept(Guarded { owner, key, tasks, atomic: true, once: false }).await?)?
+            }
+            Err(problem) => (answered_before(&state, owner, key, problem).await?, true),
+        };
     match fates.into_iter().next() {
         Some(Fate::Accepted(task)) => answer(&state, owner, *task, replayed, wait).await,
-        Some(Fate::Existing(id)) => existing(&state, owner, id, replayed, wait).await,
+        Some(Fate::Existing(id)) => existing(&state, &caller, id, replayed, wait).await,
         Some(Fate::Rejected(id)) => Err(duplicate(id)),
         Some(Fate::Abandoned | Fate::Refused(_)) | None => {
             Err(Problem::internal("the accept writer answered for no task"))
@@ -158,10 +160,11 @@ fn applied(response: &mut HttpResponseBuilder, wait: PreferWait) {
     }
 }
 
-/// Whether what the submission names exists, as of `asked` or later, and its arguments fit; then the task to store.
+/// Whether what the submission names exists, as of `asked` or later, is the caller's to name, and its arguments fit; then
+/// the task to store.
 pub(crate) async fn check(
     state: &ApiState,
-    owner: OwnerId,
+    caller: &Caller,
     submission: Submission<'_>,
     traceparent: Option<String>,
     asked: Instant,
@@ -170,13 +173,14 @@ pub(crate) async fn check(
     if let Some(queue) = &submission.queue {
         state.known.queue(queue, asked).await?;
     }
+    caller.covers(submission.queue.as_ref().unwrap_or(&known.queue).as_str())?;
     arguments::check(&submission, &known.parameters)?;
     if let Some(parent) = submission.parent()
-        && !state.store.task_exists(owner, parent).await?
+        && !state.store.task_exists(caller.owner, parent).await?
     {
         return Err(task_not_found());
     }
-    submission.into_spec(&known, owner, traceparent)
+    submission.into_spec(&known, caller.owner, traceparent)
 }
 
 /// The fates, and whether they were told before.
@@ -210,16 +214,17 @@ struct Deduplicated {
 
 async fn existing(
     state: &ApiState,
-    owner: OwnerId,
+    caller: &Caller,
     id: TaskId,
     replayed: bool,
     wait: PreferWait,
 ) -> Result<HttpResponse, Problem> {
-    let task = match ended(state, owner, id, wait).await {
+    let task = match ended(state, caller.owner, id, wait).await {
         Some(task) => task,
         // its key may outlive it
-        None => state.store.show_task(owner, id).await?.ok_or_else(|| duplicate(id))?,
+        None => state.store.show_task(caller.owner, id).await?.ok_or_else(|| duplicate(id))?,
     };
+    caller.covers(&task.queue)?; // a unique key is the user's, over all queues
     let mut response = with_replay(HttpResponse::Ok(), replayed, &task);
     applied(&mut response, wait);
     Ok(response.json(Deduplicated { task, deduplicated: true }))

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web::Data};
 use caraway_shared::store::workflows::{CancelledWorkflow, WorkflowView};
 
 use crate::{
-    extract::{Owner, WorkflowPath, workflow_not_found},
+    extract::{OfAllQueues, WorkflowPath, workflow_not_found},
     openapi::examples,
     problem::{Code, Problem},
     state::ApiState,
@@ -29,10 +29,10 @@ use crate::{
 )]
 pub(crate) async fn cancel(
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    OfAllQueues(caller): OfAllQueues,
     WorkflowPath(id): WorkflowPath,
 ) -> Result<HttpResponse, Problem> {
-    match state.store.cancel_workflow(owner, id).await? {
+    match state.store.cancel_workflow(caller.owner, id).await? {
         CancelledWorkflow::Missing => Err(workflow_not_found()),
         CancelledWorkflow::Over(ended) => {
             let detail = format!("the workflow is {}; it can no longer be cancelled", ended.as_str());

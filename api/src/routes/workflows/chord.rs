@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::sketch::{Asked, Options, PROBLEMS, Sketch, Sketched, take, tasks, with_first_argument};
 use crate::{
-    extract::{Fields, IdempotencyKey, Owner, PreferWait, Traceparent},
+    extract::{Fields, IdempotencyKey, OfAllQueues, PreferWait, Traceparent},
     openapi::examples,
     problem::Problem,
     routes::tasks::submission::schema::SubmissionSchema,
@@ -78,12 +78,12 @@ struct ChordSchema {
 pub(crate) async fn chord(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    OfAllQueues(caller): OfAllQueues,
     key: IdempotencyKey,
     wait: PreferWait,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    take(Asked { request, state, owner, key, wait, payload }, read).await
+    take(Asked { request, state, caller, key, wait, payload }, read).await
 }
 
 fn read(body: &[u8]) -> Result<Sketch<'_>, Problem> {

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::sketch::{Asked, Options, PROBLEMS, Sketch, Sketched, take, tasks};
 use crate::{
-    extract::{Fields, IdempotencyKey, Owner, PreferWait, Traceparent},
+    extract::{Fields, IdempotencyKey, OfAllQueues, PreferWait, Traceparent},
     openapi::examples,
     problem::Problem,
     routes::tasks::submission::schema::SubmissionSchema,
@@ -73,12 +73,12 @@ struct GroupSchema {
 pub(crate) async fn group(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    OfAllQueues(caller): OfAllQueues,
     key: IdempotencyKey,
     wait: PreferWait,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    take(Asked { request, state, owner, key, wait, payload }, read).await
+    take(Asked { request, state, caller, key, wait, payload }, read).await
 }
 
 fn read(body: &[u8]) -> Result<Sketch<'_>, Problem> {

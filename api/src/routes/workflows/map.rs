@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::sketch::{Asked, Options, PROBLEMS, Sketch, Sketched, fault, take, typed_list, with_first_argument};
 use crate::{
-    extract::{Fields, IdempotencyKey, Owner, PreferWait, Traceparent, typed},
+    extract::{Fields, IdempotencyKey, OfAllQueues, PreferWait, Traceparent, typed},
     openapi::examples,
     problem::Problem,
     routes::tasks::submission::schema::SubmissionSchema,
@@ -79,12 +79,12 @@ struct MapSchema {
 pub(crate) async fn map(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    OfAllQueues(caller): OfAllQueues,
     key: IdempotencyKey,
     wait: PreferWait,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    take(Asked { request, state, owner, key, wait, payload }, read).await
+    take(Asked { request, state, caller, key, wait, payload }, read).await
 }
 
 fn read(body: &[u8]) -> Result<Sketch<'_>, Problem> {

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     conditional::{Condition, Conditional, tag_of},
-    extract::{Owner, WorkflowPath, workflow_not_found},
+    extract::{OfAllQueues, WorkflowPath, workflow_not_found},
     problem::{Code, Problem},
     state::ApiState,
 };
@@ -49,10 +49,10 @@ use crate::{
 pub(crate) async fn results(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    OfAllQueues(caller): OfAllQueues,
     WorkflowPath(id): WorkflowPath,
 ) -> Result<HttpResponse, Problem> {
-    let workflow = state.store.show_workflow(owner, id).await?.ok_or_else(workflow_not_found)?;
+    let workflow = state.store.show_workflow(caller.owner, id).await?.ok_or_else(workflow_not_found)?;
     has_results(&workflow)?;
     // what has ended never changes, but for a retry, after which it ends again
     let tag = format!("{id} {:?} {:?}", workflow.finished_at, workflow.counts);

@@ -5,7 +5,7 @@ use caraway_shared::store::workflows::{Retried, WorkflowView};
 
 use super::sketch::announced;
 use crate::{
-    extract::{Fields, IdempotencyKey, JsonBody, Owner, WorkflowPath, workflow_not_found},
+    extract::{Fields, IdempotencyKey, JsonBody, OfAllQueues, WorkflowPath, workflow_not_found},
     openapi::examples,
     problem::{Code, Problem},
     state::ApiState,
@@ -40,7 +40,7 @@ use crate::{
 pub(crate) async fn retry(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    OfAllQueues(caller): OfAllQueues,
     WorkflowPath(id): WorkflowPath,
     key: IdempotencyKey,
     body: JsonBody,
@@ -48,7 +48,7 @@ pub(crate) async fn retry(
     let body = body.optional().unwrap_or(b"{}");
     Fields::of(body)?.finish(Some(()))?;
     let key = key.of(&request, body);
-    let created = match state.store.retry_workflow(owner, id, key.as_ref()).await? {
+    let created = match state.store.retry_workflow(caller.owner, id, key.as_ref()).await? {
         Retried::Missing => return Err(workflow_not_found()),
         Retried::NotYet => {
             return Err(Problem::new(Code::WorkflowNotFinished, "only what has ended can be retried"));

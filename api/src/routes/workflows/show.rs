@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     conditional::{self, Condition},
-    extract::{Owner, Query, WorkflowPath, wait, workflow_not_found},
+    extract::{OfAllQueues, Query, WorkflowPath, wait, workflow_not_found},
     openapi::examples,
     problem::Problem,
     routes::Page,
@@ -61,7 +61,7 @@ struct Document {
 pub(crate) async fn show(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    OfAllQueues(caller): OfAllQueues,
     WorkflowPath(id): WorkflowPath,
     mut query: Query,
 ) -> Result<HttpResponse, Problem> {
@@ -71,9 +71,9 @@ pub(crate) async fn show(
     let limit = query.limit();
     let from: i32 = query.finish(from)?.unwrap_or(0);
     if !patience.is_zero() {
-        state.waiting.until_workflow_ended(owner, id, patience).await?;
+        state.waiting.until_workflow_ended(caller.owner, id, patience).await?;
     }
-    let workflow = state.store.show_workflow(owner, id).await?.ok_or_else(workflow_not_found)?;
+    let workflow = state.store.show_workflow(caller.owner, id).await?.ok_or_else(workflow_not_found)?;
     let found = state.store.show_nodes(id, from, limit + 1).await?; // one more tells whether there is another page
     let nodes = Page::of(found, limit, |last| (last.index + 1).to_string());
     let document = serde_json::to_vec(&Document { workflow, nodes }).map_err(Problem::internal)?;

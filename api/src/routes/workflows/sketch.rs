@@ -23,6 +23,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use uuid::Uuid;
 
 use crate::{
+    callers::Caller,
     extract::{BodyLimit, Fields, IdempotencyKey, PreferWait, read_json, traceparent, typed},
     problem::{Code, Fault, Problem},
     routes::tasks::{submission::Submission, submit::check},
@@ -144,7 +145,7 @@ pub(super) fn with_first_argument(task: &RawValue, argument: &str) -> Box<RawVal
 pub(super) struct Asked {
     pub(super) request: HttpRequest,
     pub(super) state: Data<ApiState>,
-    pub(super) owner: OwnerId,
+    pub(super) caller: Caller,
     pub(super) key: IdempotencyKey,
     pub(super) wait: PreferWait,
     pub(super) payload: Payload,
@@ -155,7 +156,7 @@ pub(super) async fn take(
     asked: Asked,
     read: for<'a> fn(&'a [u8]) -> Result<Sketch<'a>, Problem>,
 ) -> Result<HttpResponse, Problem> {
-    let Asked { request, state, owner, key, wait, payload } = asked;
+    let Asked { request, state, caller, key, wait, payload } = asked;
     let place = tokio::time::timeout(PATIENCE, Arc::clone(&state.workflows).acquire_owned()).await;
     let overloaded = || Problem::new(Code::Overloaded, "too many workflows at once; try again in a moment");
     let place = place.map_err(|_| overloaded())?.map_err(|_| overloaded())?;
@@ -165,13 +166,13 @@ pub(super) async fn take(
     }
     let sketch = read(&body)?;
     let key = key.of(&request, &body);
-    let created = match checked(&state, owner, sketch, traceparent(request.headers())).await {
+    let created = match checked(&state, &caller, sketch, traceparent(request.headers())).await {
         Ok(new) => state.store.create_workflow(new, key.as_ref()).await?,
-        Err(problem) => answered_before(&state, owner, key.as_ref(), problem).await?,
+        Err(problem) => answered_before(&state, caller.owner, key.as_ref(), problem).await?,
     };
     drop((place, body));
     let (view, replayed) = announced(&state, created)?;
-    answer(&state, owner, view, replayed, wait).await
+    answer(&state, caller.owner, view, replayed, wait).await
 }
 
 /// Publishes what was queued; the workflow, and whether it was told before.
@@ -232,7 +233,7 @@ async fn answer(
 /// The graph first, then every task by itself.
 async fn checked(
     state: &ApiState,
-    owner: OwnerId,
+    caller: &Caller,
     sketch: Sketch<'_>,
     traceparent: Option<String>,
 ) -> Result<NewWorkflow, Problem> {
@@ -243,23 +244,23 @@ async fn checked(
         if index % NODES_AT_ONCE == NODES_AT_ONCE - 1 {
             tokio::task::yield_now().await;
         }
-        tasks.push(checked_task(state, owner, node, traceparent.clone(), asked).await?);
+        tasks.push(checked_task(state, caller, node, traceparent.clone(), asked).await?);
     }
     let Options { fail_fast, return_exceptions, max_in_flight } = sketch.options;
     let (id, kind) = (Uuid::now_v7(), sketch.kind);
-    Ok(NewWorkflow { id, owner, kind, fail_fast, return_exceptions, max_in_flight, plan, tasks })
+    Ok(NewWorkflow { id, owner: caller.owner, kind, fail_fast, return_exceptions, max_in_flight, plan, tasks })
 }
 
 async fn checked_task(
     state: &ApiState,
-    owner: OwnerId,
+    caller: &Caller,
     node: &Sketched<'_>,
     traceparent: Option<String>,
     asked: Instant,
 ) -> Result<TaskSpec, Problem> {
     let pointer = &node.pointer;
     let submission = Submission::read_at(pointer.clone(), &node.task)?;
-    let checked = check(state, owner, submission, traceparent, asked).await;
+    let checked = check(state, caller, submission, traceparent, asked).await;
     let (task, unique) = checked.map_err(|problem| problem.with("pointer", pointer.as_str()))?;
     if unique.is_some() {
         return Err(fault(format!("{pointer}/unique"), "cannot be given for a task of a workflow".into()));

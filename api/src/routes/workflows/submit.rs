@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::sketch::{Asked, Options, PROBLEMS, Sketch, Sketched, max_in_flight, take, tasks, typed_list};
 use crate::{
-    extract::{Fields, IdempotencyKey, Owner, PreferWait, Traceparent, typed},
+    extract::{Fields, IdempotencyKey, OfAllQueues, PreferWait, Traceparent, typed},
     openapi::examples,
     problem::Problem,
     routes::tasks::submission::schema::SubmissionSchema,
@@ -123,12 +123,12 @@ struct EdgeSchema {
 pub(crate) async fn submit(
     request: HttpRequest,
     state: Data<ApiState>,
-    Owner(owner): Owner,
+    OfAllQueues(caller): OfAllQueues,
     key: IdempotencyKey,
     wait: PreferWait,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    take(Asked { request, state, owner, key, wait, payload }, read).await
+    take(Asked { request, state, caller, key, wait, payload }, read).await
 }
 
 fn read(body: &[u8]) -> Result<Sketch<'_>, Problem> {

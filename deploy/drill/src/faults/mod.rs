@@ -28,7 +28,7 @@ use crate::{
 pub(crate) mod counters {
     pub(crate) const AUDITED: &str = "caraway_audit_owed_again_total";
     pub(crate) const BLOCKED: &str = "caraway_broker_blocked_total";
-    pub(crate) const BREAKER: &str = "caraway_cache_breaker_trips_total";
+    pub(crate) const REDIS_FAILED: &str = "caraway_cache_failures_total";
     pub(crate) const DEAD: &str = "caraway_sessions_declared_dead_total";
     pub(crate) const POISONED: &str = "caraway_poisoned_total";
     pub(crate) const RECONNECTS: &str = "caraway_broker_reconnects_total";

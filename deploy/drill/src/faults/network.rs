@@ -7,11 +7,11 @@ use caraway_testkit::{Slowness, Way};
 use futures::FutureExt as _;
 use tokio::time::sleep;
 
-use super::counters::{BREAKER, DEAD, RECONNECTS, REPEATS};
+use super::counters::{DEAD, RECONNECTS, REDIS_FAILED, REPEATS};
 use crate::{
     drill::Drill,
     fault::{Fault, Hit, usual},
-    world::Server,
+    world::{Node, Server},
 };
 
 const SERVERS: [Server; 3] = [Server::Postgres, Server::Rabbitmq, Server::Redis];
@@ -25,7 +25,7 @@ pub(crate) fn faults() -> Vec<Fault> {
             ..usual("F45", "ways slow, in single bytes, at 64 kbit/s", |drill| slow(drill).boxed_local())
         },
         Fault {
-            rises: &[REPEATS, RECONNECTS, BREAKER],
+            rises: &[REPEATS, RECONNECTS, REDIS_FAILED],
             stays: &[DEAD],
             ..usual("F46", "requests pass, answers do not", |drill| deaf(drill).boxed_local())
         },
@@ -55,21 +55,27 @@ async fn slow(drill: &Drill) -> anyhow::Result<Hit> {
     Ok(Hit::new(pieces, format!("pieces slowed down; {finished} tasks ended meanwhile")))
 }
 
-/// One process at a time, so that others see its silence.
+/// One process at a time, so that others see its silence; of the workers one that has work, for one without asks nothing that
+/// it would have to ask again.
 async fn deaf(drill: &Drill) -> anyhow::Result<Hit> {
     let mut pieces = 0;
     for server in SERVERS {
-        for node in [&drill.world.apis[0], &drill.world.workers[0]] {
-            let way = node.way(server);
-            let before = way.hindered();
-            way.set(Way::Deaf);
-            sleep(EACH).await;
-            let withheld = way.hindered() - before;
-            way.reset();
-            way.set(Way::Open);
-            ensure!(withheld > 0, "{} asked {} nothing while it was deaf", node.name, server.name());
-            pieces += withheld;
-        }
+        pieces += deafen(&drill.world.apis[0], server).await?;
+        let (worker, _) = drill.world.busiest().await?;
+        pieces += deafen(&worker, server).await?;
     }
     Ok(Hit::new(pieces, "answers withheld, on 6 ways"))
+}
+
+/// How many answers were kept from it.
+async fn deafen(node: &Node, server: Server) -> anyhow::Result<u64> {
+    let way = node.way(server);
+    let before = way.hindered();
+    way.set(Way::Deaf);
+    sleep(EACH).await;
+    let withheld = way.hindered() - before;
+    way.reset();
+    way.set(Way::Open);
+    ensure!(withheld > 0, "{} asked {} nothing while it was deaf", node.name, server.name());
+    Ok(withheld)
 }

@@ -4,7 +4,7 @@ use futures::FutureExt as _;
 
 use super::{
     SOON,
-    counters::{BREAKER, DEAD, RESCUED},
+    counters::{DEAD, REDIS_FAILED, RESCUED},
 };
 use crate::{
     drill::Drill,
@@ -48,7 +48,7 @@ const SHAPES: [Shape; 3] = [
 
 pub(crate) fn faults() -> Vec<Fault> {
     vec![Fault {
-        rises: &[BREAKER],
+        rises: &[REDIS_FAILED],
         stays: &[RESCUED, DEAD],
         ..usual("F37", "Redis flushed, frozen, full, read-only, locked, killed", |drill| all(drill).boxed_local())
     }]
@@ -58,17 +58,17 @@ pub(crate) fn faults() -> Vec<Fault> {
 async fn all(drill: &Drill) -> anyhow::Result<Hit> {
     let stack = &drill.world.stack;
     let flushed = flush(drill).await?;
-    let before = drill.world.counter(BREAKER).await;
+    let before = drill.world.counter(REDIS_FAILED).await;
     stack.freeze("redis");
-    drill.rises(BREAKER, before, "frozen").await?;
+    drill.rises(REDIS_FAILED, before, "frozen").await?;
     stack.thaw("redis");
     let mut refused = 0;
     for shape in &SHAPES {
         refused += meet(drill, shape).await?;
     }
-    let before = drill.world.counter(BREAKER).await;
+    let before = drill.world.counter(REDIS_FAILED).await;
     stack.kill("redis").await;
-    drill.rises(BREAKER, before, "killed").await?;
+    drill.rises(REDIS_FAILED, before, "killed").await?;
     drill.world.start_server(Server::Redis).await?;
     Ok(Hit::new(2 + SHAPES.len() + 1, format!("shapes met: {flushed} copies flushed, {refused} errors answered")))
 }

@@ -99,8 +99,10 @@ const LINE: &str = "t.id, t.name, t.queue, t.priority, t.state::text, t.waiting_
 
 const RETRIED: &str = "EXISTS (SELECT FROM task r WHERE r.retry_of = t.id)";
 
-/// Which combinations exist is read along the index, one probe each; then the newest of every one that matches. What runs
-/// stands on the shelf of what is queued, and is found by the holds.
+/// Which combinations exist is read along the index, one probe each; then the newest of every one that matches. With many
+/// combinations a page of each would be much to read for one page: so first a few of each, which together are a page if there
+/// is one, and then only what is not older than the last of that. What runs stands on the shelf of what is queued, and is
+/// found by the holds.
 const BY_PARTS: &str = "
     WITH RECURSIVE part(state, queue, class, name, code) AS (
         SELECT s.state, q.name, c.class, f.name, f.error_code
@@ -117,14 +119,18 @@ const BY_PARTS: &str = "
             WHERE t.shelf = p.state AND t.queue = p.queue AND t.class = p.class AND t.owner_id = $1
                 AND (t.name, t.error_code) > (p.name, p.code)
             ORDER BY t.name, t.error_code LIMIT 1) f
+    ), parts AS MATERIALIZED (
+        SELECT * FROM part p WHERE ($7::text IS NULL OR p.name = $7) AND ($8::text IS NULL OR p.code = $8)
+    ), head AS MATERIALIZED (
+        SELECT f.id FROM parts p CROSS JOIN LATERAL (
+            {newest} AND uuid_send(t.id) >= uuid_send($3)
+            ORDER BY uuid_send(t.id) DESC LIMIT least($4, $4 / (SELECT count(*) FROM parts) + 1)) f
+    ), floor AS MATERIALIZED (
+        SELECT coalesce((SELECT id FROM head ORDER BY id DESC OFFSET $4 - 1 LIMIT 1), $3) AS id
     ), lying AS (
-        SELECT f.id FROM part p
-        CROSS JOIN LATERAL (SELECT t.id FROM task t
-            WHERE t.shelf = p.state AND t.queue = p.queue AND t.class = p.class AND t.owner_id = $1 AND t.name = p.name
-                AND t.error_code = p.code AND uuid_send(t.id) < uuid_send($2) AND uuid_send(t.id) >= uuid_send($3)
-                AND (t.state = p.state) IS TRUE AND {unretried}
+        SELECT f.id FROM parts p CROSS JOIN LATERAL (
+            {newest} AND uuid_send(t.id) >= (SELECT uuid_send(id) FROM floor)
             ORDER BY uuid_send(t.id) DESC LIMIT $4) f
-        WHERE ($7::text IS NULL OR p.name = $7) AND ($8::text IS NULL OR p.code = $8)
     ), running AS (
         SELECT DISTINCT t.id FROM hold h CROSS JOIN LATERAL unnest(h.ids) AS i(id)
         JOIN task t ON t.id = i.id AND (t.state = 'running' AND t.session_id = h.session_id AND t.owner_id = $1
@@ -133,6 +139,11 @@ const BY_PARTS: &str = "
         WHERE 'running' = ANY($5) AND i.id < $2 AND i.id >= $3
     )
     SELECT id FROM (SELECT id FROM lying UNION ALL SELECT id FROM running) f ORDER BY id DESC LIMIT $4";
+
+/// The tasks of one combination.
+const NEWEST: &str = "SELECT t.id FROM task t
+            WHERE t.shelf = p.state AND t.queue = p.queue AND t.class = p.class AND t.owner_id = $1 AND t.name = p.name
+                AND t.error_code = p.code AND uuid_send(t.id) < uuid_send($2) AND (t.state = p.state) IS TRUE AND {unretried}";
 
 const BY_TAG: &str = "
     SELECT g.task_id AS id FROM task_tag g
@@ -179,7 +190,7 @@ impl Store {
                 let rest: [&(dyn ToSql + Sync); 4] = [&states, queue, name, error_code];
                 parameters.extend(rest);
                 let unretried = if sought.unretried { format!("NOT {RETRIED}") } else { "true".into() };
-                BY_PARTS.replace("{unretried}", &unretried)
+                BY_PARTS.replace("{newest}", NEWEST).replace("{unretried}", &unretried)
             }
         };
         let list = db.prepare_cached(&select(&by)).await?;

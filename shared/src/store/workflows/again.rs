@@ -79,7 +79,7 @@ impl Store {
             return Ok(Retried::NotYet);
         }
         let advanced = go_on(&transaction, id, row.try_get(1)?).await?;
-        let view = view(&transaction, owner, id).await?;
+        let view = view(&*transaction, owner, id).await?;
         let view = view.ok_or_else(|| StoreError::Data("a locked workflow is gone".into()))?;
         if let Some(key) = key {
             keep_answer(&transaction, owner, key, &view).await?;

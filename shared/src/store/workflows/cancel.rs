@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use deadpool_postgres::Transaction;
 use uuid::Uuid;
 
 use super::{
@@ -11,7 +10,7 @@ use super::{
     show::view,
 };
 use crate::{
-    store::{Store, StoreError},
+    store::{Store, StoreError, connection::Unit},
     task::{OwnerId, State, TaskId},
     workflow::WorkflowState,
 };
@@ -43,7 +42,7 @@ impl Store {
             let ends = stop(&transaction, &[id], &mut ended).await?;
             ended.ended.extend(advance(&transaction, ends).await?.ended);
         }
-        let Some(view) = view(&transaction, owner, id).await? else { return Ok(CancelledWorkflow::Missing) };
+        let Some(view) = view(&*transaction, owner, id).await? else { return Ok(CancelledWorkflow::Missing) };
         transaction.commit().await.map_err(StoreError::of_commit)?;
         Ok(match view.state {
             state @ (WorkflowState::Succeeded | WorkflowState::Failed) if asked == 0 => CancelledWorkflow::Over(state),
@@ -54,7 +53,7 @@ impl Store {
 
 /// Cancels one task that is a node of this workflow by `statement`, which takes its id and its owner and returns its state.
 pub(in crate::store) async fn cancel_node(
-    db: Transaction<'_>,
+    db: Unit<'_>,
     statement: &str,
     (owner, task): (OwnerId, TaskId),
     (workflow, node): (Uuid, i32),

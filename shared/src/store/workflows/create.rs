@@ -93,10 +93,10 @@ impl Store {
         let mut debts = Vec::new();
         for part in new.tasks.chunks(ROWS_MAX) {
             let part: Vec<&TaskSpec> = part.iter().collect();
-            let accepted = insert(&transaction, &part).await?;
+            let accepted = insert(&*transaction, &part).await?;
             debts.extend(owed_by(&part, &accepted));
         }
-        let view = super::show::view(&transaction, new.owner, new.id).await?;
+        let view = super::show::view(&*transaction, new.owner, new.id).await?;
         let view = view.ok_or_else(|| StoreError::Data("a workflow that was inserted is not there".into()))?;
         if let Some(key) = key {
             keep_answer(&transaction, new.owner, key, &view).await?;

@@ -87,7 +87,7 @@ impl Store {
     /// A workflow of this owner; another's does not exist.
     pub async fn show_workflow(&self, owner: OwnerId, id: Uuid) -> Result<Option<WorkflowView>, StoreError> {
         let db = self.connection().await?;
-        view(&db, owner, id).await
+        view(&*db, owner, id).await
     }
 
     /// Up to `limit` nodes of a workflow that is known to be the owner's, from this place on.

@@ -1,10 +1,13 @@
 //! Priorities are strict between the classes: what is urgent passes what waits.
 
+use rand::seq::SliceRandom as _;
 use serde_json::json;
 
 use crate::stage::{SLOTS, SOON, Stage};
 
 const BACKLOG: usize = 5_000;
+/// Tasks of each of the ten priorities.
+const OF_EACH: usize = 20;
 
 #[tokio::test]
 async fn an_urgent_task_passes_a_backlog() {
@@ -29,4 +32,31 @@ async fn an_urgent_task_passes_a_backlog() {
     println!("priority: {passed} of {BACKLOG} tasks started before the urgent one, {left} still wait");
     assert!(left > 1_000, "the backlog was no backlog: {left} left");
     assert!(passed <= i64::try_from(2 * SLOTS).unwrap_or(0), "{passed} tasks went before the urgent one");
+}
+
+/// Within a class the numbers mean nothing; between the classes they do, at every boundary.
+#[tokio::test]
+async fn the_classes_are_strict() {
+    let stage = Stage::start("classes").await;
+    let mut tasks = Vec::new();
+    for priority in 0..=9 {
+        let mut task = stage.client.task("sleep", json!({ "seconds": 0.01 }));
+        task["priority"] = json!(priority);
+        tasks.extend(vec![task; OF_EACH]);
+    }
+    tasks.shuffle(&mut rand::rng());
+    let ids = stage.client.batch(&tasks).await;
+    for id in ids {
+        stage.client.wait(id, SOON).await;
+    }
+    // 0-2, 3-6, 7-9: how many of a lower class began before one of a higher class that was there already
+    let passed = stage
+        .database
+        .number(
+            "SELECT coalesce(max(n), 0) FROM task h, LATERAL (SELECT count(*) AS n FROM task l
+                WHERE l.started_at < h.started_at AND width_bucket(l.priority, ARRAY[3, 7]) < width_bucket(h.priority, ARRAY[3, 7])) x",
+        )
+        .await;
+    println!("priority: at most {passed} of {} tasks of lower classes started before one of a higher", 7 * OF_EACH);
+    assert!(passed <= i64::try_from(2 * SLOTS).unwrap_or(0), "{passed} tasks of a lower class went before");
 }

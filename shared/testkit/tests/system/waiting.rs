@@ -54,6 +54,11 @@ async fn thousands_wait() {
     let open = stage.database.connections().await;
     println!("waiting: {open} connections to the database while {WAITERS} wait, {before} before");
     assert!(open <= before + 8, "{open} connections, {before} before anybody waited");
+    // one subscription for all of them; the rest is the pool of eight that serves copies
+    let redis = stage.place.servers().redis_url.parse::<reqwest::Url>().ok().and_then(|url| url.port());
+    let redis = stage.api.connections_to(redis.expect("the URL has a port"));
+    println!("waiting: {redis} connections to Redis");
+    assert!((1..=9).contains(&redis), "{redis} connections to Redis");
     std::fs::write(&file, "").expect("a file can be written");
     let mut late = Vec::new();
     for answer in join_all(waits).await {

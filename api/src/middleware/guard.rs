@@ -1,0 +1,79 @@
+//! Who may pass. Around each route, with what that route needs (`routes/mod.rs` says it for every one of them), and before
+//! anything of the request but its head is read.
+
+use actix_web::{
+    Error, HttpMessage,
+    body::{BoxBody, EitherBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    middleware::Next,
+    web::Data,
+};
+use caraway_shared::access::Scope;
+
+use crate::{
+    callers::Caller,
+    problem::{Code, Problem},
+    state::ApiState,
+};
+
+/// What a route needs of who calls it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Needs {
+    /// Open to everybody who reaches the port.
+    Nothing,
+    /// A key with this scope.
+    Submit,
+    /// The same.
+    Read,
+    /// The same.
+    Cancel,
+    /// The same; it is about the caller's own user, and about others only for the operator.
+    Admin,
+    /// The scope `admin` of user 1.
+    Operator,
+}
+
+impl Needs {
+    /// The scope of it.
+    pub(crate) const fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Nothing => None,
+            Self::Submit => Some(Scope::Submit),
+            Self::Read => Some(Scope::Read),
+            Self::Cancel => Some(Scope::Cancel),
+            Self::Admin | Self::Operator => Some(Scope::Admin),
+        }
+    }
+}
+
+/// Lets through who has what the route needs, and leaves the caller for the handler.
+pub(crate) async fn guard<B: MessageBody>(
+    needs: Needs,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
+    let Some(scope) = needs.scope() else {
+        return Ok(next.call(request).await?.map_into_left_body());
+    };
+    match admit(needs, scope, &request).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            Ok(next.call(request).await?.map_into_left_body())
+        }
+        Err(problem) => Ok(request.error_response(problem).map_into_right_body()),
+    }
+}
+
+async fn admit(needs: Needs, scope: Scope, request: &ServiceRequest) -> Result<Caller, Problem> {
+    let state = request.app_data::<Data<ApiState>>().ok_or_else(|| Problem::internal("the state is missing"))?;
+    let caller = state.callers.caller(request.headers()).await?;
+    if !caller.has(scope) {
+        let detail = format!("this key does not have the scope {scope}");
+        return Err(Problem::new(Code::MissingScope, detail).with("scope", scope.as_str()));
+    }
+    if needs == Needs::Operator && !caller.is_operator() {
+        let detail = "this needs the scope admin of user 1, who runs the installation";
+        return Err(Problem::new(Code::MissingScope, detail).with("scope", scope.as_str()));
+    }
+    Ok(caller)
+}

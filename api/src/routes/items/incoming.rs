@@ -1,0 +1,128 @@
+//! The bytes of an item as they come in: a body of their own, or the one part of a form.
+//!
+//! Invariants: no more than a chunk is held, and what the parser of forms has of the next one; the client is waited for so
+//! long and no longer, whatever the form is like.
+
+use std::time::Duration;
+
+use actix_multipart::{Field, Multipart, MultipartError};
+use actix_web::{
+    HttpRequest,
+    dev::Payload,
+    error::PayloadError,
+    http::header::{self, HeaderMap},
+    mime::{self, Mime},
+};
+use bytes::{Bytes, BytesMut};
+use caraway_shared::{store::CHUNK_BYTES, task::limits};
+use futures::StreamExt;
+
+use crate::{
+    extract::{BodyLimit, Patience, broken},
+    problem::{Code, Problem},
+};
+
+const LIMIT: BodyLimit = BodyLimit { bytes_max: limits::ITEM_BYTES_MAX, deadline: Duration::from_secs(30) };
+/// What a form may have around its part: boundaries, headers, a preamble.
+const FORM_BYTES_MAX: usize = 64 << 10;
+
+/// An item that comes in.
+pub(super) struct Incoming {
+    source: Source,
+    declared: Option<String>,
+    patience: Patience,
+    /// Bytes of content so far.
+    bytes: usize,
+    /// What came beyond the last chunk.
+    beyond: Bytes,
+}
+
+enum Source {
+    Body(Payload),
+    Form(Box<(Multipart, Field)>),
+}
+
+impl Incoming {
+    /// Refuses what is wrong already, and reads a form up to its part.
+    pub(super) async fn open(request: &HttpRequest, payload: Payload) -> Result<Self, Problem> {
+        let headers = request.headers();
+        let mut patience = LIMIT.patience();
+        let (source, declared) = if is_form(headers) {
+            BodyLimit { bytes_max: LIMIT.bytes_max + FORM_BYTES_MAX, ..LIMIT }.admit(headers)?;
+            let mut form = Multipart::new(headers, bounded(payload));
+            let part = patience.wait(form.next()).await?.ok_or_else(|| unfit("it has no part"))?.map_err(unreadable)?;
+            let declared = part.content_type().map(ToString::to_string);
+            (Source::Form(Box::new((form, part))), declared)
+        } else {
+            LIMIT.admit(headers)?;
+            let declared = headers.get(header::CONTENT_TYPE);
+            (Source::Body(payload), declared.map(|declared| declared.to_str().unwrap_or_default().to_owned()))
+        };
+        Ok(Self { source, declared, patience, bytes: 0, beyond: Bytes::new() })
+    }
+
+    /// The type that its sender says it is of.
+    pub(super) fn declared(&self) -> Option<&str> {
+        self.declared.as_deref()
+    }
+
+    /// The next [`CHUNK_BYTES`] of it; fewer, and perhaps none, at its end and only there.
+    pub(super) async fn chunk(&mut self) -> Result<Bytes, Problem> {
+        let mut chunk = BytesMut::from(std::mem::take(&mut self.beyond));
+        while chunk.len() < CHUNK_BYTES {
+            let Some(piece) = self.piece().await? else { return Ok(chunk.freeze()) };
+            self.bytes += piece.len();
+            if self.bytes > LIMIT.bytes_max {
+                return Err(LIMIT.too_large());
+            }
+            chunk.extend_from_slice(&piece);
+        }
+        self.beyond = Bytes::copy_from_slice(chunk.get(CHUNK_BYTES..).unwrap_or_default());
+        chunk.truncate(CHUNK_BYTES);
+        Ok(chunk.freeze())
+    }
+
+    /// Whatever came next.
+    async fn piece(&mut self) -> Result<Option<Bytes>, Problem> {
+        match &mut self.source {
+            Source::Body(payload) => self.patience.wait(payload.next()).await?.transpose().map_err(broken),
+            Source::Form(form) => {
+                let (form, part) = form.as_mut();
+                if let Some(piece) = self.patience.wait(part.next()).await? {
+                    return piece.map(Some).map_err(unreadable);
+                }
+                match self.patience.wait(form.next()).await? {
+                    None => Ok(None),
+                    Some(Ok(_)) => Err(unfit("it has more than one part")),
+                    Some(Err(error)) => Err(unreadable(error)),
+                }
+            }
+        }
+    }
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let declared = headers.get(header::CONTENT_TYPE).and_then(|declared| declared.to_str().ok()?.parse::<Mime>().ok());
+    declared.is_some_and(|declared| declared.essence_str() == mime::MULTIPART_FORM_DATA.essence_str())
+}
+
+/// No form may go on for ever in what is none of its part.
+fn bounded(payload: Payload) -> impl futures::Stream<Item = Result<Bytes, PayloadError>> {
+    payload.scan(0, |bytes, piece| {
+        *bytes += piece.as_ref().map_or(0, Bytes::len);
+        let within = *bytes <= LIMIT.bytes_max + FORM_BYTES_MAX;
+        std::future::ready(Some(if within { piece } else { Err(PayloadError::Overflow) }))
+    })
+}
+
+fn unreadable(error: MultipartError) -> Problem {
+    match error {
+        MultipartError::Payload(PayloadError::Overflow) => LIMIT.too_large(),
+        MultipartError::Payload(error) => broken(error),
+        error => unfit(&error.to_string()),
+    }
+}
+
+fn unfit(why: &str) -> Problem {
+    Problem::new(Code::UnfitForm, format!("the form cannot be taken as an item: {why}"))
+}

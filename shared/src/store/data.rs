@@ -1,0 +1,132 @@
+//! Cached data: values by key. The row is the truth; what Redis is owed by a change is written in the same statement.
+//!
+//! Invariants: every change takes a new version from one sequence while it holds the row's lock, so a row's versions rise in
+//! the order of its commits; a deletion leaves its row for a day, so that what is created again comes out above it.
+
+use std::{borrow::Cow, time::Duration};
+
+use bytes::Bytes;
+use tokio_postgres::types::ToSql;
+
+use super::{
+    Store, StoreError, WriteError,
+    error::{Verdict, chain, verdict},
+};
+use crate::{
+    cache::{Entry, Invalidation, Kind, Loaded},
+    task::OwnerId,
+};
+
+/// The entries that copy these rows. An entry that is past its time is as right as any other, because every change tells:
+/// so it is served while it is loaded anew.
+pub static DATA: Kind = Kind {
+    name: "data",
+    shape: 1,
+    ttl: Duration::from_hours(1),
+    negative_ttl: Duration::from_secs(30),
+    grace: Duration::from_mins(5),
+    early: true,
+};
+
+const READ: &str = "SELECT version, value FROM data WHERE owner_id = $1 AND key = $2";
+
+/// What a change needs to find.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expected {
+    /// Anything, or nothing.
+    Any,
+    /// A value.
+    Something,
+    /// No value.
+    Nothing,
+    /// The value of this version.
+    Version(i64),
+}
+
+/// What became of a change.
+#[derive(Clone, Debug)]
+pub enum Changed {
+    /// Committed; this is owed before it may be answered.
+    Done(Invalidation),
+    /// What was expected is not there; nothing was changed.
+    Unexpected,
+}
+
+impl Store {
+    /// An owner's value; version 0 where there never was one.
+    pub async fn data(&self, owner: OwnerId, key: &str) -> Result<Loaded, StoreError> {
+        let db = self.connection().await?;
+        let read = db.prepare_cached(READ).await?;
+        let Some(row) = db.query_opt(&read, &[&owner.0, &key]).await? else {
+            return Ok(Loaded { version: 0, body: None });
+        };
+        let body: Option<Vec<u8>> = row.try_get(1)?;
+        Ok(Loaded { version: row.try_get(0)?, body: body.map(Bytes::from) })
+    }
+
+    /// Sets an owner's value, or deletes it (`None`).
+    pub async fn change_data(
+        &self,
+        owner: OwnerId,
+        key: &str,
+        value: Option<&[u8]>,
+        expected: Expected,
+    ) -> Result<Changed, WriteError> {
+        let (change, version) = match expected {
+            Expected::Any if value.is_some() => (upsert("TRUE"), None),
+            Expected::Nothing => (upsert("d.value IS NULL"), None),
+            Expected::Any | Expected::Something => (update("d.value IS NOT NULL"), None),
+            Expected::Version(version) => (update("d.value IS NOT NULL AND d.version = $4"), Some(version)),
+        };
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&owner.0, &key, &value];
+        if let Some(version) = &version {
+            parameters.push(version);
+        }
+        let db = self.connection().await.map_err(|error| WriteError::Unavailable(error.to_string()))?;
+        let statement = db.prepare_cached(&change).await.map_err(|error| not_written(&error))?;
+        let row = db.query_opt(&statement, &parameters).await.map_err(|error| not_written(&error))?;
+        let Some(row) = row else { return Ok(Changed::Unexpected) };
+        let told = (|| Ok((row.try_get(0)?, row.try_get(1)?)))();
+        // it is committed, and only a bug of ours could keep us from reading what came back
+        let (version, id) = told.map_err(|error: tokio_postgres::Error| WriteError::Unknown(chain(&error)))?;
+        let entry = Entry { kind: Cow::Borrowed(DATA.name), owner, key: key.into() };
+        Ok(Changed::Done(Invalidation { id, entry, version }))
+    }
+}
+
+/// The version is taken after the lock, also where the row was there already.
+fn upsert(expected: &str) -> String {
+    owing(&format!(
+        "INSERT INTO data AS d (owner_id, key, value, version) VALUES ($1, $2, $3, nextval('data_version'))
+        ON CONFLICT (owner_id, key) DO UPDATE
+            SET value = $3, version = nextval('data_version'), updated_at = now() WHERE {expected}"
+    ))
+}
+
+/// Where another changes the row first, the condition and the version are taken again after its commit.
+fn update(expected: &str) -> String {
+    owing(&format!(
+        "UPDATE data d SET value = $3, version = nextval('data_version'), updated_at = now()
+        WHERE d.owner_id = $1 AND d.key = $2 AND ({expected}) IS TRUE"
+    ))
+}
+
+fn owing(change: &str) -> String {
+    let kind = DATA.name;
+    format!(
+        "WITH changed AS ({change} RETURNING version), owed AS (
+            INSERT INTO cache_outbox (owner_id, kind, key, version)
+            SELECT $1, '{kind}', $2, version FROM changed RETURNING id, version
+        )
+        SELECT version, id FROM owed"
+    )
+}
+
+fn not_written(error: &tokio_postgres::Error) -> WriteError {
+    let text = chain(error);
+    match verdict(error) {
+        Verdict::Unknown => WriteError::Unknown(text),
+        Verdict::NotNow | Verdict::RolledBack => WriteError::Unavailable(text),
+        Verdict::Refused => WriteError::Refused(text),
+    }
+}

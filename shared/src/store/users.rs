@@ -1,0 +1,76 @@
+//! Users: the accounts that own tasks, items and keys. Never removed, only disabled, so an id never means somebody else.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio_postgres::Row;
+use utoipa::ToSchema;
+
+use super::{Store, StoreError};
+use crate::task::OwnerId;
+
+const COLUMNS: &str = "id, name, created_at, disabled_at";
+
+/// A user as the API shows it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = User)]
+pub struct UserView {
+    /// A whole number, from 1.
+    pub id: i64,
+    /// Its name, which no other has.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Since when its keys are refused; null where they are not.
+    #[schema(required)]
+    pub disabled_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// Makes a user; nobody where the name is taken.
+    pub async fn create_user(&self, name: &str) -> Result<Option<UserView>, StoreError> {
+        let sql = format!("INSERT INTO users (name) VALUES ($1) ON CONFLICT (name) DO NOTHING RETURNING {COLUMNS}");
+        let db = self.connection().await?;
+        db.query_opt(&sql, &[&name]).await?.as_ref().map(read).transpose()
+    }
+
+    /// A user.
+    pub async fn user(&self, id: OwnerId) -> Result<Option<UserView>, StoreError> {
+        let db = self.connection().await?;
+        let query = db.prepare_cached(&format!("SELECT {COLUMNS} FROM users WHERE id = $1")).await?;
+        db.query_opt(&query, &[&id.0]).await?.as_ref().map(read).transpose()
+    }
+
+    /// The user of this name.
+    pub async fn user_named(&self, name: &str) -> Result<Option<UserView>, StoreError> {
+        let db = self.connection().await?;
+        let sql = format!("SELECT {COLUMNS} FROM users WHERE name = $1");
+        db.query_opt(&sql, &[&name]).await?.as_ref().map(read).transpose()
+    }
+
+    /// Users with an id above `after`, by id.
+    pub async fn list_users(&self, after: i64, limit: i64) -> Result<Vec<UserView>, StoreError> {
+        let db = self.connection().await?;
+        let sql = format!("SELECT {COLUMNS} FROM users WHERE id > $1 ORDER BY id LIMIT $2");
+        let query = db.prepare_cached(&sql).await?;
+        db.query(&query, &[&after, &limit]).await?.iter().map(read).collect()
+    }
+
+    /// Refuses a user's keys from now on, or takes them again. Its tasks go on. Safe to repeat.
+    pub async fn set_disabled(&self, id: OwnerId, disabled: bool) -> Result<Option<UserView>, StoreError> {
+        let sql = format!(
+            "UPDATE users SET disabled_at = CASE WHEN $2 THEN coalesce(disabled_at, now()) END WHERE id = $1
+             RETURNING {COLUMNS}"
+        );
+        let db = self.connection().await?;
+        db.query_opt(&sql, &[&id.0, &disabled]).await?.as_ref().map(read).transpose()
+    }
+}
+
+fn read(row: &Row) -> Result<UserView, StoreError> {
+    Ok(UserView {
+        id: row.try_get("id")?,
+        name: row.try_get("name")?,
+        created_at: row.try_get("created_at")?,
+        disabled_at: row.try_get("disabled_at")?,
+    })
+}
