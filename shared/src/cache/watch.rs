@@ -1,7 +1,7 @@
 //! The outbox of invalidations, seen from every process that reads entries: what is owed to Redis is looked at four times a
 //! second, and done if whoever owes it has not.
 //!
-//! Invariants: [`Cache::is_servable`] rests on a look that began less than [`TRUST`] ago, counted from before the question
+//! Invariants: `Cache::is_servable` rests on a look that began less than [`TRUST`] ago, counted from before the question
 //! went to the database; a look that failed, or found more than it could read, changes nothing or trusts nothing. Any number
 //! of processes may replay the same row, because an invalidation does nothing the second time. A row goes when its
 //! invalidation was confirmed, and not before.
