@@ -23,6 +23,11 @@ impl FromRequest for Caller {
 /// A caller whose key is good for every queue: a workflow may have tasks of any, and is shown and ended as a whole.
 pub(crate) struct OfAllQueues(pub(crate) Caller);
 
+impl OfAllQueues {
+    /// What it refuses.
+    pub(crate) const PROBLEMS: &[Code] = &[Code::QueueForbidden];
+}
+
 impl FromRequest for OfAllQueues {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;

@@ -75,7 +75,7 @@ struct StepSchema {
             example = json!(examples::workflow_ended()),
         ),
     ),
-    extensions(("x-problems" = json!([IdempotencyKey::PROBLEMS, PROBLEMS]))),
+    extensions(("x-problems" = json!([OfAllQueues::PROBLEMS, IdempotencyKey::PROBLEMS, PROBLEMS]))),
 )]
 pub(crate) async fn chain(
     request: HttpRequest,

@@ -73,7 +73,7 @@ struct ChordSchema {
             example = json!(examples::workflow_ended()),
         ),
     ),
-    extensions(("x-problems" = json!([IdempotencyKey::PROBLEMS, PROBLEMS]))),
+    extensions(("x-problems" = json!([OfAllQueues::PROBLEMS, IdempotencyKey::PROBLEMS, PROBLEMS]))),
 )]
 pub(crate) async fn chord(
     request: HttpRequest,

@@ -68,7 +68,7 @@ struct GroupSchema {
             example = json!(examples::workflow_ended()),
         ),
     ),
-    extensions(("x-problems" = json!([IdempotencyKey::PROBLEMS, PROBLEMS]))),
+    extensions(("x-problems" = json!([OfAllQueues::PROBLEMS, IdempotencyKey::PROBLEMS, PROBLEMS]))),
 )]
 pub(crate) async fn group(
     request: HttpRequest,

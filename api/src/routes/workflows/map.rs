@@ -74,7 +74,7 @@ struct MapSchema {
             example = json!(examples::workflow_ended()),
         ),
     ),
-    extensions(("x-problems" = json!([IdempotencyKey::PROBLEMS, PROBLEMS]))),
+    extensions(("x-problems" = json!([OfAllQueues::PROBLEMS, IdempotencyKey::PROBLEMS, PROBLEMS]))),
 )]
 pub(crate) async fn map(
     request: HttpRequest,

@@ -41,7 +41,7 @@ use crate::{
             example = json!(["Result A", "Result B"])),
         (status = 304, description = "It has not changed."),
     ),
-    extensions(("x-problems" = json!([
+    extensions(("x-problems" = json!([OfAllQueues::PROBLEMS, 
         WorkflowPath::PROBLEMS,
         [Code::WorkflowNotFinished, Code::WorkflowFailed, Code::WorkflowCancelled]
     ]))),

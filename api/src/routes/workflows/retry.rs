@@ -30,7 +30,7 @@ use crate::{
         ),
         example = json!(examples::workflow()),
     )),
-    extensions(("x-problems" = json!([
+    extensions(("x-problems" = json!([OfAllQueues::PROBLEMS, 
         WorkflowPath::PROBLEMS,
         IdempotencyKey::PROBLEMS,
         JsonBody::PROBLEMS,

@@ -56,7 +56,7 @@ struct Document {
             example = json!(examples::workflow_shown())),
         (status = 304, description = "It has not changed."),
     ),
-    extensions(("x-problems" = json!([WorkflowPath::PROBLEMS, Query::PROBLEMS]))),
+    extensions(("x-problems" = json!([OfAllQueues::PROBLEMS, WorkflowPath::PROBLEMS, Query::PROBLEMS]))),
 )]
 pub(crate) async fn show(
     request: HttpRequest,

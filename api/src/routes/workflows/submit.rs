@@ -118,7 +118,7 @@ struct EdgeSchema {
             example = json!(examples::workflow_ended()),
         ),
     ),
-    extensions(("x-problems" = json!([IdempotencyKey::PROBLEMS, PROBLEMS]))),
+    extensions(("x-problems" = json!([OfAllQueues::PROBLEMS, IdempotencyKey::PROBLEMS, PROBLEMS]))),
 )]
 pub(crate) async fn submit(
     request: HttpRequest,
