@@ -174,6 +174,7 @@ async fn a_page_costs_a_page_however_many_there_are() {
             (read > 0).then_some(read)
         })
         .await;
+        println!("lists: {read} rows and entries read for {query:?}");
         assert!(read < READ_MAX, "{query}: {read} rows and entries read");
     }
     api.stop().await;

@@ -122,7 +122,7 @@ async fn methods_that_an_address_does_not_take() {
     let cases = [
         (Method::PUT, "/v1/tasks", "POST, GET, HEAD"),
         (Method::DELETE, "/v1/tasks/018f4b2e-7b1c-7000-8000-000000000001", "GET, HEAD"),
-        (Method::PUT, "/items", "POST"),
+        (Method::PUT, "/items", "POST, GET, HEAD"),
         (Method::TRACE, "/livez", "GET, HEAD"),
         (Method::from_bytes(b"BREW").unwrap(), "/readyz", "GET, HEAD"),
     ];

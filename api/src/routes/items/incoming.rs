@@ -39,7 +39,8 @@ pub(super) struct Incoming {
 
 enum Source {
     Body(Payload),
-    Form(Box<(Multipart, Field)>),
+    /// Its part, until that is read.
+    Form(Box<(Multipart, Option<Field>)>),
 }
 
 impl Incoming {
@@ -52,7 +53,7 @@ impl Incoming {
             let mut form = Multipart::new(headers, bounded(payload));
             let part = patience.wait(form.next()).await?.ok_or_else(|| unfit("it has no part"))?.map_err(unreadable)?;
             let declared = part.content_type().map(ToString::to_string);
-            (Source::Form(Box::new((form, part))), declared)
+            (Source::Form(Box::new((form, Some(part)))), declared)
         } else {
             LIMIT.admit(headers)?;
             let declared = headers.get(header::CONTENT_TYPE);
@@ -88,8 +89,11 @@ impl Incoming {
             Source::Body(payload) => self.patience.wait(payload.next()).await?.transpose().map_err(broken),
             Source::Form(form) => {
                 let (form, part) = form.as_mut();
-                if let Some(piece) = self.patience.wait(part.next()).await? {
-                    return piece.map(Some).map_err(unreadable);
+                if let Some(reading) = part {
+                    if let Some(piece) = self.patience.wait(reading.next()).await? {
+                        return piece.map(Some).map_err(unreadable);
+                    }
+                    *part = None; // the form does not go on before its part is gone
                 }
                 match self.patience.wait(form.next()).await? {
                     None => Ok(None),
