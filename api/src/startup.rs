@@ -71,7 +71,7 @@ impl Application {
             link,
             metrics,
         };
-        let (server, address) = listen(&config, state.clone(), Contract::build()?, closing.clone())?;
+        let (server, address) = listen(&config, state.clone(), closing.clone())?;
         Ok(Self { config, address, server, state, publisher, closing, shutdown })
     }
 
@@ -138,13 +138,8 @@ fn flat(served: Result<std::io::Result<()>, tokio::task::JoinError>) -> anyhow::
 }
 
 /// Every bound of the HTTP server is stated here, so that no default is a surprise.
-fn listen(
-    config: &Serve,
-    state: ApiState,
-    contract: Contract,
-    closing: CancellationToken,
-) -> anyhow::Result<(Server, SocketAddr)> {
-    let (data, contract) = (Data::new(state), Data::new(contract));
+fn listen(config: &Serve, state: ApiState, closing: CancellationToken) -> anyhow::Result<(Server, SocketAddr)> {
+    let (data, contract) = (Data::new(state), Data::new(Contract::default()));
     let app = move || {
         App::new()
             .app_data(data.clone())

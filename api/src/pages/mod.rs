@@ -6,6 +6,8 @@ mod kind;
 mod problems;
 mod text;
 
+use std::sync::OnceLock;
+
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{self, Accept, Header as _},
@@ -24,9 +26,13 @@ pub(crate) const STYLE: &str = include_str!("../../templates/style.css");
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The document and its page, made once when the process starts.
-#[derive(Clone)]
-pub(crate) struct Contract {
+/// The document and its page, made when one of them is first asked for: few processes ever are, and to make them takes
+/// several megabytes.
+#[derive(Default)]
+pub(crate) struct Contract(OnceLock<Pages>);
+
+/// Both, as they are sent.
+pub(crate) struct Pages {
     /// `GET /openapi.json`.
     pub(crate) openapi: Bytes,
     /// `GET /docs`.
@@ -34,8 +40,18 @@ pub(crate) struct Contract {
 }
 
 impl Contract {
-    /// Makes both.
-    pub(crate) fn build() -> anyhow::Result<Self> {
+    /// Both. That they cannot be made is a bug.
+    pub(crate) fn pages(&self) -> Result<&Pages, Problem> {
+        if let Some(pages) = self.0.get() {
+            return Ok(pages);
+        }
+        let pages = Pages::make().map_err(Problem::internal)?;
+        Ok(self.0.get_or_init(|| pages))
+    }
+}
+
+impl Pages {
+    fn make() -> anyhow::Result<Self> {
         let openapi = Document::pretty()?;
         let docs = docs::Docs::of(&Document::openapi())?.render()?;
         Ok(Self { openapi: openapi.into(), docs: docs.into() })

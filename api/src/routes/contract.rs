@@ -8,6 +8,7 @@ use actix_web::{
 use crate::{
     conditional::{self, Condition, Conditional, tag_of},
     pages::{Contract, STYLE, html},
+    problem::Problem,
 };
 
 /// Read this document
@@ -24,8 +25,8 @@ use crate::{
         (status = 304, description = "It has not changed."),
     ),
 )]
-pub(crate) async fn openapi(request: HttpRequest, contract: Data<Contract>) -> HttpResponse {
-    conditional::json(&request, contract.openapi.clone())
+pub(crate) async fn openapi(request: HttpRequest, contract: Data<Contract>) -> Result<HttpResponse, Problem> {
+    Ok(conditional::json(&request, contract.pages()?.openapi.clone()))
 }
 
 /// Read the documentation
@@ -42,8 +43,8 @@ pub(crate) async fn openapi(request: HttpRequest, contract: Data<Contract>) -> H
         (status = 304, description = "It has not changed."),
     ),
 )]
-pub(crate) async fn docs(request: HttpRequest, contract: Data<Contract>) -> HttpResponse {
-    html(&request, contract.docs.clone())
+pub(crate) async fn docs(request: HttpRequest, contract: Data<Contract>) -> Result<HttpResponse, Problem> {
+    Ok(html(&request, contract.pages()?.docs.clone()))
 }
 
 /// Fetch the pages' style sheet

@@ -85,12 +85,6 @@ async fn a_taken_port_is_told_with_its_address() {
     assert!(said.contains(&address) && said.contains("--bind"), "{said}");
 }
 
-#[test]
-fn strangers_are_not_served_without_a_word() {
-    let said = refused(&["--bind", "0.0.0.0:0"]);
-    assert!(said.contains("--insecure-open") && said.contains("0.0.0.0:0"), "{said}");
-}
-
 #[tokio::test]
 async fn migrate_migrates_and_ends() {
     let setup = Setup::new().await;

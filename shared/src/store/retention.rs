@@ -41,7 +41,7 @@ const STEP: &str = "
 /// nodes together, and one at least.
 const WORKFLOWS: &str = "
     WITH old AS MATERIALIZED (
-        SELECT id, nodes FROM workflow WHERE finished_at < now() - least($1, $2) * interval '1 second'
+        SELECT id, nodes FROM workflow WHERE finished_at < now() - least($1::float8, $2::float8) * interval '1 second'
             AND finished_at < now() - CASE state WHEN 'failed' THEN $2::float8 ELSE $1::float8 END * interval '1 second'
         ORDER BY finished_at LIMIT 500 FOR UPDATE SKIP LOCKED
     ), gone AS MATERIALIZED (

@@ -34,15 +34,17 @@ pub(super) async fn run(engine: Arc<Engine>, done: CancellationToken) {
 }
 
 async fn step(engine: &Engine) -> Result<Duration, StoreError> {
-    let (gone, pause) = match engine.store.retain_step(engine.session_id(), KEEP, ROWS_MAX).await? {
-        Walked::Held => return Ok(BETWEEN_WALKS),
-        Walked::On(gone) => (gone, BETWEEN_STEPS),
+    match engine.store.retain_step(engine.session_id(), KEEP, ROWS_MAX).await? {
+        Walked::Held => Ok(BETWEEN_WALKS),
+        Walked::On(gone) => {
+            metrics::counter!(names::REMOVED).increment(gone);
+            Ok(BETWEEN_STEPS)
+        }
         Walked::Over(gone) => {
+            metrics::counter!(names::REMOVED).increment(gone);
             engine.store.retain_others(ROWS_MAX).await?;
             while engine.store.retain_workflows(KEEP).await? > 0 {}
-            (gone, BETWEEN_WALKS)
+            Ok(BETWEEN_WALKS)
         }
-    };
-    metrics::counter!(names::REMOVED).increment(gone);
-    Ok(pause)
+    }
 }

@@ -12,6 +12,7 @@ const OF_EACH: usize = 20;
 #[tokio::test]
 async fn an_urgent_task_passes_a_backlog() {
     let stage = Stage::start("priority").await;
+    known(&stage).await;
     let mut low = stage.client.task("sleep", json!({ "seconds": 0.05 }));
     low["priority"] = json!(0);
     for _ in 0..BACKLOG / 1000 {
@@ -34,10 +35,22 @@ async fn an_urgent_task_passes_a_backlog() {
     assert!(passed <= i64::try_from(2 * SLOTS).unwrap_or(0), "{passed} tasks went before the urgent one");
 }
 
+/// One task of each class goes through, so that the API has declared all three broker queues: the first message of a class
+/// waits for that.
+async fn known(stage: &Stage) {
+    for priority in [1, 5, 8] {
+        let mut task = stage.client.task("sleep", json!({ "seconds": 0 }));
+        task["priority"] = json!(priority);
+        let task = stage.client.submit(task).await;
+        stage.client.wait(task, SOON).await;
+    }
+}
+
 /// Within a class the numbers mean nothing; between the classes they do, at every boundary.
 #[tokio::test]
 async fn the_classes_are_strict() {
     let stage = Stage::start("classes").await;
+    known(&stage).await;
     let mut tasks = Vec::new();
     for priority in 0..=9 {
         let mut task = stage.client.task("sleep", json!({ "seconds": 0.01 }));
@@ -54,7 +67,7 @@ async fn the_classes_are_strict() {
         .database
         .number(
             "SELECT coalesce(max(n), 0) FROM task h, LATERAL (SELECT count(*) AS n FROM task l
-                WHERE l.started_at < h.started_at AND width_bucket(l.priority, ARRAY[3, 7]) < width_bucket(h.priority, ARRAY[3, 7])) x",
+                WHERE l.started_at < h.started_at AND l.started_at > h.created_at AND width_bucket(l.priority, ARRAY[3, 7]) < width_bucket(h.priority, ARRAY[3, 7])) x",
         )
         .await;
     println!("priority: at most {passed} of {} tasks of lower classes started before one of a higher", 7 * OF_EACH);
