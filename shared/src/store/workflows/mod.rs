@@ -1,8 +1,8 @@
 //! The `workflow` and `workflow_node` tables: graphs of tasks, one file per thing that happens to them.
 //!
 //! A node's state is its task's; what stands here is what the tasks do not know: who waits for whom, and counters. Whatever
-//! ends a task that is a node takes the lock of its workflow's row first ([`advance::lock`]), then changes tasks, then calls
-//! [`advance::advance`] with the rows that really changed, and commits all of it. These are all of them: the record of an
+//! ends a task that is a node takes the lock of its workflow's row first (`advance::lock`), then changes tasks, then calls
+//! `advance::advance` with the rows that really changed, and commits all of it. These are all of them: the record of an
 //! outcome (`steps.rs`), a cancel (`cancel.rs`), and the reconcilers that expire, give up and rescue (`sweep.rs`). A node is
 //! never unique, so no unique task can cancel one.
 //!
