@@ -6,13 +6,15 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
 };
-use caraway_shared::{store::workflows::WorkflowView, workflow::Kind};
+use caraway_shared::workflow::Kind;
 use utoipa::ToSchema;
 
-use super::sketch::{Asked, Options, PROBLEMS, Sketch, Sketched, take, tasks};
+use super::{
+    sketch::{Asked, Options, PROBLEMS, Sketch, Sketched, take, tasks},
+    taken::Taken,
+};
 use crate::{
     extract::{Fields, IdempotencyKey, OfAllQueues, PreferWait, Traceparent},
-    openapi::examples,
     problem::Problem,
     routes::tasks::submission::schema::SubmissionSchema,
     state::ApiState,
@@ -46,28 +48,7 @@ struct GroupSchema {
     tag = "workflows",
     params(IdempotencyKey, PreferWait, Traceparent),
     request_body(content = GroupSchema, example = json!({"tasks": [{"name": "add", "args": [1, 2]}, {"name": "add", "args": [3, 4]}]})),
-    responses(
-        (status = 202, description = "Accepted; it can no longer be lost.", body = WorkflowView,
-            headers(
-                ("Location" = String, description = "The workflow's address."),
-                ("Idempotency-Replayed" = String, description = "`true` where the answer was given before."),
-                ("Preference-Applied" = String, description = "The wait that was applied."),
-            ),
-            links(
-                ("workflow" = (operation_id = "get_workflow", parameters(("id" = "$response.body#/id")))),
-                ("results" = (operation_id = "get_workflow_results", parameters(("id" = "$response.body#/id")))),
-            ),
-            example = json!(examples::workflow()),
-        ),
-        (status = 200, description = "It has ended already.", body = WorkflowView,
-            headers(
-                ("Location" = String, description = "The workflow's address."),
-                ("Idempotency-Replayed" = String, description = "`true` where the answer was given before."),
-                ("Preference-Applied" = String, description = "The wait that was applied."),
-            ),
-            example = json!(examples::workflow_ended()),
-        ),
-    ),
+    responses(Taken),
     extensions(("x-problems" = json!([OfAllQueues::PROBLEMS, IdempotencyKey::PROBLEMS, PROBLEMS]))),
 )]
 pub(crate) async fn group(

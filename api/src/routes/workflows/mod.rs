@@ -13,5 +13,6 @@ pub(crate) mod retry;
 pub(crate) mod show;
 mod sketch;
 pub(crate) mod submit;
+mod taken;
 
 pub(crate) use self::sketch::workflow_places;

@@ -6,17 +6,16 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
 };
-use caraway_shared::{
-    store::workflows::WorkflowView,
-    workflow::{Draft, Kind, OnDependencyFailure, When, is_key},
-};
+use caraway_shared::workflow::{Draft, Kind, OnDependencyFailure, When, is_key};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::sketch::{Asked, Options, PROBLEMS, Sketch, Sketched, max_in_flight, take, tasks, typed_list};
+use super::{
+    sketch::{Asked, Options, PROBLEMS, Sketch, Sketched, max_in_flight, take, tasks, typed_list},
+    taken::Taken,
+};
 use crate::{
     extract::{Fields, IdempotencyKey, OfAllQueues, PreferWait, Traceparent, typed},
-    openapi::examples,
     problem::Problem,
     routes::tasks::submission::schema::SubmissionSchema,
     state::ApiState,
@@ -96,28 +95,7 @@ struct EdgeSchema {
                 }
             ]
         })),
-    responses(
-        (status = 202, description = "Accepted; it can no longer be lost.", body = WorkflowView,
-            headers(
-                ("Location" = String, description = "The workflow's address."),
-                ("Idempotency-Replayed" = String, description = "`true` where the answer was given before."),
-                ("Preference-Applied" = String, description = "The wait that was applied."),
-            ),
-            links(
-                ("workflow" = (operation_id = "get_workflow", parameters(("id" = "$response.body#/id")))),
-                ("results" = (operation_id = "get_workflow_results", parameters(("id" = "$response.body#/id")))),
-            ),
-            example = json!(examples::workflow()),
-        ),
-        (status = 200, description = "It has ended already.", body = WorkflowView,
-            headers(
-                ("Location" = String, description = "The workflow's address."),
-                ("Idempotency-Replayed" = String, description = "`true` where the answer was given before."),
-                ("Preference-Applied" = String, description = "The wait that was applied."),
-            ),
-            example = json!(examples::workflow_ended()),
-        ),
-    ),
+    responses(Taken),
     extensions(("x-problems" = json!([OfAllQueues::PROBLEMS, IdempotencyKey::PROBLEMS, PROBLEMS]))),
 )]
 pub(crate) async fn submit(
