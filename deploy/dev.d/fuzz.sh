@@ -56,12 +56,24 @@ attack() (
     cd "$STATE/fuzz/reports" || exit
     curl --noproxy '*' -fsS --max-time 10 -o openapi.json "$CARAWAY_URL/openapi.json"
     "$VENV/bin/openapi-spec-validator" --schema 3.1 openapi.json
+    local key
+    key=$("$TARGET/api" keys create --name fuzz --scope admin)
+    until_closed
     # Repeatable with a seed: one thread, and nothing remembered.
     "$VENV/bin/schemathesis" --config-file "$ROOT/deploy/fuzz/schemathesis.toml" --no-color \
-        run "$CARAWAY_URL/openapi.json" --phases examples,coverage,fuzzing,stateful \
+        run "$CARAWAY_URL/openapi.json" --header "Authorization: Bearer $key" --phases examples,coverage,fuzzing,stateful \
         --generation-database none "${amount[@]}" ${seed:+--seed "$seed"}
     ! grep -F ' panicked at ' "$STATE"/fuzz/log/{api,worker}-1.log
 )
+
+# The first key closes the installation within a moment, and from then on a request without one is to be refused.
+until_closed() {
+    local deadline=$((SECONDS + 20))
+    until [[ $(curl --noproxy '*' -sS --max-time 5 -o /dev/null -w '%{http_code}' "$CARAWAY_URL/v1/queues") == 401 ]]; do
+        ((SECONDS < deadline)) || die "the service is still open, 20 s after its first key was made"
+        sleep 0.2
+    done
+}
 
 # stop_fuzz_stack [--wipe]
 stop_fuzz_stack() {

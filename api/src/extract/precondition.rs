@@ -30,7 +30,7 @@ const NEVER: i64 = -1;
 
 impl Precondition {
     /// What may come of one.
-    pub(crate) const PROBLEMS: &[Code] = &[Code::BadRequest, Code::PreconditionFailed];
+    pub(crate) const PROBLEMS: &[Code] = &[Code::BadRequest, Code::InvalidRequest, Code::PreconditionFailed];
 }
 
 impl IntoParams for Precondition {
@@ -66,7 +66,8 @@ fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
         (Some(tag), None) => version(tag).map(Expected::Version),
         (None, Some("*")) => Ok(Expected::Nothing),
         (None, Some(_)) => Err(Problem::new(Code::BadRequest, "If-None-Match of a change must be *")),
-        (Some(_), Some(_)) => Err(Problem::new(Code::BadRequest, "send If-Match or If-None-Match, not both")),
+        // each of them is valid
+        (Some(_), Some(_)) => Err(Problem::new(Code::InvalidRequest, "send If-Match or If-None-Match, not both")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `GET /openapi.json` for programs, `GET /docs` for people: the same contract, made once when the process starts.
+//! `GET /openapi.json` for programs, `GET /docs` for people: the same contract, made when it is first asked for.
 
 use actix_web::{
     HttpRequest, HttpResponse,
