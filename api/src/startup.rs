@@ -27,9 +27,10 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long what is left of a refused body is read and thrown away, so that its sender gets to see the answer.
 const LINGER: Duration = Duration::from_secs(5);
-/// Connections per HTTP thread, and those that wait to be accepted.
+/// Connections per HTTP thread, and those that wait to be accepted: as many as Linux lets wait where nobody says otherwise
+/// (`net.core.somaxconn`).
 const CONNECTIONS_MAX: usize = 25_000;
-const BACKLOG: u32 = 2048;
+const BACKLOG: u32 = 4096;
 /// How long running requests may take to finish after the stop.
 const SHUTDOWN_SECONDS: u64 = 30;
 /// How long the relay and the publisher may take after that; what they leave is owed in its row.

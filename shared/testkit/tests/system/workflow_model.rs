@@ -236,9 +236,9 @@ async fn compare(
     states
 }
 
-/// How long it takes to record ten ends, the median, in groups of so many children.
-pub(crate) async fn cost_of_ends(children: usize) -> Duration {
-    const ROUNDS: usize = 60;
+/// How long it takes to record ten ends in a group of ten, and in one of `large`: medians, taken in turn over the same tables.
+pub(crate) async fn costs_of_ends(large: usize) -> (Duration, Duration) {
+    const ROUNDS: usize = 100;
     const ENDS: usize = 10;
     let (engine, _place, _stack) = Engine::start("group-cost").await;
     let draft = |index: usize| Draft {
@@ -247,23 +247,28 @@ pub(crate) async fn cost_of_ends(children: usize) -> Duration {
         on_dependency_failure: OnDependencyFailure::Cancel,
         tolerated: false,
     };
-    let plan = Plan::new((0..children).map(draft).collect()).expect("a graph");
-    let mut groups: Vec<(Uuid, Vec<TaskId>)> = Vec::new();
-    for _ in 0..(ROUNDS * ENDS).div_ceil(children) {
-        groups.push(engine.create(&plan, Options::default()).await);
-    }
-    let of = |(workflow, tasks): &(Uuid, Vec<TaskId>)| {
-        let member = |node: usize| Member { workflow: *workflow, node: i32::try_from(node).unwrap_or(0) };
-        tasks.iter().enumerate().map(|(node, task)| (member(node), *task, State::Succeeded)).collect::<Vec<_>>()
+    let plan = |children: usize| Plan::new((0..children).map(draft).collect()).expect("a graph");
+    let of = |(workflow, tasks): (Uuid, Vec<TaskId>)| {
+        let member = |node: usize| Member { workflow, node: i32::try_from(node).unwrap_or(0) };
+        tasks.into_iter().enumerate().map(|(node, task)| (member(node), task, State::Succeeded)).collect::<Vec<_>>()
     };
-    let all: Vec<_> = groups.iter().flat_map(of).collect();
-    let mut times = Vec::new();
-    for part in all.chunks(ENDS).take(ROUNDS) {
-        engine.run(&part.iter().map(|end| end.1).collect::<Vec<_>>()).await;
-        let began = Instant::now();
-        engine.record(part).await;
-        times.push(began.elapsed());
+    let mut small = Vec::new();
+    for _ in 0..ROUNDS {
+        small.extend(of(engine.create(&plan(ENDS), Options::default()).await));
     }
-    times.sort_unstable();
-    times[times.len() / 2]
+    let large = of(engine.create(&plan(large), Options::default()).await);
+    let mut times = [Vec::new(), Vec::new()];
+    for parts in small.chunks(ENDS).zip(large.chunks(ENDS)) {
+        for (part, times) in [parts.0, parts.1].into_iter().zip(&mut times) {
+            engine.run(&part.iter().map(|end| end.1).collect::<Vec<_>>()).await;
+            let began = Instant::now();
+            engine.record(part).await;
+            times.push(began.elapsed());
+        }
+    }
+    let [small, large] = times.map(|mut times| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    });
+    (small, large)
 }

@@ -12,17 +12,27 @@ fn tasks(client: &Api, count: usize) -> Vec<Value> {
     (0..count).map(|index| client.task("echo", json!({ "message": index }))).collect()
 }
 
-async fn all_ended(database: &Database, count: i64) {
+async fn all_ended(database: &Database, count: usize) {
     eventually(LONG, "all have ended", async || {
         let ended = database.number("SELECT count(*) FROM task WHERE state = 'succeeded'").await;
-        if ended >= count { Ok(()) } else { Err(format!("{ended} have ended")) }
+        if usize::try_from(ended).is_ok_and(|ended| ended >= count) {
+            Ok(())
+        } else {
+            Err(format!("{ended} have ended"))
+        }
     })
     .await;
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_group_is_nearly_as_fast_as_its_tasks() {
     const TASKS: usize = 10_000;
+    const ROUNDS: usize = 3;
     let stack = Stack::shared().await;
     let place = Place::on(&stack, "group-speed").await;
     let api = place.api().start().await;
@@ -33,30 +43,34 @@ async fn a_group_is_nearly_as_fast_as_its_tasks() {
     client.batch(&tasks[..1000]).await; // everything is open and warm
     all_ended(&database, 1000).await;
 
-    let began = Instant::now();
-    for part in tasks.chunks(1000) {
-        client.batch(part).await;
+    let (mut plain, mut group) = (Vec::new(), Vec::new());
+    for round in 1..=ROUNDS {
+        let ended = 1000 + (2 * round - 1) * TASKS;
+        let began = Instant::now();
+        for part in tasks.chunks(1000) {
+            client.batch(part).await;
+        }
+        all_ended(&database, ended).await;
+        plain.push(began.elapsed().as_secs_f64());
+        let began = Instant::now();
+        let workflow = client.workflow("/v1/groups", &json!({ "tasks": tasks })).await;
+        all_ended(&database, ended + TASKS).await;
+        group.push(began.elapsed().as_secs_f64());
+        client.workflow_ended(workflow, LONG).await;
     }
-    all_ended(&database, 11_000).await;
-    let plain = began.elapsed().as_secs_f64();
-    let began = Instant::now();
-    let workflow = client.workflow("/v1/groups", &json!({ "tasks": tasks })).await;
-    let accepted = began.elapsed().as_secs_f64();
-    all_ended(&database, 21_000).await;
-    let group = began.elapsed().as_secs_f64();
-    client.workflow_ended(workflow, LONG).await;
+    let (plain, group) = (median(plain), median(group));
 
     // a thousand groups of ten against one of ten thousand: the workers' time for a child
     let began = Instant::now();
     for _ in 0..TASKS / 10 {
         client.workflow("/v1/groups", &json!({ "tasks": &tasks[..10] })).await;
     }
-    all_ended(&database, 31_000).await;
+    all_ended(&database, 1000 + (2 * ROUNDS + 1) * TASKS).await;
     let small = began.elapsed().as_secs_f64();
     let ratio = plain / group;
     println!(
-        "group-speed: {TASKS} by batch {plain:.2} s, as a group {group:.2} s (accepted after {accepted:.2} s), ratio {ratio:.2}; \
-         as groups of 10 {small:.2} s"
+        "group-speed: {TASKS} by batch {plain:.2} s, as a group {group:.2} s (medians of {ROUNDS}), ratio {ratio:.2}; as groups \
+         of 10 {small:.2} s"
     );
     assert!(ratio >= 0.6, "a group has {ratio:.2} of the throughput");
 }
@@ -64,14 +78,10 @@ async fn a_group_is_nearly_as_fast_as_its_tasks() {
 /// The database's time for recording a child, by its own clock, in a group of 10 and of 10,000.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_group_is_no_burden_on_its_children() {
-    let mut costs = Vec::new();
-    for children in [10, 10_000, 10, 10_000] {
-        costs.push(crate::workflow_model::cost_of_ends(children).await);
-    }
-    let (small, large) = (costs[0].min(costs[2]), costs[1].min(costs[3]));
+    let (small, large) = crate::workflow_model::costs_of_ends(10_000).await;
     let ratio = large.as_secs_f64() / small.as_secs_f64();
     println!("group-cost: ten ends in a group of 10 cost {small:?}, in one of 10,000 {large:?}: ratio {ratio:.2}");
-    assert!(ratio < 1.3, "{costs:?}");
+    assert!(ratio < 1.3, "{ratio:.2}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
