@@ -7,6 +7,7 @@
 //! | [`workflow`] | what a graph of tasks is, and what becomes of it when one of them ends | nobody: pure |
 //! | [`store`] | every SQL statement | PostgreSQL, the only truth |
 //! | [`broker`] | every AMQP frame | RabbitMQ, which carries pointers and may lose them |
+//! | [`coordination`] | locks, semaphores, queues across hosts: the specification, and who waits for what | both, by the store and the wake-ups |
 //! | [`cache`] | every Redis command | Redis, which holds copies and may forget them |
 //! | [`telemetry`] | logs and metrics | |
 //!
@@ -17,6 +18,7 @@ pub mod broken;
 pub mod broker;
 pub mod cache;
 pub mod config;
+pub mod coordination;
 pub mod store;
 pub mod task;
 pub mod telemetry;

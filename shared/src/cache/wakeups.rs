@@ -1,5 +1,5 @@
-//! Wake-ups: the ids of tasks that have just ended, told to whoever waits for them. A hint that may be lost: who waits
-//! looks at the row now and then anyway, and always before it answers.
+//! Wake-ups: the ids of tasks that have just ended, and of what is waited for beside tasks, told to whoever waits for them. A
+//! hint that may be lost: who waits looks at the row now and then anyway, and always before it answers.
 
 use std::time::Duration;
 
@@ -21,16 +21,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Tells the others what has ended. Cheap to clone.
 #[derive(Clone)]
-pub struct Announcer(mpsc::Sender<TaskId>);
+pub struct Announcer(mpsc::Sender<Uuid>);
 
 impl Announcer {
     /// Starts telling on the current runtime. One message carries whatever ended meanwhile.
     pub fn start(cache: Cache) -> Self {
         let (ended, mut waiting) = mpsc::channel(WAITING_MAX);
         tokio::spawn(async move {
-            let mut ids: Vec<TaskId> = Vec::new();
+            let mut ids: Vec<Uuid> = Vec::new();
             while waiting.recv_many(&mut ids, IDS_MAX).await > 0 {
-                let message: Vec<u8> = ids.drain(..).flat_map(|id| id.0.into_bytes()).collect();
+                let message: Vec<u8> = ids.drain(..).flat_map(Uuid::into_bytes).collect();
                 let told = cache.link.ask(async |mut session| session.connection.publish(keys::ENDED, message).await);
                 let _: Option<()> = told.await;
             }
@@ -40,6 +40,11 @@ impl Announcer {
 
     /// A task has ended. Never waits.
     pub fn ended(&self, id: TaskId) {
+        self.moved(id.0);
+    }
+
+    /// Whoever waits by this id should look again. Never waits.
+    pub fn moved(&self, id: Uuid) {
         let _ = self.0.try_send(id);
     }
 }

@@ -13,6 +13,7 @@ mod audit;
 mod batch;
 mod cache_outbox;
 mod connection;
+pub mod coordination;
 mod data;
 mod error;
 mod items;

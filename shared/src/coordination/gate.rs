@@ -1,0 +1,159 @@
+//! What opens for many at once: conditions, which move their waiters into the lock's line; barriers, at which arrivals are
+//! leases that all end together; events.
+
+use uuid::Uuid;
+
+use super::{
+    Lease, Standing, Terms, limits,
+    object::{Object, Op, Reply, Share},
+};
+
+impl Object {
+    /// Gives back and waits in one step, so that no notify can fall between. (Mesa: who is notified waits for the lock like
+    /// others, and finds a new fence.)
+    pub(super) fn park(&mut self, share: &Share, id: Uuid, line: &str, wait: i64) -> Reply {
+        if let Some(lease) = self.leases.get(&id) {
+            let same = lease.terms.secret == share.secret;
+            return if same { self.repeated(id, wait) } else { Reply::WrongSecret };
+        }
+        let terms = match self.holder(share) {
+            Ok(lease) => lease.terms.clone(),
+            Err(refused) => return refused,
+        };
+        if self.leases.values().filter(|lease| lease.is_held()).count() > 1 {
+            return Reply::HeldTwice;
+        }
+        let Some(turn) = self.take_turn() else { return Reply::TooManyWaiters };
+        self.end(share.id, Standing::Released);
+        self.put(Lease {
+            id,
+            standing: Standing::Waiting,
+            line: line.to_owned(),
+            turn,
+            until: self.now + wait + limits::TICKET,
+            since: self.now,
+            claimed: false,
+            terms,
+            item: None,
+        });
+        Reply::Parked
+    }
+
+    pub(super) fn notify(&mut self, share: &Share, line: &str, count: i32) -> Reply {
+        if let Err(refused) = self.holder(share) {
+            return refused;
+        }
+        let mut parked: Vec<(i64, Uuid)> =
+            self.leases.values().filter(|lease| lease.waits_in(line)).map(|lease| (lease.turn, lease.id)).collect();
+        parked.sort_unstable();
+        let mut moved = 0;
+        for (_, id) in parked.into_iter().take(usize::try_from(count).unwrap_or(0)) {
+            let Some(turn) = self.take_turn() else { break };
+            if let Some(lease) = self.leases.get_mut(&id) {
+                lease.line = String::new();
+                lease.turn = turn;
+            }
+            self.done.leases.insert(id);
+            moved += 1;
+        }
+        Reply::Notified(moved)
+    }
+
+    /// The lease that the caller holds, and that is not being used in a transaction.
+    fn holder(&self, share: &Share) -> Result<&Lease, Reply> {
+        let Some(lease) = self.leases.get(&share.id) else { return Err(Reply::NotHeld) };
+        if lease.terms.secret != share.secret {
+            return Err(Reply::WrongSecret);
+        }
+        match lease.standing {
+            Standing::Held if self.view.pinned.contains(&share.id) => Err(Reply::Pinned),
+            Standing::Held => Ok(lease),
+            Standing::Lost => Err(Reply::Lost),
+            Standing::Waiting | Standing::Released => Err(Reply::NotHeld),
+        }
+    }
+
+    /// The arrival that completes the number opens the barrier for all of them. What has passed keeps its generation in
+    /// `since` and its number in `turn`.
+    pub(super) fn arrive(&mut self, id: Uuid) -> Reply {
+        let Some(parties) = self.settings.capacity else { return Reply::NotConfigured };
+        match self.leases.get(&id).map(|lease| (lease.standing, lease.since, lease.turn)) {
+            Some((Standing::Released, generation, index)) => return Reply::Passed(generation, index),
+            Some((Standing::Lost, ..)) => return Reply::Lost,
+            Some(_) => return self.arrived(),
+            None => (),
+        }
+        let Some(turn) = self.take_turn() else { return Reply::TooManyWaiters };
+        self.put(Lease {
+            id,
+            standing: Standing::Held,
+            line: String::new(),
+            turn,
+            until: self.now + limits::ARRIVAL,
+            since: self.now,
+            claimed: true,
+            terms: Terms::default(),
+            item: None,
+        });
+        let mut arrived: Vec<(i64, Uuid)> =
+            self.leases.values().filter(|lease| lease.is_held()).map(|lease| (lease.turn, lease.id)).collect();
+        if i32::try_from(arrived.len()).unwrap_or(i32::MAX) < parties {
+            return self.arrived();
+        }
+        arrived.sort_unstable();
+        self.settings.generation += 1;
+        (self.done.settings, self.done.stirred) = (true, true);
+        let generation = self.settings.generation;
+        let mut reply = Reply::Missing;
+        for (index, (_, lease)) in (0_i64..).zip(arrived) {
+            self.end(lease, Standing::Released);
+            if let Some(lease) = self.leases.get_mut(&lease) {
+                (lease.since, lease.turn) = (generation, index);
+            }
+            self.done.woken.insert(lease);
+            if lease == id {
+                reply = Reply::Passed(generation, index);
+            }
+        }
+        reply
+    }
+
+    /// How many have arrived.
+    fn arrived(&self) -> Reply {
+        let arrived = self.leases.values().filter(|lease| lease.is_held()).count();
+        Reply::Waiting(i64::try_from(arrived).unwrap_or(i64::MAX))
+    }
+
+    /// A waiter that was there when it was set is let go, also when it is cleared at once: the generation has risen.
+    pub(super) fn flag(&mut self, flag: bool) -> Reply {
+        if self.settings.flag != flag {
+            (self.settings.flag, self.done.settings) = (flag, true);
+            if flag {
+                self.settings.generation += 1;
+                self.done.stirred = true;
+            }
+        }
+        Reply::Done(self.settings.clone())
+    }
+}
+
+impl Op {
+    /// The leases that it names.
+    pub fn names(&self) -> Vec<Uuid> {
+        match self {
+            Self::Acquire { id, .. } | Self::Arrive(id) => vec![*id],
+            Self::Renew { share, .. } | Self::Release(share) | Self::Notify { share, .. } => vec![share.id],
+            Self::Park { share, id, .. } => vec![share.id, *id],
+            Self::Pass(ids) => ids.clone(),
+            Self::Resize(_) | Self::Flag(_) => Vec::new(),
+        }
+    }
+
+    /// The condition whose waiters it may move, and how many.
+    pub fn line(&self) -> Option<(&str, i32)> {
+        match self {
+            Self::Notify { line, count, .. } => Some((line, *count)),
+            _ => None,
+        }
+    }
+}

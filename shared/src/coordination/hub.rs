@@ -1,0 +1,138 @@
+//! Who waits in this process, for which lease or object: thousands of open waits cost one subscription, and one statement now
+//! and then for all of them.
+//!
+//! Invariants: a wait is entered before the database is asked, so that no wake-up can fall between; wake-ups may be lost, so
+//! the timer asks for all of them; the answer is always the database's.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::wake_id;
+use crate::store::coordination::{Due, Waited};
+
+/// What somebody waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Awaited {
+    /// That this lease of this object waits no more.
+    Lease(Uuid, Uuid),
+    /// That this object has another generation than this one.
+    Object(Uuid, i64),
+}
+
+struct Wait {
+    wake: Weak<Notify>,
+    awaited: Awaited,
+}
+
+/// The waits. Cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct Hub(Arc<Mutex<HashMap<Uuid, Wait>>>);
+
+impl Hub {
+    /// One entry for all who wait for the same; it goes some time after the last of them does.
+    pub(super) fn enter(&self, awaited: Awaited) -> Arc<Notify> {
+        let id = match awaited {
+            Awaited::Lease(object, lease) => wake_id(object, lease),
+            Awaited::Object(object, _) => object,
+        };
+        let mut waits = self.lock();
+        if let Some(wait) = waits.get_mut(&id)
+            && let Some(wake) = wait.wake.upgrade()
+        {
+            wait.awaited = wait.awaited.older(awaited);
+            return wake;
+        }
+        let wake = Arc::new(Notify::new());
+        waits.insert(id, Wait { wake: Arc::downgrade(&wake), awaited });
+        wake
+    }
+
+    /// These should look again.
+    pub(super) fn wake(&self, ids: &[Uuid]) {
+        let waits = self.lock();
+        for wake in ids.iter().filter_map(|id| waits.get(id)).filter_map(|wait| wait.wake.upgrade()) {
+            wake.notify_waiters();
+        }
+    }
+
+    /// Everything that is waited for.
+    pub(super) fn waited(&self) -> Waited {
+        let mut waits = self.lock();
+        waits.retain(|_, wait| wait.wake.strong_count() > 0);
+        let mut waited = Waited::default();
+        for wait in waits.values() {
+            match wait.awaited {
+                Awaited::Lease(object, lease) => {
+                    waited.leases.0.push(object);
+                    waited.leases.1.push(lease);
+                }
+                Awaited::Object(object, _) => waited.objects.push(object),
+            }
+        }
+        waited
+    }
+
+    /// Wakes whoever has what it waits for.
+    pub(super) fn settle(&self, due: &Due) {
+        let moved: Vec<Uuid> = due.moved.iter().map(|(object, lease)| wake_id(*object, *lease)).collect();
+        self.wake(&moved);
+        let waits = self.lock();
+        for (object, generation) in &due.generations {
+            if let Some(wait) = waits.get(object)
+                && wait.awaited != Awaited::Object(*object, *generation)
+                && let Some(wake) = wait.wake.upgrade()
+            {
+                wake.notify_waiters();
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Wait>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Awaited {
+    /// Of several who wait for one object, the one who knows least is told.
+    fn older(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Object(_, mine), Self::Object(_, theirs)) if theirs < mine => other,
+            _ => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_is_woken_and_forgotten() {
+        let (hub, object, lease) = (Hub::default(), Uuid::new_v4(), Uuid::new_v4());
+        let wake = hub.enter(Awaited::Lease(object, lease));
+        let woken = wake.notified();
+        assert_eq!(hub.waited().leases, (vec![object], vec![lease]));
+        hub.settle(&Due { moved: vec![(object, lease)], ..Due::default() });
+        woken.await;
+        drop(wake);
+        assert!(hub.waited().leases.0.is_empty());
+    }
+
+    #[tokio::test]
+    async fn another_generation_wakes() {
+        let (hub, object) = (Hub::default(), Uuid::new_v4());
+        let wake = hub.enter(Awaited::Object(object, 3));
+        let woken = wake.notified();
+        tokio::pin!(woken);
+        assert!(!woken.as_mut().enable());
+        hub.settle(&Due { generations: vec![(object, 3)], ..Due::default() });
+        assert!(futures::poll!(woken.as_mut()).is_pending());
+        hub.settle(&Due { generations: vec![(object, 4)], ..Due::default() });
+        woken.await;
+    }
+}

@@ -1,0 +1,461 @@
+//! The specification: what one object does with one request. Pure; the clock comes in as [`Object::now`].
+//!
+//! An object may be known in part. Then what is missing is told by [`View`]: permits of leases that hold and are out of sight,
+//! and how far one can see along the line. An object in memory is known whole, with nothing out of sight. Both must answer
+//! alike (`shared/testkit/tests/system/coordination_model.rs`).
+//!
+//! Invariants: the permits of what is held never exceed the capacity at a grant; a fence is greater than all before it; nobody
+//! is granted before somebody who stands before them in the line and lives; a lease that has ended never lives again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::{Kind, Lease, Standing, Terms, limits};
+
+/// Milliseconds since 1970, by the database's clock.
+pub type Millis = i64;
+
+/// What of an object is not made from its leases and items.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Settings {
+    /// Permits, parties, or items that fit; `None`: no bound, or not configured.
+    pub capacity: Option<i32>,
+    /// Somebody has configured it. Locks and events need none of it.
+    pub configured: bool,
+    /// Rises when those who wait for the object itself have what they wait for.
+    pub generation: i64,
+    /// An event is set.
+    pub flag: bool,
+}
+
+/// What is out of sight.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct View {
+    /// Permits of leases that hold.
+    pub held: i64,
+    /// How many wait in the object's own line.
+    pub waiting: i64,
+    /// The last place of the line that is in sight, where it goes on.
+    pub horizon: Option<i64>,
+    /// Leases on which a transaction of their holder's stands: they can neither end nor change.
+    pub pinned: BTreeSet<Uuid>,
+}
+
+/// One object at one moment.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// What it is.
+    pub kind: Kind,
+    /// The moment.
+    pub now: Millis,
+    /// Its settings.
+    pub settings: Settings,
+    /// What is out of sight.
+    pub view: View,
+    /// What is in sight.
+    pub leases: BTreeMap<Uuid, Lease>,
+    /// The next place or fence, and the last one that may be taken.
+    pub turns: (i64, i64),
+    /// What the steps since have done.
+    pub done: Done,
+}
+
+/// What steps have done, for whoever writes it down and tells others.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Done {
+    /// Leases to be written.
+    pub leases: BTreeSet<Uuid>,
+    /// The settings are to be written.
+    pub settings: bool,
+    /// Leases whose clients wait and should look again.
+    pub woken: BTreeSet<Uuid>,
+    /// Those who wait for the object itself should look again.
+    pub stirred: bool,
+    /// There may be more to do than was in sight.
+    pub again: bool,
+}
+
+/// A request. All but the last can be repeated: the same id gets the same answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Op {
+    /// A share, or a place in the line for it, kept for `wait` beyond the ticket's time.
+    Acquire {
+        /// The lease to be.
+        id: Uuid,
+        /// What is asked for.
+        terms: Terms,
+        /// Only where this is the fence of what the owner holds already.
+        expect: Option<i64>,
+        /// How long the client is going to wait for the answer; 0 asks for no place in the line.
+        wait: Millis,
+    },
+    /// More time.
+    Renew {
+        /// Which lease.
+        share: Share,
+        /// Another time to live, milliseconds.
+        ttl_ms: Option<i32>,
+    },
+    /// Gives back, or gives up the place in the line; a lease of this id that comes later is refused.
+    Release(Share),
+    /// Another capacity. Nobody is evicted.
+    Resize(i32),
+    /// Gives a lock back and waits to be notified.
+    Park {
+        /// The lease that is given back.
+        share: Share,
+        /// The lease to be.
+        id: Uuid,
+        /// The condition.
+        line: String,
+        /// As for a share.
+        wait: Millis,
+    },
+    /// Moves waiters of a condition into the lock's line.
+    Notify {
+        /// The lease that the caller holds.
+        share: Share,
+        /// The condition.
+        line: String,
+        /// How many.
+        count: i32,
+    },
+    /// An arrival at a barrier.
+    Arrive(Uuid),
+    /// Sets an event, or clears it.
+    Flag(bool),
+    /// Nothing but what time has brought: leases that have run out, and whom that lets in. `ids` are looked at first.
+    Pass(Vec<Uuid>),
+}
+
+/// A lease, and what its client shows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Share {
+    /// Which.
+    pub id: Uuid,
+    /// SHA-256 of the secret.
+    pub secret: Option<Vec<u8>>,
+}
+
+/// A lease that is held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Grant {
+    /// The fence.
+    pub fence: i64,
+    /// Milliseconds that are left.
+    pub left: Millis,
+}
+
+/// An answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reply {
+    /// It holds.
+    Held(Grant),
+    /// It waits; how many do, in the object's own line.
+    Waiting(i64),
+    /// It waits for a notify.
+    Parked,
+    /// It is taken; when something ends at the latest, in milliseconds, where that is in sight.
+    WouldBlock(Option<Millis>),
+    /// Given back.
+    Released,
+    /// It was the caller's, and is no longer.
+    Lost,
+    /// There never was such a lease, or it is forgotten.
+    Missing,
+    /// The caller does not hold it now.
+    NotHeld,
+    /// The lease has another secret, or one at all.
+    WrongSecret,
+    /// The id belongs to another request.
+    Reused,
+    /// Nobody has configured the object.
+    NotConfigured,
+    /// More than the whole capacity was asked for.
+    NeverFits(i32),
+    /// The line is full.
+    TooManyWaiters,
+    /// The owner holds it as often as possible.
+    TooManyHolds,
+    /// The owner holds it more than once, and a condition can give back one hold only.
+    HeldTwice,
+    /// A transaction of the holder's stands on it.
+    Pinned,
+    /// So many were moved.
+    Notified(i32),
+    /// The barrier is open for it: which generation, and the how many-th it was, from 0.
+    Passed(i64, i64),
+    /// Done; what holds now.
+    Done(Settings),
+}
+
+impl Object {
+    /// One that nobody has used.
+    pub fn new(kind: Kind, now: Millis, turns: (i64, i64)) -> Self {
+        Self {
+            kind,
+            now,
+            settings: Settings::default(),
+            view: View::default(),
+            leases: BTreeMap::new(),
+            turns,
+            done: Done::default(),
+        }
+    }
+
+    /// Does it.
+    pub fn step(&mut self, op: &Op) -> Reply {
+        self.pass();
+        let reply = match op {
+            Op::Acquire { id, terms, expect, wait } => self.acquire(*id, terms, *expect, *wait),
+            Op::Renew { share, ttl_ms } => self.renew(share, *ttl_ms),
+            Op::Release(share) => self.release(share),
+            Op::Resize(capacity) => self.resize(*capacity),
+            Op::Park { share, id, line, wait } => self.park(share, *id, line, *wait),
+            Op::Notify { share, line, count } => self.notify(share, line, *count),
+            Op::Arrive(id) => self.arrive(*id),
+            Op::Flag(flag) => self.flag(*flag),
+            Op::Pass(_) => Reply::Done(self.settings.clone()),
+        };
+        self.pass();
+        reply
+    }
+
+    fn acquire(&mut self, id: Uuid, terms: &Terms, expect: Option<i64>, wait: Millis) -> Reply {
+        if let Some(lease) = self.leases.get(&id) {
+            let same = lease.terms.permits == terms.permits && lease.terms.owner == terms.owner;
+            return match &lease.terms.secret == &terms.secret {
+                false => Reply::WrongSecret,
+                true if !same && lease.is_live() => Reply::Reused,
+                true => self.repeated(id, wait),
+            };
+        }
+        let Some(capacity) = self.capacity() else { return Reply::NotConfigured };
+        if terms.permits > capacity {
+            return Reply::NeverFits(capacity);
+        }
+        let own = self.held_by(terms);
+        if expect.is_some() && own.map(|(fence, _)| fence) != expect {
+            return Reply::Lost;
+        }
+        if let Some((fence, holds)) = own {
+            return if holds < limits::HOLDS_MAX { self.enter(id, terms, fence) } else { Reply::TooManyHolds };
+        }
+        if self.waiting() == 0
+            && self.fits(terms.permits)
+            && let Some(fence) = self.take_turn()
+        {
+            return self.enter(id, terms, fence);
+        }
+        if wait == 0 {
+            return Reply::WouldBlock(self.next_end());
+        }
+        if self.waiting() >= limits::WAITERS_MAX {
+            return Reply::TooManyWaiters;
+        }
+        let Some(turn) = self.take_turn() else { return Reply::TooManyWaiters };
+        self.put(Lease {
+            id,
+            standing: Standing::Waiting,
+            line: String::new(),
+            turn,
+            until: self.now + wait + limits::TICKET,
+            since: self.now,
+            claimed: false,
+            terms: terms.clone(),
+            item: None,
+        });
+        Reply::Waiting(self.waiting())
+    }
+
+    /// A lease that is there already.
+    pub(super) fn repeated(&mut self, id: Uuid, wait: Millis) -> Reply {
+        let (now, waiting) = (self.now, self.waiting());
+        let re_entry = self.leases.get(&id).filter(|lease| lease.waits_in("")).and_then(|lease| self.held_by(&lease.terms));
+        let Some(lease) = self.leases.get_mut(&id) else { return Reply::Missing };
+        match lease.standing {
+            Standing::Held => {
+                if !lease.claimed {
+                    (lease.claimed, lease.until) = (true, now + Millis::from(lease.terms.ttl_ms));
+                    self.done.leases.insert(id);
+                }
+                Reply::Held(Grant { fence: lease.turn, left: lease.until - now })
+            }
+            Standing::Waiting => {
+                if let Some((fence, _)) = re_entry {
+                    let terms = lease.terms.clone();
+                    return self.enter(id, &terms, fence);
+                }
+                lease.until = lease.until.max(now + wait + limits::TICKET);
+                self.done.leases.insert(id);
+                if lease.line.is_empty() { Reply::Waiting(waiting) } else { Reply::Parked }
+            }
+            Standing::Released | Standing::Lost => Reply::Lost,
+        }
+    }
+
+    fn renew(&mut self, share: &Share, ttl_ms: Option<i32>) -> Reply {
+        let (now, pinned) = (self.now, self.view.pinned.contains(&share.id));
+        let Some(lease) = self.leases.get_mut(&share.id) else { return Reply::Missing };
+        if lease.terms.secret != share.secret {
+            return Reply::WrongSecret;
+        }
+        match lease.standing {
+            Standing::Held => {
+                if !pinned {
+                    lease.terms.ttl_ms = ttl_ms.unwrap_or(lease.terms.ttl_ms);
+                    let until = now + Millis::from(lease.terms.ttl_ms);
+                    (lease.claimed, lease.until) = (true, until.min(lease.since + limits::HOLD_MAX));
+                    self.done.leases.insert(share.id);
+                }
+                Reply::Held(Grant { fence: lease.turn, left: lease.until - now })
+            }
+            Standing::Waiting => Reply::NotHeld,
+            Standing::Released | Standing::Lost => Reply::Lost,
+        }
+    }
+
+    fn release(&mut self, share: &Share) -> Reply {
+        let Some(lease) = self.leases.get(&share.id) else {
+            self.put(Lease {
+                id: share.id,
+                standing: Standing::Released,
+                line: String::new(),
+                turn: 0,
+                until: self.now + limits::REMEMBERED,
+                since: self.now,
+                claimed: false,
+                terms: Terms { secret: share.secret.clone(), ..Terms::default() },
+                item: None,
+            });
+            return Reply::Released;
+        };
+        if lease.terms.secret != share.secret {
+            return Reply::WrongSecret;
+        }
+        match lease.standing {
+            Standing::Lost => Reply::Lost,
+            Standing::Released => Reply::Released,
+            Standing::Held if self.view.pinned.contains(&share.id) => Reply::Pinned,
+            Standing::Held | Standing::Waiting => {
+                self.end(share.id, Standing::Released);
+                Reply::Released
+            }
+        }
+    }
+
+    fn resize(&mut self, capacity: i32) -> Reply {
+        (self.settings.capacity, self.settings.configured) = (Some(capacity), true);
+        self.done.settings = true;
+        Reply::Done(self.settings.clone())
+    }
+
+    /// What time has brought: leases that have run out end, and who stands first in the line is let in, as far as it goes.
+    pub fn pass(&mut self) {
+        let over = |lease: &&Lease| lease.is_live() && lease.until <= self.now && !self.view.pinned.contains(&lease.id);
+        let ended: Vec<Uuid> = self.leases.values().filter(over).map(|lease| lease.id).collect();
+        ended.into_iter().for_each(|id| self.end(id, Standing::Lost));
+        while let Some(first) = self.first_in("") {
+            let Some(permits) = self.leases.get(&first).map(|lease| lease.terms.permits) else { return };
+            if !self.fits(permits) {
+                return;
+            }
+            let Some(fence) = self.take_turn() else { return };
+            let now = self.now;
+            if let Some(lease) = self.leases.get_mut(&first) {
+                (lease.standing, lease.turn, lease.claimed) = (Standing::Held, fence, false);
+                (lease.since, lease.until) = (now, now + limits::CLAIM);
+            }
+            self.done.leases.insert(first);
+            self.done.woken.insert(first);
+        }
+        self.done.again |= self.view.horizon.is_some() && self.fits(1);
+    }
+
+    /// Who stands first in this line, and lives, as far as one can see.
+    pub(super) fn first_in(&self, line: &str) -> Option<Uuid> {
+        let in_sight = |lease: &&Lease| self.view.horizon.is_none_or(|last| lease.turn <= last);
+        let waiting = self.leases.values().filter(|lease| lease.waits_in(line)).filter(in_sight);
+        waiting.min_by_key(|lease| lease.turn).map(|lease| lease.id)
+    }
+
+    /// Takes a share at once, in its client's hands.
+    fn enter(&mut self, id: Uuid, terms: &Terms, fence: i64) -> Reply {
+        let left = Millis::from(terms.ttl_ms);
+        self.put(Lease {
+            id,
+            standing: Standing::Held,
+            line: String::new(),
+            turn: fence,
+            until: self.now + left,
+            since: self.now,
+            claimed: true,
+            terms: terms.clone(),
+            item: None,
+        });
+        Reply::Held(Grant { fence, left })
+    }
+
+    pub(super) fn end(&mut self, id: Uuid, standing: Standing) {
+        let now = self.now;
+        if let Some(lease) = self.leases.get_mut(&id) {
+            (lease.standing, lease.since, lease.until) = (standing, now, now + limits::REMEMBERED);
+            self.done.leases.insert(id);
+        }
+    }
+
+    pub(super) fn put(&mut self, lease: Lease) {
+        self.done.leases.insert(lease.id);
+        self.leases.insert(lease.id, lease);
+    }
+
+    /// The fence and the number of holds, where this owner holds it and may hold it again.
+    fn held_by(&self, terms: &Terms) -> Option<(i64, usize)> {
+        let mine = |lease: &&Lease| {
+            self.kind == Kind::Lock
+                && terms.reentrant
+                && lease.is_held()
+                && lease.terms.reentrant
+                && lease.terms.owner == terms.owner
+                && lease.terms.secret == terms.secret
+        };
+        let first = self.leases.values().find(mine)?;
+        Some((first.turn, self.leases.values().filter(mine).count()))
+    }
+
+    /// How many permits there are; a lock has one.
+    fn capacity(&self) -> Option<i32> {
+        if self.kind == Kind::Lock { Some(1) } else { self.settings.capacity }
+    }
+
+    /// Whether so many permits are free. All holds of one fence count once.
+    fn fits(&self, permits: i32) -> bool {
+        let held = self.leases.values().filter(|lease| lease.is_held());
+        let by_fence: BTreeMap<i64, i32> = held.map(|lease| (lease.turn, lease.terms.permits)).collect();
+        let used: i64 = self.view.held + by_fence.values().map(|permits| i64::from(*permits)).sum::<i64>();
+        self.capacity().is_some_and(|capacity| used + i64::from(permits) <= i64::from(capacity))
+    }
+
+    /// How many wait in the object's own line.
+    pub(super) fn waiting(&self) -> i64 {
+        let in_sight = self.leases.values().filter(|lease| lease.waits_in("")).count();
+        self.view.waiting + i64::try_from(in_sight).unwrap_or(i64::MAX)
+    }
+
+    fn next_end(&self) -> Option<Millis> {
+        let ends = self.leases.values().filter(|lease| lease.is_held()).map(|lease| lease.until - self.now);
+        ends.min()
+    }
+
+    /// A number greater than all that were given before; none where this step has given out all it may.
+    pub(super) fn take_turn(&mut self) -> Option<i64> {
+        let (next, last) = self.turns;
+        if next > last {
+            self.done.again = true;
+            return None;
+        }
+        self.turns.0 = next + 1;
+        Some(next)
+    }
+}

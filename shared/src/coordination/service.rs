@@ -1,0 +1,219 @@
+//! The primitives as a process uses them: requests go to the group-committing writer, waits to the hub.
+//!
+//! Invariants: waiting holds no connection and asks nothing; a caller that goes away leaves a place in the line, which runs
+//! out, or a grant, which goes on to the next.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{
+    Address, Millis, Op, Reply,
+    hub::{Awaited, Hub},
+};
+use crate::{
+    cache::{
+        Cache,
+        wakeups::{Announcer, listen},
+    },
+    store::{
+        Store, StoreError, WriteError, Writer,
+        coordination::{Change, Changes, Due, ObjectView, Told},
+    },
+};
+
+/// How often the database is asked about all that is waited for, and what is due, in case wake-ups are lost.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What runs out sooner is looked at sooner, but not more often than this.
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
+/// After the moment at which something runs out.
+const LOOK_LATER: Duration = Duration::from_millis(15);
+/// Leases that have run out, in one look.
+const OVER_MAX: i64 = 256;
+/// How often ended leases are removed, how many at a time, and how many objects are looked at then.
+const FORGET_EVERY: Duration = Duration::from_secs(5);
+const FORGET_MAX: i64 = 5_000;
+const OBJECTS_MAX: i64 = 500;
+/// Objects with more to do that may wait; the timer finds what is dropped.
+const AGAIN_MAX: usize = 1024;
+
+/// The primitives. Cheap to clone.
+#[derive(Clone)]
+pub struct Coordination {
+    store: Store,
+    writer: Writer<Changes>,
+    hub: Hub,
+    /// Ends every wait.
+    closing: CancellationToken,
+}
+
+/// What runs beside it: to be given to [`Coordination::keep`].
+pub struct Upkeep(mpsc::Receiver<Address>);
+
+impl Coordination {
+    /// Starts its writer on the current runtime.
+    pub fn start(store: Store, cache: Cache, closing: CancellationToken) -> (Self, Upkeep) {
+        let hub = Hub::default();
+        let announcer = Announcer::start(cache);
+        let (again, more) = mpsc::channel(AGAIN_MAX);
+        let near = hub.clone();
+        let tell = move |told: Told| {
+            near.wake(&told.woken);
+            told.woken.into_iter().for_each(|id| announcer.moved(id));
+            for address in told.again {
+                let _ = again.try_send(address);
+            }
+        };
+        let writer = Writer::start(store.clone(), Changes { tell: Box::new(tell), clock: None });
+        (Self { store, writer, hub, closing }, Upkeep(more))
+    }
+
+    /// Does something that needs no waiting.
+    pub async fn change(&self, address: &Address, op: Op) -> Result<Reply, WriteError> {
+        let replies = self.writer.try_write(vec![Change { address: address.clone(), op }]).await?;
+        Ok(replies.into_iter().next().unwrap_or(Reply::Missing))
+    }
+
+    /// Asks for a lease, and waits for it at most for `patience`. `op` makes the request from how long it is going to wait, in
+    /// milliseconds; it is repeated when there is something to learn. Dropping the future leaves the place in the line.
+    pub async fn obtain(
+        &self,
+        address: &Address,
+        lease: Uuid,
+        patience: Duration,
+        op: impl Fn(Millis) -> Op,
+    ) -> Result<Reply, WriteError> {
+        let until = Instant::now() + patience;
+        let wake = self.hub.enter(Awaited::Lease(address.id(), lease));
+        loop {
+            let woken = wake.notified();
+            tokio::pin!(woken);
+            woken.as_mut().enable();
+            let left = until.saturating_duration_since(Instant::now());
+            let reply = self.change(address, op(Millis::try_from(left.as_millis()).unwrap_or(0))).await?;
+            if left.is_zero() || !matches!(reply, Reply::Waiting(_) | Reply::Parked) {
+                return Ok(reply);
+            }
+            tokio::select! {
+                woken = timeout_at(until, woken) => if woken.is_err() { return Ok(reply) },
+                () = self.closing.cancelled() => return Ok(reply),
+            }
+        }
+    }
+
+    /// Waits, at most for `patience`, until `enough` says of the object that it is; how it is then. `None` where nobody has
+    /// used it.
+    pub async fn observe(
+        &self,
+        address: &Address,
+        patience: Duration,
+        enough: impl Fn(&ObjectView) -> bool,
+    ) -> Result<Option<ObjectView>, StoreError> {
+        let until = Instant::now() + patience;
+        let mut known = i64::MAX;
+        loop {
+            let wake = self.hub.enter(Awaited::Object(address.id(), known));
+            let woken = wake.notified();
+            tokio::pin!(woken);
+            woken.as_mut().enable();
+            let view = self.store.coordination(address).await?;
+            if patience.is_zero() || view.as_ref().is_some_and(&enough) {
+                return Ok(view);
+            }
+            known = view.as_ref().map_or(0, |view| view.settings.generation);
+            let _ = self.hub.enter(Awaited::Object(address.id(), known));
+            tokio::select! {
+                woken = timeout_at(until, woken) => if woken.is_err() { return Ok(view) },
+                () = self.closing.cancelled() => return Ok(view),
+            }
+        }
+    }
+
+    /// An object as it is now.
+    pub async fn look(&self, address: &Address) -> Result<Option<ObjectView>, StoreError> {
+        self.store.coordination(address).await
+    }
+
+    /// Those ids were told over Redis.
+    pub fn wake(&self, ids: &[Uuid]) {
+        self.hub.wake(ids);
+    }
+
+    /// Hears wake-ups by a subscription of its own, until shutdown: for a process that hears none otherwise.
+    pub async fn hear(self, redis_url: String, shutdown: CancellationToken) {
+        listen(redis_url, shutdown, |ids| {
+            let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+            self.wake(&ids);
+        })
+        .await;
+    }
+
+    /// Looks at what is due and forgets what is over, until shutdown.
+    pub async fn keep(self, mut upkeep: Upkeep, shutdown: CancellationToken) {
+        let look = async {
+            loop {
+                let pause = match self.look_around().await {
+                    Ok(next) => next,
+                    Err(error) => {
+                        tracing::debug!(%error, "what is due cannot be looked at now");
+                        LOOK_EVERY
+                    }
+                };
+                sleep(pause).await;
+            }
+        };
+        let go_on = async {
+            while let Some(address) = upkeep.0.recv().await {
+                self.pass(&address, Vec::new()).await;
+            }
+        };
+        let work = async { tokio::join!(look, go_on, self.forget()) };
+        shutdown.run_until_cancelled(work).await;
+    }
+
+    /// One look; how long until the next.
+    async fn look_around(&self) -> Result<Duration, StoreError> {
+        let due = self.store.coordination_due(&self.hub.waited(), OVER_MAX).await?;
+        self.hub.settle(&due);
+        let Due { over, next, .. } = due;
+        let mut by_object: Vec<(Address, Vec<Uuid>)> = Vec::new();
+        for (address, lease) in over {
+            match by_object.iter_mut().find(|(known, _)| *known == address) {
+                Some((_, leases)) => leases.push(lease),
+                None => by_object.push((address, vec![lease])),
+            }
+        }
+        for (address, leases) in by_object {
+            self.pass(&address, leases).await;
+        }
+        let next = next.and_then(|next| u64::try_from(next).ok()).map(Duration::from_millis);
+        Ok(next.map_or(LOOK_EVERY, |next| (next + LOOK_LATER).clamp(LOOK_PAUSE, LOOK_EVERY)))
+    }
+
+    /// Lets time have its way with an object. What cannot be done now, the next look finds.
+    async fn pass(&self, address: &Address, leases: Vec<Uuid>) {
+        if let Err(error) = self.change(address, Op::Pass(leases)).await {
+            tracing::debug!(%error, "an object cannot be looked after now");
+        }
+    }
+
+    async fn forget(&self) {
+        let mut after = Uuid::nil();
+        loop {
+            sleep(FORGET_EVERY).await;
+            let forgotten = async {
+                while self.store.forget_leases(FORGET_MAX).await? >= u64::try_from(FORGET_MAX).unwrap_or(0) {}
+                self.store.forget_objects(after, OBJECTS_MAX).await
+            };
+            match forgotten.await {
+                Ok(next) => after = next.unwrap_or_default(),
+                Err(error) => tracing::debug!(%error, "what is over cannot be forgotten now"),
+            }
+        }
+    }
+}

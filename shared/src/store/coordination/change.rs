@@ -1,0 +1,80 @@
+//! Requests in groups: lock their objects, load what can be looked at, let the specification step, write what changed, one
+//! commit.
+
+use std::collections::BTreeMap;
+
+use deadpool_postgres::Object as Db;
+use tokio_postgres::Error as PgError;
+use uuid::Uuid;
+
+use super::{load::Wanted, save::Written};
+use crate::{
+    coordination::{Address, Millis, Object, Op, Reply, wake_id},
+    store::Batched,
+};
+
+/// A request to one object.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Which object.
+    pub address: Address,
+    /// What it is asked.
+    pub op: Op,
+}
+
+/// What a commit has brought for others.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Told {
+    /// By these ids those who wait are woken.
+    pub woken: Vec<Uuid>,
+    /// There is more to do here than was in sight.
+    pub again: Vec<Address>,
+}
+
+/// The writer's statements.
+pub struct Changes {
+    /// Is told after each commit; must not wait.
+    pub tell: Box<dyn Fn(Told) + Send + Sync>,
+    /// The time, where it is not the database's: for tests.
+    pub clock: Option<Box<dyn Fn() -> Millis + Send + Sync>>,
+}
+
+impl Batched for Changes {
+    type Row = Change;
+    type Answer = Reply;
+    const NAME: &'static str = "coordination";
+    /// The client knows whether it still wants it, and repeats it by the same id.
+    const PERSISTENT: bool = false;
+
+    fn key(row: &Change) -> Uuid {
+        row.address.id()
+    }
+
+    async fn write(&self, db: &mut Db, rows: &[&Change], _again: bool) -> Result<Vec<Reply>, PgError> {
+        let now = self.clock.as_ref().map(|clock| clock());
+        let transaction = db.transaction().await?;
+        let mut objects = Wanted::of(rows).load(&transaction, now).await?;
+        let replies = rows
+            .iter()
+            .map(|row| objects.get_mut(&row.address.id()).map_or(Reply::Missing, |object| object.step(&row.op)))
+            .collect();
+        Written::of(&objects).save(&transaction).await?;
+        transaction.commit().await?;
+        (self.tell)(told(rows, &objects));
+        Ok(replies)
+    }
+}
+
+fn told(rows: &[&Change], objects: &BTreeMap<Uuid, Object>) -> Told {
+    let mut told = Told::default();
+    for (id, object) in objects {
+        told.woken.extend(object.done.woken.iter().map(|lease| wake_id(*id, *lease)));
+        told.woken.extend(object.done.stirred.then_some(*id));
+        if object.done.again
+            && let Some(row) = rows.iter().find(|row| row.address.id() == *id)
+        {
+            told.again.push(row.address.clone());
+        }
+    }
+    told
+}

@@ -1,0 +1,210 @@
+//! What of an object a step can look at: the leases that the requests name, those that hold and have run out (of a lock or a
+//! barrier all that hold), and as many of the first of each line as could be let in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use deadpool_postgres::Transaction;
+use futures::future::try_join3;
+use tokio_postgres::{Error as PgError, Row};
+use uuid::Uuid;
+
+use super::change::Change;
+use crate::coordination::{Kind, Lease, Millis, Object, Settings, Standing, Terms, View};
+
+/// Of a line, beside one for each request: those that may have run out and are passed over.
+const FIRST_OF_A_LINE: i32 = 8;
+/// Numbers that one draw from the sequence stands for.
+const TURNS: i64 = 4096;
+
+/// Makes what is not there, and locks all of them, in one order. The clock and the number are taken under the lock.
+const LOCK: &str = "
+    INSERT INTO coordination AS c (id, owner_id, kind, name, clock_ms)
+    SELECT id, owner_id, kind::coordination_kind, name, 0
+    FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[]) AS o(id, owner_id, kind, name) ORDER BY id
+    ON CONFLICT (id) DO UPDATE SET clock_ms = greatest(c.clock_ms,
+        coalesce($5::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint))
+    RETURNING id, kind::text, clock_ms, capacity, configured, generation, flag, nextval('coordination_turn')";
+
+const LEASES: &str = "
+    SELECT l.object_id, l.id, l.standing::text, l.line, l.turn, l.until_ms, l.since_ms, l.claimed, l.owner, l.permits,
+        l.ttl_ms, l.reentrant, l.secret, l.item_id
+    FROM (
+        SELECT n.object_id, n.id FROM unnest($1::uuid[], $2::uuid[]) AS n(object_id, id)
+        UNION
+        SELECT w.object_id, w.id FROM unnest($3::uuid[], $4::text[], $5::int4[]) AS f(object_id, line, most)
+        CROSS JOIN LATERAL (
+            SELECT l.object_id, l.id FROM lease l
+            WHERE l.object_id = f.object_id AND l.line = f.line AND l.standing = 'waiting' ORDER BY l.turn LIMIT f.most
+        ) w
+        UNION
+        SELECT h.object_id, h.id FROM unnest($6::uuid[], $7::bool[]) AS o(object_id, whole)
+        JOIN coordination c ON c.id = o.object_id
+        JOIN lease h ON h.object_id = o.object_id AND h.standing = 'held' AND (o.whole OR h.until_ms <= c.clock_ms)
+    ) p JOIN lease l ON l.object_id = p.object_id AND l.id = p.id";
+
+const SUMS: &str = "
+    SELECT o.id,
+        (SELECT count(*) FROM lease w WHERE w.object_id = o.id AND w.line = '' AND w.standing = 'waiting'),
+        (SELECT coalesce(sum(h.permits), 0) FROM lease h WHERE h.object_id = o.id AND h.standing = 'held')
+    FROM unnest($1::uuid[]) AS o(id)";
+
+/// Leases that could end or change and that a transaction of their holder's keeps as they are.
+const FREE: &str = "
+    SELECT l.object_id, l.id FROM unnest($1::uuid[], $2::uuid[]) AS n(object_id, id)
+    JOIN lease l ON l.object_id = n.object_id AND l.id = n.id FOR UPDATE OF l SKIP LOCKED";
+
+/// What the requests of a batch need to see.
+#[derive(Default)]
+pub(super) struct Wanted {
+    ids: Vec<Uuid>,
+    owners: Vec<i64>,
+    kinds: Vec<&'static str>,
+    names: Vec<String>,
+    /// Of locks and barriers everything that holds is looked at.
+    whole: Vec<bool>,
+    named: (Vec<Uuid>, Vec<Uuid>),
+    lines: BTreeMap<(Uuid, String), i32>,
+}
+
+impl Wanted {
+    /// Of requests that are sorted by object.
+    pub(super) fn of(rows: &[&Change]) -> Self {
+        let mut wanted = Self::default();
+        for row in rows {
+            let (address, id) = (&row.address, row.address.id());
+            if wanted.ids.last() != Some(&id) {
+                wanted.ids.push(id);
+                wanted.owners.push(address.owner().0);
+                wanted.kinds.push(address.kind().as_str());
+                wanted.names.push(address.name().to_string());
+                wanted.whole.push(matches!(address.kind(), Kind::Lock | Kind::Barrier));
+            }
+            for lease in row.op.names() {
+                wanted.named.0.push(id);
+                wanted.named.1.push(lease);
+            }
+            *wanted.lines.entry((id, String::new())).or_insert(FIRST_OF_A_LINE) += 1;
+            if let Some((line, count)) = row.op.line() {
+                *wanted.lines.entry((id, line.to_owned())).or_insert(0) += count;
+            }
+        }
+        wanted
+    }
+
+    /// Locks and loads. `now` is the time where it is not the database's.
+    pub(super) async fn load(
+        &self,
+        db: &Transaction<'_>,
+        now: Option<Millis>,
+    ) -> Result<BTreeMap<Uuid, Object>, PgError> {
+        let lock = db.prepare_cached(LOCK).await?;
+        let leases = db.prepare_cached(LEASES).await?;
+        let sums = db.prepare_cached(SUMS).await?;
+        let of_line = |((id, line), most): (&(Uuid, String), &i32)| (*id, (line.clone(), *most));
+        let (lined, lines): (Vec<Uuid>, Vec<(String, i32)>) = self.lines.iter().map(of_line).unzip();
+        let (lines, most): (Vec<String>, Vec<i32>) = lines.into_iter().unzip();
+        // sent together, and done one after the other: each sees what is there when it begins, and that is under the locks
+        let (locked, leases, sums) = try_join3(
+            db.query(&lock, &[&self.ids, &self.owners, &self.kinds, &self.names, &now]),
+            db.query(&leases, &[&self.named.0, &self.named.1, &lined, &lines, &most, &self.ids, &self.whole]),
+            db.query(&sums, &[&self.ids]),
+        )
+        .await?;
+        let mut objects: BTreeMap<Uuid, Object> = locked.iter().map(object).collect::<Result<_, _>>()?;
+        for row in &leases {
+            let (object, lease): (Uuid, Lease) = (row.try_get(0)?, lease(row)?);
+            if let Some(object) = objects.get_mut(&object) {
+                object.leases.insert(lease.id, lease);
+            }
+        }
+        for row in &sums {
+            if let Some(object) = objects.get_mut(&row.try_get(0)?) {
+                let first = self.lines.get(&(row.try_get(0)?, String::new())).copied().unwrap_or(0);
+                object.view = view(object, first, row.try_get(1)?, row.try_get(2)?);
+            }
+        }
+        self.find_pinned(db, &mut objects).await?;
+        Ok(objects)
+    }
+
+    async fn find_pinned(&self, db: &Transaction<'_>, objects: &mut BTreeMap<Uuid, Object>) -> Result<(), PgError> {
+        let named: BTreeSet<(&Uuid, &Uuid)> = self.named.0.iter().zip(&self.named.1).collect();
+        let (mut of, mut ids) = (Vec::new(), Vec::new());
+        for (id, object) in objects.iter() {
+            let touched = |lease: &&Lease| lease.until <= object.now || named.contains(&(id, &lease.id));
+            for lease in object.leases.values().filter(|lease| lease.is_held()).filter(touched) {
+                of.push(*id);
+                ids.push(lease.id);
+            }
+        }
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let free = db.prepare_cached(FREE).await?;
+        let free = db.query(&free, &[&of, &ids]).await?;
+        let free = free.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+        let free: BTreeSet<(Uuid, Uuid)> = free.collect::<Result<_, PgError>>()?;
+        for (of, id) in of.into_iter().zip(ids).filter(|pair| !free.contains(pair)) {
+            if let Some(object) = objects.get_mut(&of) {
+                object.view.pinned.insert(id);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is out of sight, from the counts of everything.
+fn view(object: &Object, first: i32, waiting: i64, held: i64) -> View {
+    let (mut in_line, mut held_here) = (Vec::new(), 0);
+    for lease in object.leases.values() {
+        if lease.waits_in("") {
+            in_line.push(lease.turn);
+        } else if lease.is_held() {
+            held_here += i64::from(lease.terms.permits);
+        }
+    }
+    in_line.sort_unstable();
+    let seen = i64::try_from(in_line.len()).unwrap_or(i64::MAX);
+    let horizon = in_line.get(usize::try_from(first - 1).unwrap_or(0)).or(in_line.last()).copied();
+    View {
+        held: (held - held_here).max(0),
+        waiting: (waiting - seen).max(0),
+        horizon: horizon.filter(|_| waiting > seen),
+        pinned: BTreeSet::new(),
+    }
+}
+
+fn object(row: &Row) -> Result<(Uuid, Object), PgError> {
+    let (kind, draw): (String, i64) = (row.try_get(1)?, row.try_get(7)?);
+    let kind = Kind::named(&kind).unwrap_or(Kind::Lock);
+    let turns = (draw * TURNS, draw * TURNS + TURNS - 1);
+    let mut object = Object::new(kind, row.try_get(2)?, turns);
+    object.settings = Settings {
+        capacity: row.try_get(3)?,
+        configured: row.try_get(4)?,
+        generation: row.try_get(5)?,
+        flag: row.try_get(6)?,
+    };
+    Ok((row.try_get(0)?, object))
+}
+
+fn lease(row: &Row) -> Result<Lease, PgError> {
+    let standing: String = row.try_get(2)?;
+    Ok(Lease {
+        id: row.try_get(1)?,
+        standing: Standing::named(&standing).unwrap_or(Standing::Lost),
+        line: row.try_get(3)?,
+        turn: row.try_get(4)?,
+        until: row.try_get(5)?,
+        since: row.try_get(6)?,
+        claimed: row.try_get(7)?,
+        terms: Terms {
+            owner: row.try_get(8)?,
+            permits: row.try_get(9)?,
+            ttl_ms: row.try_get(10)?,
+            reentrant: row.try_get(11)?,
+            secret: row.try_get(12)?,
+        },
+        item: row.try_get(13)?,
+    })
+}

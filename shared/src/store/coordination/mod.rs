@@ -1,0 +1,15 @@
+//! Locks, semaphores, events, conditions, barriers and work queues: the rows behind
+//! [`coordination`](crate::coordination).
+//!
+//! Invariants: whoever changes a lease or an item of an object holds the lock of the object's row, so each object has one
+//! history; its rows are read by statements that began after that lock was got; nothing is told to anybody before its commit.
+
+mod change;
+mod load;
+mod look;
+mod pin;
+mod save;
+mod sweep;
+
+pub use change::{Change, Changes, Told};
+pub use look::{Due, Holder, ObjectView, Waited};
