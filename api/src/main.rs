@@ -13,6 +13,7 @@ mod extract;
 mod health;
 mod keys;
 mod known;
+mod leases;
 mod middleware;
 mod openapi;
 mod pages;

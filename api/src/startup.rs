@@ -12,6 +12,7 @@ use caraway_shared::{
     broker::{Link, Publisher, relay},
     cache::{self, Cache, CacheConfig},
     config::prepare,
+    coordination::{Coordination, Upkeep},
     telemetry::Metrics,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -43,6 +44,7 @@ pub(crate) struct Application {
     server: Server,
     state: ApiState,
     publisher: Publisher,
+    upkeep: Upkeep,
     /// Stops the HTTP server.
     closing: CancellationToken,
     /// Stops everything behind it.
@@ -59,7 +61,9 @@ impl Application {
         let cache = Cache::new(&common.redis_url, caching).context("the Redis URL")?;
         let link = Link::start(&common.broker(), "api", shutdown.clone());
         let publisher = Publisher::start(link.clone(), store.clone(), shutdown.clone());
+        let (coordination, upkeep) = Coordination::start(store.clone(), cache.clone(), closing.clone());
         let state = ApiState {
+            coordination,
             callers: Callers::new(store.clone(), config.may_be_open()),
             acceptor: Acceptor::start(store.clone(), publisher.clone()),
             known: Known::new(store.clone()),
@@ -73,7 +77,7 @@ impl Application {
             metrics,
         };
         let (server, address) = listen(&config, state.clone(), closing.clone())?;
-        Ok(Self { config, address, server, state, publisher, closing, shutdown })
+        Ok(Self { config, address, server, state, publisher, upkeep, closing, shutdown })
     }
 
     /// The port that was bound.
@@ -89,8 +93,10 @@ impl Application {
         let background = TaskTracker::new();
         let mut serving = tokio::spawn(self.server);
         let redis_url = self.config.common.redis_url.clone();
-        background.spawn(self.state.waiting.clone().keep_awake(redis_url, self.shutdown.clone()));
-        let work = work(self.state, self.publisher, !self.config.common.no_migrate, &background, &self.shutdown);
+        let coordination = self.state.coordination.clone();
+        background.spawn(self.state.waiting.clone().keep_awake(redis_url, coordination, self.shutdown.clone()));
+        let beside = (self.publisher, self.upkeep);
+        let work = work(self.state, beside, !self.config.common.no_migrate, &background, &self.shutdown);
         let ended = tokio::select! {
             unfit = work => unfit,
             served = &mut serving => flat(served),
@@ -118,7 +124,7 @@ impl Application {
 /// Prepares the database, then starts what runs beside HTTP. Returns only if the database is unfit.
 async fn work(
     state: ApiState,
-    publisher: Publisher,
+    (publisher, upkeep): (Publisher, Upkeep),
     migrate: bool,
     background: &TaskTracker,
     shutdown: &CancellationToken,
@@ -129,6 +135,7 @@ async fn work(
     background.spawn(state.known.clone().keep_fresh(shutdown.clone()));
     background.spawn(cache::watch::run(state.cache.clone(), state.store.clone(), shutdown.clone()));
     background.spawn(state.callers.clone().keep_fresh(shutdown.clone()));
+    background.spawn(state.coordination.clone().keep(upkeep, shutdown.clone()));
     state.health.set_prepared();
     tracing::info!("ready");
     std::future::pending().await

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use caraway_shared::{broker::Link, cache::Cache, store::Store, telemetry::Metrics};
+use caraway_shared::{broker::Link, cache::Cache, coordination::Coordination, store::Store, telemetry::Metrics};
 use tokio::sync::Semaphore;
 
 use crate::{accept::Acceptor, callers::Callers, health::Health, known::Known, waiting::Waiting};
@@ -28,6 +28,8 @@ pub(crate) struct ApiState {
     pub(crate) callers: Callers,
     /// Who waits for which task.
     pub(crate) waiting: Waiting,
+    /// Locks and their kin.
+    pub(crate) coordination: Coordination,
     /// Where this process stands.
     pub(crate) health: Health,
     /// This process's metrics.

@@ -12,6 +12,7 @@ use std::{
 
 use caraway_shared::{
     cache::wakeups::listen,
+    coordination::Coordination,
     store::{Store, StoreError, tasks::TaskView, workflows::WorkflowView},
     task::{OwnerId, TaskId},
 };
@@ -99,9 +100,17 @@ impl Waiting {
         waits.values().map(|wait| u32::try_from(wait.strong_count()).unwrap_or(u32::MAX)).sum()
     }
 
-    /// Hears wake-ups and asks now and then, until shutdown.
-    pub(crate) async fn keep_awake(self, redis_url: String, shutdown: CancellationToken) {
-        let hear = listen(redis_url, shutdown.clone(), |ids| self.wake(ids));
+    /// Hears wake-ups and asks now and then, until shutdown. One subscription serves those who wait for locks too.
+    pub(crate) async fn keep_awake(
+        self,
+        redis_url: String,
+        coordination: Coordination,
+        shutdown: CancellationToken,
+    ) {
+        let hear = listen(redis_url, shutdown.clone(), |ids| {
+            self.wake(ids);
+            coordination.wake(&ids.iter().map(|id| id.0).collect::<Vec<_>>());
+        });
         let ask = async {
             let mut tick = tokio::time::interval(ASK_EVERY);
             while shutdown.run_until_cancelled(tick.tick()).await.is_some() {

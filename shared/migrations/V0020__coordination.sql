@@ -51,3 +51,28 @@ CREATE INDEX lease_line ON lease (object_id, line, turn) WHERE standing = 'waiti
 CREATE INDEX lease_held ON lease (object_id) WHERE standing = 'held';
 CREATE INDEX lease_due ON lease (until_ms) WHERE standing IN ('waiting', 'held');
 CREATE INDEX lease_over ON lease (until_ms) WHERE standing IN ('released', 'lost');
+
+CREATE TYPE work_state AS ENUM ('ready', 'delayed', 'leased', 'done', 'dead');
+
+-- Items of work queues. Who leases one is a row of `lease`.
+CREATE TABLE work_item (
+    object_id uuid       NOT NULL,
+    id        uuid       NOT NULL,                             -- the client's choice
+    state     work_state NOT NULL,
+    priority  float8     NOT NULL,                             -- lowest first; 0 where the queue heeds none
+    turn      bigint     NOT NULL,                             -- its place among equals, kept when it comes back
+    until_ms  bigint     NOT NULL,                             -- delayed: ready then; done and dead: is forgotten
+    attempt   integer    NOT NULL,                             -- how often it was fetched
+    payload   bytea,                                           -- JSON as the client wrote it; NULL once it is done
+    PRIMARY KEY (object_id, id)
+) WITH (
+    fillfactor = 70,
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0
+);
+ALTER TABLE work_item ALTER COLUMN payload SET COMPRESSION lz4;
+CREATE INDEX work_item_ready ON work_item (object_id, priority, turn) WHERE state = 'ready';
+CREATE INDEX work_item_open ON work_item (object_id) WHERE state IN ('ready', 'delayed', 'leased');
+CREATE INDEX work_item_delayed ON work_item (object_id, until_ms) WHERE state = 'delayed';
+CREATE INDEX work_item_due ON work_item (until_ms) WHERE state = 'delayed';
+CREATE INDEX work_item_dead ON work_item (object_id, turn) WHERE state = 'dead';
+CREATE INDEX work_item_over ON work_item (until_ms) WHERE state IN ('done', 'dead');

@@ -321,7 +321,12 @@ impl Engine {
         let (engine, queue) = (Arc::clone(self), queue.clone());
         self.tracker.spawn(async move {
             let (started, hold) = (Instant::now(), claim.hold.clone());
-            let executor = Executor { registry: &engine.registry, threads: &engine.threads, store: &engine.store };
+            let executor = Executor {
+                registry: &engine.registry,
+                threads: &engine.threads,
+                store: &engine.store,
+                coordination: &engine.coordination,
+            };
             let (row, left) = execute(claim, ticket.clone(), executor).await;
             fail::fail_point!("worker.executed", |_| std::process::abort());
             metrics::histogram!(names::RUN_SECONDS).record(started.elapsed().as_secs_f64());

@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use caraway_shared::{
+    coordination::Coordination,
     store::{
         Store,
         tasks::{Claim, RecordRow},
@@ -42,6 +43,7 @@ pub(crate) struct Executor<'a> {
     /// Whose blocking threads run the handlers that burn CPU.
     pub(crate) threads: &'a Handle,
     pub(crate) store: &'a Store,
+    pub(crate) coordination: &'a Coordination,
 }
 
 /// Runs a claimed task to its outcome. The job comes with it if it was dropped and may go on all the same.
@@ -64,6 +66,7 @@ pub(crate) async fn execute(claim: Claim, ticket: Ticket, executor: Executor<'_>
         traceparent,
         store,
         follow: follow.clone(),
+        coordination: executor.coordination.clone(),
     };
     let started_job = match resolved(&claim, executor.store).await {
         Ok(input) => start(&claim.name, input, context, executor),

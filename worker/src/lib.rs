@@ -46,7 +46,10 @@ mod silence;
 mod slot;
 mod startup;
 
-pub use caraway_shared::store::{Item, NewItem};
+pub use caraway_shared::{
+    coordination::{HoldError, LeaseGuard, LeaseLost},
+    store::{Item, NewItem},
+};
 pub use config::WorkerArgs;
 pub use context::Context;
 pub use failure::Failure;

@@ -12,6 +12,7 @@ use caraway_shared::{
     broker::{Link, Publisher, relay},
     cache::{Cache, CacheConfig, wakeups::Announcer},
     config::prepare,
+    coordination::Coordination,
     store::{
         Store, StoreError, Writer,
         tasks::{Claims, HandBacks, Holds, Record},
@@ -59,6 +60,8 @@ pub(crate) struct Engine {
     pub(crate) records: Writers,
     pub(crate) hand_backs: Writer<HandBacks>,
     pub(crate) announcer: Announcer,
+    /// Locks and their kin, for handlers.
+    pub(crate) coordination: Coordination,
     pub(crate) running: Running,
     /// One place: a process runs at most one suspect at a time.
     pub(crate) suspects: Arc<Semaphore>,
@@ -163,6 +166,9 @@ impl Worker {
         let session = Arc::new(AtomicI64::new(0));
         let holds = Holds::start(store.clone());
         let claims = Claims { session: Arc::clone(&session), worker: name.clone(), names: registry.names(), holds };
+        let (coordination, upkeep) = Coordination::start(store.clone(), cache.clone(), done.clone());
+        tokio::spawn(coordination.clone().hear(self.args.common.redis_url.clone(), done.clone()));
+        tokio::spawn(coordination.clone().attend(upkeep, done.clone()));
         let announcer = Announcer::start(cache);
         let engine = Engine {
             consuming: Link::start(&broker, "worker consuming", done.clone()),
@@ -173,6 +179,7 @@ impl Worker {
             },
             hand_backs: Writer::start(store.clone(), HandBacks),
             announcer,
+            coordination,
             running: Running::default(),
             suspects: Arc::new(Semaphore::new(1)),
             overdue: Overdue::new(overdue_max, slots),

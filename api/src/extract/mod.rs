@@ -6,6 +6,7 @@ mod caller;
 mod fields;
 mod idempotency;
 mod json;
+mod lease;
 mod path;
 mod precondition;
 mod query;
@@ -17,6 +18,7 @@ pub(crate) use caller::OfAllQueues;
 pub(crate) use fields::{Fields, typed};
 pub(crate) use idempotency::IdempotencyKey;
 pub(crate) use json::{JsonBody, read_json};
+pub(crate) use lease::{LeasePath, LeaseSecret, LeaseWait, NamePath};
 pub(crate) use path::{
     DataPath, ItemPath, KeyPath, TaskPath, UserPath, WorkflowPath, data_not_found, item_not_found, parse_id,
     task_not_found, workflow_not_found,

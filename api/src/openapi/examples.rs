@@ -124,6 +124,36 @@ pub(crate) fn key() -> Value {
     })
 }
 
+/// A lease's id.
+pub(crate) const LEASE_ID: &str = "6f1c0c0e-4f0c-4f5a-9a3e-0b0e6c0c8a51";
+
+/// A lease that its client holds.
+pub(crate) fn lease_held() -> Value {
+    json!({"lease_id": LEASE_ID, "state": "held", "fence": "86016", "expires_in": 30.0})
+}
+
+/// The same, in the line.
+pub(crate) fn lease_waiting() -> Value {
+    json!({"lease_id": LEASE_ID, "state": "waiting", "waiting": 3})
+}
+
+/// The same, waiting for a notify.
+pub(crate) fn lease_parked() -> Value {
+    json!({"lease_id": LEASE_ID, "state": "parked"})
+}
+
+/// A lock.
+pub(crate) fn lock() -> Value {
+    let holder = json!({"owner": "host-7", "fence": "86016", "permits": 1, "expires_in": 21.5});
+    json!({"name": "account:42", "holders": [holder], "waiting": 2})
+}
+
+/// A semaphore.
+pub(crate) fn semaphore() -> Value {
+    let holder = json!({"owner": "host-7", "fence": "90112", "permits": 2, "expires_in": 21.5});
+    json!({"name": "gpu", "permits": 5, "holders": [holder], "waiting": 0})
+}
+
 /// A key that was made just now. This one is good nowhere: its checksum is wrong.
 pub(crate) fn made_key() -> Value {
     let secret = "0".repeat(64);

@@ -198,6 +198,51 @@ catalogue! {
     /// The item is stored, but its bytes are no image that can be processed.
     ItemNotImage "item_not_image" UNPROCESSABLE_ENTITY "The item is not an image"
         "Upload a JPEG, PNG, WebP, GIF, BMP or TIFF.";
+    /// Somebody else has it, and you did not ask to wait; `expires_in` tells when it ends at the latest, if nobody renews it.
+    WouldBlock "would_block" CONFLICT "It is taken"
+        "Ask again later, or with `?wait=N` to stand in the line.";
+    /// The lease, or the place in the line, was yours and has ended. What it protected may be somebody else's.
+    LeaseLost "lease_lost" GONE "The lease has ended"
+        "Stop what it protected; start again with a new `lease_id`. Renew when a third of the time is over.";
+    /// No lease has this id, or it ended over ten minutes ago and is forgotten.
+    LeaseNotFound "lease_not_found" NOT_FOUND "There is no such lease"
+        "Use the `lease_id` of a lease that you hold, and the name that it is for.";
+    /// What you ask is for who holds the lease, and you do not hold it now.
+    NotOwner "not_owner" CONFLICT "You do not hold the lease"
+        "Acquire it first; one that stands in the line is not yours yet.";
+    /// The lease was asked for with a `Lease-Secret`, and this is not it; or without one.
+    WrongSecret "wrong_secret" FORBIDDEN "The lease has another secret"
+        "Send the `Lease-Secret` that it was asked for with.";
+    /// Another request was made with this `lease_id`.
+    LeaseIdReused "lease_id_reused" CONFLICT "The id belongs to another request"
+        "Make a new id for every lease; repeat a request with the same `owner` and `permits`.";
+    /// It has no size yet, so it can grant nothing.
+    NotConfigured "not_configured" NOT_FOUND "It has no settings"
+        "Make it with a PUT to its address.";
+    /// More permits are wanted than there are in all.
+    NeverFits "never_fits" UNPROCESSABLE_ENTITY "There are not so many permits"
+        "Ask for fewer, or make the semaphore larger.";
+    /// As many wait for it as may.
+    TooManyWaiters "too_many_waiters" TOO_MANY_REQUESTS "The line is full"
+        "Ask again after `Retry-After` seconds.";
+    /// The owner holds this lock as often as it may.
+    TooManyHolds "too_many_holds" CONFLICT "It is held too often"
+        "Give holds back; 64 of one owner are the most.";
+    /// The owner holds this lock more than once, and a wait can give back one hold.
+    HeldTwice "held_twice" CONFLICT "It is held more than once"
+        "Give the inner holds back, then wait.";
+    /// As many items are ready as may be, and you did not ask to wait.
+    QueueFull "queue_full" CONFLICT "The queue is full"
+        "Put it in later, or with `?wait=N` to wait for room.";
+    /// The queue takes no more items; and none is unfinished, where you asked for one.
+    QueueShutDown "queue_shut_down" CONFLICT "The queue is shut down"
+        "Nothing is left to do here. `DELETE` its `/shutdown` to open it again.";
+    /// The payload is larger than an item of a work queue may be; `bytes_max` is the limit.
+    PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "The payload is too large"
+        "Store the data as an item (`POST /items`) and put its id into the queue.";
+    /// A database transaction of the holder's stands on the lease, which cannot end before it.
+    LeaseInUse "lease_in_use" CONFLICT "The lease is in use"
+        "Repeat the request when the transaction has ended.";
     /// A fault of ours. The text of the error is in the log only.
     Internal "internal" INTERNAL_SERVER_ERROR "Something went wrong here"
         "Tell the operator the `instance`, which finds the request in the log. Repeat it only with an `Idempotency-Key`.";
@@ -223,7 +268,14 @@ impl Code {
     pub(crate) fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::TaskNotFinished | Self::WorkflowNotFinished | Self::BodyTimeout | Self::IdempotencyInFlight
+            Self::TaskNotFinished
+                | Self::WorkflowNotFinished
+                | Self::BodyTimeout
+                | Self::IdempotencyInFlight
+                | Self::WouldBlock
+                | Self::TooManyWaiters
+                | Self::LeaseInUse
+                | Self::QueueFull
         ) || self.status() == StatusCode::SERVICE_UNAVAILABLE
     }
 

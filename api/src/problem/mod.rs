@@ -111,6 +111,9 @@ struct Members {
     /// The workflow that the task is a node of.
     #[schema(nullable = false)]
     workflow_id: Option<String>,
+    /// Seconds until it ends, unless it is renewed.
+    #[schema(nullable = false)]
+    expires_in: Option<f64>,
     /// Which servers behind answer.
     #[schema(nullable = false)]
     checks: Option<BTreeMap<String, String>>,

@@ -1,19 +1,25 @@
 //! Every address of this API, on one screen.
 
 pub(crate) mod api_keys;
+pub(crate) mod barriers;
+pub(crate) mod conditions;
 pub(crate) mod contract;
 pub(crate) mod data;
+pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod items;
+pub(crate) mod locks;
 pub(crate) mod metrics;
 pub(crate) mod problems;
 pub(crate) mod process_image;
 pub(crate) mod quarantine;
 pub(crate) mod queues;
+pub(crate) mod semaphores;
 mod table;
 pub(crate) mod task_types;
 pub(crate) mod tasks;
 pub(crate) mod users;
+pub(crate) mod work_queues;
 pub(crate) mod workers;
 pub(crate) mod workflows;
 
@@ -26,7 +32,7 @@ use crate::middleware::Needs::{Admin, Cancel, Nothing, Operator, Read, Submit};
 
 /// All routes, and what each needs of who calls it. Each stands in `openapi.rs` too; a test there compares the two.
 pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
-    Table::new(api)
+    coordination(Table::new(api))
         // tasks
         .service(resource("/v1/tasks").route(post(Submit, tasks::submit::submit)).route(get(Read, tasks::list::list)))
         .service(resource("/v1/tasks/batch").route(post(Submit, tasks::batch::batch)))
@@ -95,6 +101,66 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
         .service(resource("/readyz").route(get(Nothing, health::readyz)))
         .service(resource("/metrics").route(get(Nothing, metrics::metrics)))
         .listed()
+}
+
+/// Locks and their kin, across hosts.
+fn coordination(table: Table<'_>) -> Table<'_> {
+    table
+        .service(resource("/v1/locks/{name}").route(get(Read, locks::show::show)))
+        .service(resource("/v1/locks/{name}/leases").route(post(Submit, locks::acquire::acquire)))
+        .service(
+            resource("/v1/locks/{name}/leases/{lease_id}")
+                .route(put(Submit, locks::renew::renew))
+                .route(delete(Submit, locks::release::release)),
+        )
+        .service(
+            resource("/v1/semaphores/{name}")
+                .route(put(Submit, semaphores::configure::configure))
+                .route(get(Read, semaphores::show::show)),
+        )
+        .service(resource("/v1/semaphores/{name}/leases").route(post(Submit, semaphores::acquire::acquire)))
+        .service(
+            resource("/v1/semaphores/{name}/leases/{lease_id}")
+                .route(put(Submit, semaphores::renew::renew))
+                .route(delete(Submit, semaphores::release::release)),
+        )
+        .service(resource("/v1/conditions/{name}/waits").route(post(Submit, conditions::wait::wait)))
+        .service(resource("/v1/conditions/{name}/notify").route(post(Submit, conditions::notify::notify)))
+        .service(
+            resource("/v1/events/{name}")
+                .route(put(Submit, events::set::set))
+                .route(delete(Submit, events::clear::clear))
+                .route(get(Read, events::show::show)),
+        )
+        .service(
+            resource("/v1/barriers/{name}")
+                .route(put(Submit, barriers::configure::configure))
+                .route(get(Read, barriers::show::show)),
+        )
+        .service(resource("/v1/barriers/{name}/arrivals").route(post(Submit, barriers::arrive::arrive)))
+        .service(
+            resource("/v1/work-queues/{name}")
+                .route(put(Submit, work_queues::configure::configure))
+                .route(get(Read, work_queues::show::show)),
+        )
+        .service(resource("/v1/work-queues/{name}/items").route(post(Submit, work_queues::put::put)))
+        .service(resource("/v1/work-queues/{name}/leases").route(post(Submit, work_queues::get::get)))
+        .service(
+            resource("/v1/work-queues/{name}/leases/{lease_id}")
+                .route(put(Submit, work_queues::extend::extend))
+                .route(delete(Submit, work_queues::done::done)),
+        )
+        .service(
+            resource("/v1/work-queues/{name}/leases/{lease_id}/give-back")
+                .route(post(Submit, work_queues::give_back::give_back)),
+        )
+        .service(resource("/v1/work-queues/{name}/join").route(get(Read, work_queues::join::join)))
+        .service(
+            resource("/v1/work-queues/{name}/shutdown")
+                .route(post(Submit, work_queues::shutdown::shut_down))
+                .route(delete(Submit, work_queues::shutdown::open)),
+        )
+        .service(resource("/v1/work-queues/{name}/dead-letters").route(get(Read, work_queues::dead::dead)))
 }
 
 /// What every list looks like.

@@ -4,8 +4,9 @@
 use uuid::Uuid;
 
 use super::{
-    Lease, Standing, Terms, limits,
+    Kind, Lease, Standing, Terms, limits,
     object::{Object, Op, Reply, Share},
+    queue::put_ticket,
 };
 
 impl Object {
@@ -128,7 +129,7 @@ impl Object {
     pub(super) fn flag(&mut self, flag: bool) -> Reply {
         if self.settings.flag != flag {
             (self.settings.flag, self.done.settings) = (flag, true);
-            if flag {
+            if flag && self.kind == Kind::Event {
                 self.settings.generation += 1;
                 self.done.stirred = true;
             }
@@ -142,10 +143,16 @@ impl Op {
     pub fn names(&self) -> Vec<Uuid> {
         match self {
             Self::Acquire { id, .. } | Self::Arrive(id) => vec![*id],
-            Self::Renew { share, .. } | Self::Release(share) | Self::Notify { share, .. } => vec![share.id],
+            Self::Renew { share, .. }
+            | Self::Release(share)
+            | Self::Notify { share, .. }
+            | Self::Finish(share)
+            | Self::GiveBack(share, _) => vec![share.id],
             Self::Park { share, id, .. } => vec![share.id, *id],
+            Self::Get(get) => vec![get.id],
+            Self::Put(put) => vec![put_ticket(put.id)],
             Self::Pass(ids) => ids.clone(),
-            Self::Resize(_) | Self::Flag(_) => Vec::new(),
+            Self::Resize(_) | Self::Flag(_) | Self::Configure { .. } => Vec::new(),
         }
     }
 

@@ -77,16 +77,23 @@ impl Hub {
         waited
     }
 
+    /// Whether anybody waits.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.lock().values().any(|wait| wait.wake.strong_count() > 0)
+    }
+
     /// Wakes whoever has what it waits for.
     pub(super) fn settle(&self, due: &Due) {
         let moved: Vec<Uuid> = due.moved.iter().map(|(object, lease)| wake_id(*object, *lease)).collect();
         self.wake(&moved);
-        let waits = self.lock();
+        let mut waits = self.lock();
         for (object, generation) in &due.generations {
-            if let Some(wait) = waits.get(object)
-                && wait.awaited != Awaited::Object(*object, *generation)
+            let now = Awaited::Object(*object, *generation);
+            if let Some(wait) = waits.get_mut(object)
+                && wait.awaited != now
                 && let Some(wake) = wait.wake.upgrade()
             {
+                wait.awaited = now; // which all of them know when they have looked
                 wake.notify_waiters();
             }
         }

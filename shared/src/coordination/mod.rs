@@ -22,9 +22,11 @@
 //! repeated.
 
 mod gate;
+mod guard;
 mod hub;
 mod lease;
 mod object;
+mod queue;
 mod service;
 
 use std::{fmt, str::FromStr, sync::Arc};
@@ -32,8 +34,10 @@ use std::{fmt, str::FromStr, sync::Arc};
 use uuid::Uuid;
 
 pub use self::{
+    guard::{HoldError, LeaseGuard, LeaseLost},
     lease::{Lease, Standing, Terms},
     object::{Grant, Millis, Object, Op, Reply, Settings, Share, View},
+    queue::{Fetched, Get, Item, ItemState, Order, PUTS, Put, Unseen, put_ticket},
     service::{Coordination, Upkeep},
 };
 use crate::task::OwnerId;
@@ -68,6 +72,18 @@ pub mod limits {
     pub const PARTIES_MAX: i32 = 1_000;
     /// Waiters that one notify moves.
     pub const NOTIFIED_MAX: i32 = 1_000;
+    /// Items that may be ready in a bounded queue.
+    pub const QUEUE_MAX: i32 = 10_000;
+    /// How often an item may be fetched.
+    pub const ATTEMPTS_MAX: i32 = 100;
+    /// The same, where nothing is said.
+    pub const ATTEMPTS_DEFAULT: i32 = 5;
+    /// What is in an item, bytes.
+    pub const PAYLOAD_BYTES_MAX: usize = 64 << 10;
+    /// Of an item's delay, milliseconds.
+    pub const DELAY_MAX: Millis = 86_400_000;
+    /// Dead items are kept for so long.
+    pub const DEAD_KEPT: Millis = 7 * 86_400_000;
     /// Of a name and of a label, bytes.
     pub const NAME_BYTES_MAX: usize = 128;
 }

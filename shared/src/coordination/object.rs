@@ -11,7 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::{Kind, Lease, Standing, Terms, limits};
+use super::{
+    Kind, Lease, Standing, Terms, limits,
+    queue::{Fetched, Get, Item, Order, PUTS, Put, Unseen},
+};
 
 /// Milliseconds since 1970, by the database's clock.
 pub type Millis = i64;
@@ -25,8 +28,12 @@ pub struct Settings {
     pub configured: bool,
     /// Rises when those who wait for the object itself have what they wait for.
     pub generation: i64,
-    /// An event is set.
+    /// An event is set; a queue takes no more.
     pub flag: bool,
+    /// Of a queue.
+    pub order: Order,
+    /// Of a queue: an item that was fetched so often and is not done is dead.
+    pub attempts_max: i32,
 }
 
 /// What is out of sight.
@@ -38,6 +45,8 @@ pub struct View {
     pub waiting: i64,
     /// The last place of the line that is in sight, where it goes on.
     pub horizon: Option<i64>,
+    /// The last place of a queue's line of producers that is in sight, where it may go on.
+    pub puts_horizon: Option<i64>,
     /// Leases on which a transaction of their holder's stands: they can neither end nor change.
     pub pinned: BTreeSet<Uuid>,
 }
@@ -55,6 +64,10 @@ pub struct Object {
     pub view: View,
     /// What is in sight.
     pub leases: BTreeMap<Uuid, Lease>,
+    /// Items of a queue that are in sight, and what is not.
+    pub items: BTreeMap<Uuid, Item>,
+    /// The same.
+    pub unseen: Unseen,
     /// The next place or fence, and the last one that may be taken.
     pub turns: (i64, i64),
     /// What the steps since have done.
@@ -66,6 +79,8 @@ pub struct Object {
 pub struct Done {
     /// Leases to be written.
     pub leases: BTreeSet<Uuid>,
+    /// Items to be written.
+    pub items: BTreeSet<Uuid>,
     /// The settings are to be written.
     pub settings: bool,
     /// Leases whose clients wait and should look again.
@@ -77,7 +92,7 @@ pub struct Done {
 }
 
 /// A request. All but the last can be repeated: the same id gets the same answer.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Op {
     /// A share, or a place in the line for it, kept for `wait` beyond the ticket's time.
     Acquire {
@@ -123,8 +138,25 @@ pub enum Op {
     },
     /// An arrival at a barrier.
     Arrive(Uuid),
-    /// Sets an event, or clears it.
+    /// Sets an event, or clears it; closes a queue to producers, or opens it.
     Flag(bool),
+    /// Makes a queue, or changes its settings.
+    Configure {
+        /// How many items may be ready; `None`: any number.
+        capacity: Option<i32>,
+        /// In which order they leave.
+        order: Order,
+        /// How often one may be fetched.
+        attempts_max: i32,
+    },
+    /// Puts an item in.
+    Put(Put),
+    /// Fetches one.
+    Get(Get),
+    /// It is done with.
+    Finish(Share),
+    /// It comes back, after so many milliseconds.
+    GiveBack(Share, Millis),
     /// Nothing but what time has brought: leases that have run out, and whom that lets in. `ids` are looked at first.
     Pass(Vec<Uuid>),
 }
@@ -186,6 +218,19 @@ pub enum Reply {
     Notified(i32),
     /// The barrier is open for it: which generation, and the how many-th it was, from 0.
     Passed(i64, i64),
+    /// The item is in the queue, and was before if it is known.
+    Accepted {
+        /// It is not the first time.
+        known: bool,
+    },
+    /// No room.
+    Full,
+    /// No item.
+    Empty,
+    /// The queue takes no more; and nothing is in it, where one was to be fetched.
+    ShutDown,
+    /// An item.
+    Fetched(Fetched),
     /// Done; what holds now.
     Done(Settings),
 }
@@ -196,9 +241,11 @@ impl Object {
         Self {
             kind,
             now,
-            settings: Settings::default(),
+            settings: Settings { attempts_max: limits::ATTEMPTS_DEFAULT, ..Settings::default() },
             view: View::default(),
             leases: BTreeMap::new(),
+            items: BTreeMap::new(),
+            unseen: Unseen::default(),
             turns,
             done: Done::default(),
         }
@@ -216,6 +263,17 @@ impl Object {
             Op::Notify { share, line, count } => self.notify(share, line, *count),
             Op::Arrive(id) => self.arrive(*id),
             Op::Flag(flag) => self.flag(*flag),
+            Op::Configure { capacity, order, attempts_max } => {
+                let settings = &mut self.settings;
+                (settings.capacity, settings.configured) = (*capacity, true);
+                (settings.order, settings.attempts_max) = (*order, *attempts_max);
+                self.done.settings = true;
+                Reply::Done(self.settings.clone())
+            }
+            Op::Put(put) => self.put_item(put),
+            Op::Get(get) => self.get_item(get),
+            Op::Finish(share) => self.finish(share),
+            Op::GiveBack(share, delay) => self.give_back(share, *delay),
             Op::Pass(_) => Reply::Done(self.settings.clone()),
         };
         self.pass();
@@ -225,11 +283,10 @@ impl Object {
     fn acquire(&mut self, id: Uuid, terms: &Terms, expect: Option<i64>, wait: Millis) -> Reply {
         if let Some(lease) = self.leases.get(&id) {
             let same = lease.terms.permits == terms.permits && lease.terms.owner == terms.owner;
-            return match &lease.terms.secret == &terms.secret {
-                false => Reply::WrongSecret,
-                true if !same && lease.is_live() => Reply::Reused,
-                true => self.repeated(id, wait),
-            };
+            if lease.terms.secret != terms.secret {
+                return Reply::WrongSecret;
+            }
+            return if same || !lease.is_live() { self.repeated(id, wait) } else { Reply::Reused };
         }
         let Some(capacity) = self.capacity() else { return Reply::NotConfigured };
         if terms.permits > capacity {
@@ -316,7 +373,7 @@ impl Object {
         }
     }
 
-    fn release(&mut self, share: &Share) -> Reply {
+    pub(super) fn release(&mut self, share: &Share) -> Reply {
         let Some(lease) = self.leases.get(&share.id) else {
             self.put(Lease {
                 id: share.id,
@@ -355,27 +412,43 @@ impl Object {
     pub fn pass(&mut self) {
         let over = |lease: &&Lease| lease.is_live() && lease.until <= self.now && !self.view.pinned.contains(&lease.id);
         let ended: Vec<Uuid> = self.leases.values().filter(over).map(|lease| lease.id).collect();
-        ended.into_iter().for_each(|id| self.end(id, Standing::Lost));
+        for id in &ended {
+            self.end(*id, Standing::Lost);
+        }
+        if self.kind == Kind::WorkQueue {
+            self.pass_items(&ended);
+            return;
+        }
         while let Some(first) = self.first_in("") {
             let Some(permits) = self.leases.get(&first).map(|lease| lease.terms.permits) else { return };
             if !self.fits(permits) {
                 return;
             }
             let Some(fence) = self.take_turn() else { return };
-            let now = self.now;
-            if let Some(lease) = self.leases.get_mut(&first) {
-                (lease.standing, lease.turn, lease.claimed) = (Standing::Held, fence, false);
-                (lease.since, lease.until) = (now, now + limits::CLAIM);
-            }
-            self.done.leases.insert(first);
-            self.done.woken.insert(first);
+            self.grant(first, fence, None);
         }
         self.done.again |= self.view.horizon.is_some() && self.fits(1);
     }
 
+    /// Lets one in that waits, and tells its client, who has a while to fetch it.
+    pub(super) fn grant(&mut self, id: Uuid, fence: i64, item: Option<Uuid>) {
+        let now = self.now;
+        if let Some(lease) = self.leases.get_mut(&id) {
+            (lease.standing, lease.turn, lease.claimed) = (Standing::Held, fence, false);
+            (lease.since, lease.until, lease.item) = (now, now + limits::CLAIM, item);
+        }
+        self.done.leases.insert(id);
+        self.done.woken.insert(id);
+    }
+
     /// Who stands first in this line, and lives, as far as one can see.
     pub(super) fn first_in(&self, line: &str) -> Option<Uuid> {
-        let in_sight = |lease: &&Lease| self.view.horizon.is_none_or(|last| lease.turn <= last);
+        let horizon = match line {
+            "" => self.view.horizon,
+            PUTS => self.view.puts_horizon,
+            _ => None,
+        };
+        let in_sight = |lease: &&Lease| horizon.is_none_or(|last| lease.turn <= last);
         let waiting = self.leases.values().filter(|lease| lease.waits_in(line)).filter(in_sight);
         waiting.min_by_key(|lease| lease.turn).map(|lease| lease.id)
     }

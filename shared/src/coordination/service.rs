@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use tokio::{
+    runtime::Handle,
     sync::mpsc,
     time::{Instant, sleep, timeout_at},
 };
@@ -13,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Address, Millis, Op, Reply,
+    Address, Get, Millis, Op, Put, Reply,
     hub::{Awaited, Hub},
+    queue::put_ticket,
 };
 use crate::{
     cache::{
@@ -50,6 +52,8 @@ pub struct Coordination {
     hub: Hub,
     /// Ends every wait.
     closing: CancellationToken,
+    /// Where leases are renewed: handlers that burn CPU run elsewhere.
+    pub(super) runtime: Handle,
 }
 
 /// What runs beside it: to be given to [`Coordination::keep`].
@@ -70,7 +74,7 @@ impl Coordination {
             }
         };
         let writer = Writer::start(store.clone(), Changes { tell: Box::new(tell), clock: None });
-        (Self { store, writer, hub, closing }, Upkeep(more))
+        (Self { store, writer, hub, closing, runtime: Handle::current() }, Upkeep(more))
     }
 
     /// Does something that needs no waiting.
@@ -134,6 +138,16 @@ impl Coordination {
         }
     }
 
+    /// Puts an item into a queue, and waits for room at most for `patience`.
+    pub async fn put(&self, queue: &Address, patience: Duration, put: Put) -> Result<Reply, WriteError> {
+        self.obtain(queue, put_ticket(put.id), patience, |wait| Op::Put(Put { wait, ..put.clone() })).await
+    }
+
+    /// Fetches an item from a queue, and waits for one at most for `patience`.
+    pub async fn get(&self, queue: &Address, patience: Duration, get: Get) -> Result<Reply, WriteError> {
+        self.obtain(queue, get.id, patience, |wait| Op::Get(Get { wait, ..get.clone() })).await
+    }
+
     /// An object as it is now.
     pub async fn look(&self, address: &Address) -> Result<Option<ObjectView>, StoreError> {
         self.store.coordination(address).await
@@ -173,7 +187,29 @@ impl Coordination {
             }
         };
         let work = async { tokio::join!(look, go_on, self.forget()) };
-        shutdown.run_until_cancelled(work).await;
+        shutdown.run_until_cancelled(Box::pin(work)).await;
+    }
+
+    /// The same for a process that has nothing to do with it but now and then a wait of its own: what nobody waits for is left to
+    /// the others.
+    pub async fn attend(self, mut upkeep: Upkeep, shutdown: CancellationToken) {
+        let look = async {
+            loop {
+                sleep(LOOK_EVERY).await;
+                if self.hub.is_waited_for()
+                    && let Err(error) = self.look_around().await
+                {
+                    tracing::debug!(%error, "what is due cannot be looked at now");
+                }
+            }
+        };
+        let go_on = async {
+            while let Some(address) = upkeep.0.recv().await {
+                self.pass(&address, Vec::new()).await;
+            }
+        };
+        let work = async { tokio::join!(look, go_on) };
+        shutdown.run_until_cancelled(Box::pin(work)).await;
     }
 
     /// One look; how long until the next.
@@ -207,7 +243,8 @@ impl Coordination {
         loop {
             sleep(FORGET_EVERY).await;
             let forgotten = async {
-                while self.store.forget_leases(FORGET_MAX).await? >= u64::try_from(FORGET_MAX).unwrap_or(0) {}
+                while self.store.forget_leases(FORGET_MAX).await? >= FORGET_MAX.unsigned_abs() {}
+                while self.store.forget_items(FORGET_MAX).await? >= FORGET_MAX.unsigned_abs() {}
                 self.store.forget_objects(after, OBJECTS_MAX).await
             };
             match forgotten.await {

@@ -100,6 +100,11 @@ impl Database {
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }
 
+    /// All rows that a statement of a test's own finds.
+    pub async fn rows(&self, sql: &str) -> Vec<tokio_postgres::Row> {
+        self.try_query(sql, &[]).await.expect("the statement works")
+    }
+
     async fn try_query(
         &self,
         sql: &str,

@@ -7,7 +7,7 @@ use deadpool_postgres::Object as Db;
 use tokio_postgres::Error as PgError;
 use uuid::Uuid;
 
-use super::{load::Wanted, save::Written};
+use super::{items, load::Wanted, save::Written};
 use crate::{
     coordination::{Address, Millis, Object, Op, Reply, wake_id},
     store::Batched,
@@ -50,14 +50,26 @@ impl Batched for Changes {
         row.address.id()
     }
 
+    fn bytes(row: &Change) -> usize {
+        match &row.op {
+            Op::Put(put) => put.payload.len(),
+            _ => 0,
+        }
+    }
+
     async fn write(&self, db: &mut Db, rows: &[&Change], _again: bool) -> Result<Vec<Reply>, PgError> {
         let now = self.clock.as_ref().map(|clock| clock());
         let transaction = db.transaction().await?;
         let mut objects = Wanted::of(rows).load(&transaction, now).await?;
-        let replies = rows
-            .iter()
-            .map(|row| objects.get_mut(&row.address.id()).map_or(Reply::Missing, |object| object.step(&row.op)))
-            .collect();
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.address.id()).collect();
+        let step = |(id, row): (&Uuid, &&Change)| match objects.get_mut(id) {
+            Some(object) => object.step(&row.op),
+            None => Reply::Missing,
+        };
+        let mut replies: Vec<Reply> = ids.iter().zip(rows).map(step).collect();
+        // before what is in an item goes, because it is done
+        items::fill(&transaction, &objects, &ids, &mut replies).await?;
+        items::save(&transaction, &objects).await?;
         Written::of(&objects).save(&transaction).await?;
         transaction.commit().await?;
         (self.tell)(told(rows, &objects));

@@ -1,5 +1,6 @@
 //! What of an object a step can look at: the leases that the requests name, those that hold and have run out (of a lock or a
-//! barrier all that hold), and as many of the first of each line as could be let in.
+//! barrier all that hold), and as many of the first of each line as could be let in. Who waits and has run out is not there,
+//! unless it is named: whoever looks at what is due names it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +9,10 @@ use futures::future::try_join3;
 use tokio_postgres::{Error as PgError, Row};
 use uuid::Uuid;
 
-use super::change::Change;
-use crate::coordination::{Kind, Lease, Millis, Object, Settings, Standing, Terms, View};
+use super::{change::Change, items};
+use crate::coordination::{Kind, Lease, Millis, Object, Order, PUTS, Settings, Standing, Terms, View};
 
-/// Of a line, beside one for each request: those that may have run out and are passed over.
+/// Of a line, beside one for each request: several may be let in at once.
 const FIRST_OF_A_LINE: i32 = 8;
 /// Numbers that one draw from the sequence stands for.
 const TURNS: i64 = 4096;
@@ -23,7 +24,8 @@ const LOCK: &str = "
     FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[]) AS o(id, owner_id, kind, name) ORDER BY id
     ON CONFLICT (id) DO UPDATE SET clock_ms = greatest(c.clock_ms,
         coalesce($5::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint))
-    RETURNING id, kind::text, clock_ms, capacity, configured, generation, flag, nextval('coordination_turn')";
+    RETURNING id, kind::text, clock_ms, capacity, configured, generation, flag, nextval('coordination_turn'), item_order,
+        attempts_max";
 
 const LEASES: &str = "
     SELECT l.object_id, l.id, l.standing::text, l.line, l.turn, l.until_ms, l.since_ms, l.claimed, l.owner, l.permits,
@@ -32,9 +34,11 @@ const LEASES: &str = "
         SELECT n.object_id, n.id FROM unnest($1::uuid[], $2::uuid[]) AS n(object_id, id)
         UNION
         SELECT w.object_id, w.id FROM unnest($3::uuid[], $4::text[], $5::int4[]) AS f(object_id, line, most)
-        CROSS JOIN LATERAL (
+        JOIN coordination c ON c.id = f.object_id CROSS JOIN LATERAL (
             SELECT l.object_id, l.id FROM lease l
-            WHERE l.object_id = f.object_id AND l.line = f.line AND l.standing = 'waiting' ORDER BY l.turn LIMIT f.most
+            WHERE l.object_id = f.object_id AND l.line = f.line AND l.standing = 'waiting'
+                AND (l.until_ms > c.clock_ms) IS TRUE
+            ORDER BY l.turn LIMIT f.most
         ) w
         UNION
         SELECT h.object_id, h.id FROM unnest($6::uuid[], $7::bool[]) AS o(object_id, whole)
@@ -44,9 +48,10 @@ const LEASES: &str = "
 
 const SUMS: &str = "
     SELECT o.id,
-        (SELECT count(*) FROM lease w WHERE w.object_id = o.id AND w.line = '' AND w.standing = 'waiting'),
+        (SELECT count(*) FROM lease w WHERE w.object_id = o.id AND w.line = '' AND w.standing = 'waiting'
+            AND (w.until_ms > c.clock_ms) IS TRUE),
         (SELECT coalesce(sum(h.permits), 0) FROM lease h WHERE h.object_id = o.id AND h.standing = 'held')
-    FROM unnest($1::uuid[]) AS o(id)";
+    FROM unnest($1::uuid[]) AS o(id) JOIN coordination c ON c.id = o.id";
 
 /// Leases that could end or change and that a transaction of their holder's keeps as they are.
 const FREE: &str = "
@@ -64,6 +69,8 @@ pub(super) struct Wanted {
     whole: Vec<bool>,
     named: (Vec<Uuid>, Vec<Uuid>),
     lines: BTreeMap<(Uuid, String), i32>,
+    requests: BTreeMap<Uuid, i32>,
+    items: Vec<(Uuid, Uuid)>,
 }
 
 impl Wanted {
@@ -83,6 +90,11 @@ impl Wanted {
                 wanted.named.0.push(id);
                 wanted.named.1.push(lease);
             }
+            *wanted.requests.entry(id).or_insert(0) += 1;
+            wanted.items.extend(items::named(&row.op).map(|item| (id, item)));
+            if address.kind() == Kind::WorkQueue {
+                *wanted.lines.entry((id, PUTS.to_owned())).or_insert(FIRST_OF_A_LINE) += 1;
+            }
             *wanted.lines.entry((id, String::new())).or_insert(FIRST_OF_A_LINE) += 1;
             if let Some((line, count)) = row.op.line() {
                 *wanted.lines.entry((id, line.to_owned())).or_insert(0) += count;
@@ -100,13 +112,16 @@ impl Wanted {
         let lock = db.prepare_cached(LOCK).await?;
         let leases = db.prepare_cached(LEASES).await?;
         let sums = db.prepare_cached(SUMS).await?;
-        let of_line = |((id, line), most): (&(Uuid, String), &i32)| (*id, (line.clone(), *most));
-        let (lined, lines): (Vec<Uuid>, Vec<(String, i32)>) = self.lines.iter().map(of_line).unzip();
-        let (lines, most): (Vec<String>, Vec<i32>) = lines.into_iter().unzip();
+        let (mut of, mut lines, mut most) = (Vec::new(), Vec::new(), Vec::new());
+        for ((id, line), count) in &self.lines {
+            of.push(*id);
+            lines.push(line.as_str());
+            most.push(*count);
+        }
         // sent together, and done one after the other: each sees what is there when it begins, and that is under the locks
         let (locked, leases, sums) = try_join3(
             db.query(&lock, &[&self.ids, &self.owners, &self.kinds, &self.names, &now]),
-            db.query(&leases, &[&self.named.0, &self.named.1, &lined, &lines, &most, &self.ids, &self.whole]),
+            db.query(&leases, &[&self.named.0, &self.named.1, &of, &lines, &most, &self.ids, &self.whole]),
             db.query(&sums, &[&self.ids]),
         )
         .await?;
@@ -124,6 +139,7 @@ impl Wanted {
             }
         }
         self.find_pinned(db, &mut objects).await?;
+        items::load(db, &mut objects, &self.requests, &self.items).await?;
         Ok(objects)
     }
 
@@ -155,21 +171,25 @@ impl Wanted {
 
 /// What is out of sight, from the counts of everything.
 fn view(object: &Object, first: i32, waiting: i64, held: i64) -> View {
-    let (mut in_line, mut held_here) = (Vec::new(), 0);
+    let (mut in_line, mut puts, mut held_here) = (Vec::new(), Vec::new(), 0);
     for lease in object.leases.values() {
-        if lease.waits_in("") {
+        if lease.waits_in("") && lease.until > object.now {
             in_line.push(lease.turn);
+        } else if lease.waits_in(PUTS) && lease.until > object.now {
+            puts.push(lease.turn);
         } else if lease.is_held() {
             held_here += i64::from(lease.terms.permits);
         }
     }
     in_line.sort_unstable();
+    puts.sort_unstable();
     let seen = i64::try_from(in_line.len()).unwrap_or(i64::MAX);
     let horizon = in_line.get(usize::try_from(first - 1).unwrap_or(0)).or(in_line.last()).copied();
     View {
         held: (held - held_here).max(0),
         waiting: (waiting - seen).max(0),
         horizon: horizon.filter(|_| waiting > seen),
+        puts_horizon: puts.get(usize::try_from(first - 1).unwrap_or(0)).copied(),
         pinned: BTreeSet::new(),
     }
 }
@@ -184,6 +204,8 @@ fn object(row: &Row) -> Result<(Uuid, Object), PgError> {
         configured: row.try_get(4)?,
         generation: row.try_get(5)?,
         flag: row.try_get(6)?,
+        order: Order::numbered(row.try_get(8)?),
+        attempts_max: row.try_get(9)?,
     };
     Ok((row.try_get(0)?, object))
 }

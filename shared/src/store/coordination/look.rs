@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    coordination::{Address, Kind, Millis, Settings},
+    coordination::{Address, Kind, Millis, Order, Settings},
     store::{Store, StoreError},
     task::OwnerId,
 };
@@ -15,7 +15,9 @@ const HOLDERS_MAX: i64 = 100;
 
 const OBJECT: &str = "
     SELECT c.capacity, c.configured, c.generation, c.flag,
-        (SELECT count(*) FROM lease w WHERE w.object_id = c.id AND w.line = '' AND w.standing = 'waiting')
+        (SELECT count(*) FROM lease w WHERE w.object_id = c.id AND w.line = '' AND w.standing = 'waiting'),
+        (SELECT count(*) FROM lease h WHERE h.object_id = c.id AND h.standing = 'held'), c.item_order, c.attempts_max,
+        EXISTS (SELECT FROM work_item i WHERE i.object_id = c.id AND i.state IN ('ready', 'delayed', 'leased'))
     FROM coordination c WHERE c.id = $1";
 
 const HOLDERS: &str = "
@@ -38,6 +40,12 @@ const TICK: &str = "
     SELECT 2::int2, d.object_id, d.id, NULL, c.owner_id, c.kind::text, c.name FROM (
         SELECT object_id, id FROM lease
         WHERE standing IN ('waiting', 'held') AND until_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+        ORDER BY until_ms LIMIT $4
+    ) d JOIN coordination c ON c.id = d.object_id
+    UNION ALL
+    SELECT 2::int2, d.object_id, d.id, NULL, c.owner_id, c.kind::text, c.name FROM (
+        SELECT object_id, id FROM work_item
+        WHERE state = 'delayed' AND until_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint
         ORDER BY until_ms LIMIT $4
     ) d JOIN coordination c ON c.id = d.object_id
     UNION ALL
@@ -67,6 +75,10 @@ pub struct ObjectView {
     pub settings: Settings,
     /// How many wait in its own line.
     pub waiting: i64,
+    /// How many leases hold.
+    pub held: i64,
+    /// Of a queue, whether something is not done.
+    pub open: bool,
     /// Who holds, the first 100.
     pub holders: Vec<Holder>,
 }
@@ -87,7 +99,7 @@ pub struct Due {
     pub moved: Vec<(Uuid, Uuid)>,
     /// Generations of the objects.
     pub generations: Vec<(Uuid, i64)>,
-    /// Leases that have run out.
+    /// Leases that have run out, and items whose delay has.
     pub over: Vec<(Address, Uuid)>,
     /// Milliseconds until the next one does.
     pub next: Option<Millis>,
@@ -104,6 +116,8 @@ impl Store {
             configured: row.try_get(1)?,
             generation: row.try_get(2)?,
             flag: row.try_get(3)?,
+            order: Order::numbered(row.try_get(6)?),
+            attempts_max: row.try_get(7)?,
         };
         let holder = |row: &tokio_postgres::Row| {
             let left: i64 = row.try_get(3)?;
@@ -112,7 +126,7 @@ impl Store {
         };
         let holders = db.query(&holders, &[&address.id(), &HOLDERS_MAX]).await?;
         let holders = holders.iter().map(holder).collect::<Result<_, StoreError>>()?;
-        Ok(Some(ObjectView { settings, waiting: row.try_get(4)?, holders }))
+        Ok(Some(ObjectView { settings, waiting: row.try_get(4)?, held: row.try_get(5)?, open: row.try_get(8)?, holders }))
     }
 
     /// Looks at what is waited for and what is due, at most `limit` of that.

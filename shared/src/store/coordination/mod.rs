@@ -5,11 +5,14 @@
 //! history; its rows are read by statements that began after that lock was got; nothing is told to anybody before its commit.
 
 mod change;
+mod items;
 mod load;
 mod look;
 mod pin;
+mod queue;
 mod save;
 mod sweep;
 
 pub use change::{Change, Changes, Told};
 pub use look::{Due, Holder, ObjectView, Waited};
+pub use queue::{DeadItem, QueueCounts};

@@ -23,8 +23,10 @@ const LEASES: &str = "
         item_id = excluded.item_id";
 
 const SETTINGS: &str = "
-    UPDATE coordination c SET capacity = n.capacity, configured = n.configured, generation = n.generation, flag = n.flag
-    FROM unnest($1::uuid[], $2::int4[], $3::bool[], $4::bigint[], $5::bool[]) AS n(id, capacity, configured, generation, flag)
+    UPDATE coordination c SET capacity = n.capacity, configured = n.configured, generation = n.generation, flag = n.flag,
+        item_order = n.item_order, attempts_max = n.attempts_max
+    FROM unnest($1::uuid[], $2::int4[], $3::bool[], $4::bigint[], $5::bool[], $6::int2[], $7::int4[])
+        AS n(id, capacity, configured, generation, flag, item_order, attempts_max)
     WHERE c.id = n.id";
 
 /// What is to be written.
@@ -102,6 +104,8 @@ impl<'a> Written<'a> {
                 &each(all, |object| object.settings.configured),
                 &each(all, |object| object.settings.generation),
                 &each(all, |object| object.settings.flag),
+                &each(all, |object| object.settings.order.number()),
+                &each(all, |object| object.settings.attempts_max),
             ],
         )
         .await?;

@@ -10,6 +10,12 @@ const LEASES: &str = "
         WHERE standing IN ('released', 'lost') AND until_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint
         ORDER BY until_ms LIMIT $1)";
 
+const ITEMS: &str = "
+    DELETE FROM work_item WHERE (object_id, id) IN (
+        SELECT object_id, id FROM work_item
+        WHERE state IN ('done', 'dead') AND until_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+        ORDER BY until_ms LIMIT $1)";
+
 /// Objects without settings of their own, unused for a day. Fences come from a sequence, so they go on rising when such a one
 /// is made again.
 const OBJECTS: &str = "
@@ -28,6 +34,13 @@ impl Store {
     pub async fn forget_leases(&self, limit: i64) -> Result<u64, StoreError> {
         let db = self.lazy().await?;
         let forget = db.prepare_cached(LEASES).await?;
+        Ok(db.execute(&forget, &[&limit]).await?)
+    }
+
+    /// The same of items that are done or dead.
+    pub async fn forget_items(&self, limit: i64) -> Result<u64, StoreError> {
+        let db = self.lazy().await?;
+        let forget = db.prepare_cached(ITEMS).await?;
         Ok(db.execute(&forget, &[&limit]).await?)
     }
 

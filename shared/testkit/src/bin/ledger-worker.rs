@@ -43,6 +43,7 @@ async fn main() -> anyhow::Result<()> {
         Task::new("echo", echo)?,
         Task::new("gather", gather)?,
         Task::new("spread", spread)?,
+        Task::new("permits", permits)?,
     ];
     Worker::from_args().register_all(tasks).run().await
 }
@@ -284,4 +285,24 @@ async fn snooze(args: Times, context: Context) -> Result<Value, Failure> {
     } else {
         Ok(result(&context))
     }
+}
+
+#[derive(Deserialize)]
+struct Shared {
+    semaphore: String,
+    seconds: f64,
+}
+
+/// Holds a permit for a while, and tells its fence and whether it was held to the end.
+async fn permits(shared: Shared, context: Context) -> Result<Value, Failure> {
+    let permit = context.permits(&shared.semaphore, 1).await?;
+    let run = LEDGER.begin(&context)?;
+    let until = Instant::now() + Duration::from_secs_f64(shared.seconds);
+    while Instant::now() < until && !permit.lost().is_cancelled() && !context.is_stopped() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    run.end()?;
+    let fence = permit.fence();
+    let held = permit.release().await.is_ok();
+    Ok(json!({ "fence": fence.to_string(), "held": held }))
 }

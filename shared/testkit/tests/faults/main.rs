@@ -6,5 +6,7 @@
 mod broker_stopped;
 mod cache_race;
 mod cache_speed;
+mod coordination_history;
+mod coordination_speed;
 mod idle;
 mod wire;

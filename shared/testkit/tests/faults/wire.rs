@@ -52,9 +52,14 @@ impl Wire {
     }
 
     pub(crate) async fn put(&mut self, path: &str, json: &str) -> io::Result<Answer> {
+        self.send("PUT", path, json).await
+    }
+
+    /// With a body, or with an empty one.
+    pub(crate) async fn send(&mut self, method: &str, path: &str, json: &str) -> io::Result<Answer> {
         let length = json.len();
         self.ask(&format!(
-            "PUT {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{json}"
+            "{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{json}"
         ))
         .await
     }

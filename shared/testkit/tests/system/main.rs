@@ -5,6 +5,8 @@
 
 mod cancel;
 mod context;
+mod coordination;
+mod coordination_model;
 mod crash_point;
 mod due;
 mod duplicates;

@@ -1,0 +1,91 @@
+//! `POST /v1/barriers/{name}/arrivals`: arrives, and waits until it opens. Safe to repeat with the same `arrival_id`.
+
+use actix_web::{HttpResponse, http::header, web::Data};
+use caraway_shared::coordination::{Op, Reply};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::barrier;
+use crate::{
+    callers::Caller,
+    extract::{Fields, JsonBody, LeaseWait, NamePath},
+    leases::{self, ID_MUST, refused},
+    openapi::examples,
+    problem::{Code, Problem},
+    state::ApiState,
+};
+
+/// An arrival.
+#[derive(ToSchema)]
+#[schema(as = NewArrival)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
+struct AtBarrier {
+    /// New for each arrival: however often it is sent, it counts once.
+    arrival_id: Uuid,
+}
+
+/// An arrival, and what has come of it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Arrival)]
+struct Arrived {
+    arrival_id: Uuid,
+    open: bool,
+    /// Which opening it was, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    generation: Option<i64>,
+    /// The how many-th of the arrivals this was, from 0: so exactly one of them is 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    index: Option<i64>,
+    /// How many have arrived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    arrived: Option<i64>,
+}
+
+/// Arrive at a barrier
+///
+/// The arrival that completes the number opens it for all of them, and it is closed behind them. An arrival counts for a day, also
+/// if nobody waits with it. With `?wait=0` it counts down a latch.
+#[utoipa::path(
+    post,
+    path = "/v1/barriers/{name}/arrivals",
+    operation_id = "arrive_at_barrier",
+    tag = "coordination",
+    params(NamePath, LeaseWait),
+    request_body(content = AtBarrier, example = json!({"arrival_id": examples::LEASE_ID})),
+    responses(
+        (status = 200, description = "It is open for this arrival.", body = Arrived,
+            example = json!({"arrival_id": examples::LEASE_ID, "open": true, "generation": 1, "index": 0})),
+        (status = 202, description = "It counts, and others are missing.", body = Arrived,
+            example = json!({"arrival_id": examples::LEASE_ID, "open": false, "arrived": 1})),
+    ),
+    extensions(("x-problems" = json!([
+        NamePath::PROBLEMS, LeaseWait::PROBLEMS, JsonBody::PROBLEMS,
+        [Code::EmptyBody, Code::NotConfigured, Code::LeaseLost, Code::TooManyWaiters]
+    ]))),
+)]
+pub(crate) async fn arrive(
+    state: Data<ApiState>,
+    caller: Caller,
+    NamePath(name): NamePath,
+    LeaseWait(wait): LeaseWait,
+    body: JsonBody,
+) -> Result<HttpResponse, Problem> {
+    let mut fields = Fields::of(body.required()?)?;
+    let id = fields.required("arrival_id", ID_MUST, leases::id);
+    let id = fields.finish(id)?;
+    let reply = state.coordination.obtain(&barrier(caller.owner, name), id, wait, |_| Op::Arrive(id)).await?;
+    let view = Arrived { arrival_id: id, open: false, generation: None, index: None, arrived: None };
+    let (mut response, view) = match reply {
+        Reply::Passed(generation, index) => {
+            (HttpResponse::Ok(), Arrived { open: true, generation: Some(generation), index: Some(index), ..view })
+        }
+        Reply::Waiting(arrived) => (HttpResponse::Accepted(), Arrived { arrived: Some(arrived), ..view }),
+        other => return Err(refused(&other)),
+    };
+    Ok(response.insert_header((header::CACHE_CONTROL, "no-store")).json(view))
+}

@@ -1,0 +1,81 @@
+//! `POST /v1/conditions/{name}/waits`: gives a lock back, waits to be notified, and has the lock again.
+
+use actix_web::{HttpResponse, web::Data};
+use caraway_shared::coordination::{Millis, Name, Op, Share};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{LOCK_MUST, PROBLEMS};
+use crate::{
+    callers::Caller,
+    extract::{Fields, JsonBody, LeaseSecret, LeaseWait, NamePath, typed},
+    leases::{self, ID_MUST, LeaseView},
+    openapi::examples,
+    problem::{Code, Problem},
+    routes::locks::lock,
+    state::ApiState,
+};
+
+/// A wait.
+#[derive(ToSchema)]
+#[schema(as = NewConditionWait)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
+struct NewWait {
+    /// The lock that guards what is waited for.
+    lock: String,
+    /// Your lease of it, which is given back.
+    lease_id: Uuid,
+    /// The lease that you will have then: a new id.
+    wait_id: Uuid,
+}
+
+/// Wait on a condition
+///
+/// Gives the lock back and waits, in one step. After a notify the wait stands in the lock's line, and is answered 200 when the lock
+/// is yours again, under `wait_id` and with a new fence: look at what you wait for again, it may have changed. Answered 202, repeat
+/// it, or give up with `DELETE /v1/locks/{lock}/leases/{wait_id}`; then you do not hold the lock.
+#[utoipa::path(
+    post,
+    path = "/v1/conditions/{name}/waits",
+    operation_id = "wait_on_condition",
+    tag = "coordination",
+    params(NamePath, LeaseWait, LeaseSecret),
+    request_body(content = NewWait, example = json!({
+        "lock": "account:42", "lease_id": examples::LEASE_ID, "wait_id": "0d2cbb1e-0a3a-4b5e-8d0f-3e6b8f6f7a10"
+    })),
+    responses(
+        (status = 200, description = "You were notified, and the lock is yours.", body = LeaseView,
+            headers(("Fencing-Token" = String, description = "The fence.")), example = json!(examples::lease_held())),
+        (status = 202, description = "It waits for a notify, or for the lock.", body = LeaseView,
+            example = json!(examples::lease_parked())),
+    ),
+    extensions(("x-problems" = json!([
+        NamePath::PROBLEMS, LeaseWait::PROBLEMS, LeaseSecret::PROBLEMS, JsonBody::PROBLEMS, PROBLEMS,
+        [Code::HeldTwice, Code::TooManyWaiters]
+    ]))),
+)]
+pub(crate) async fn wait(
+    state: Data<ApiState>,
+    caller: Caller,
+    NamePath(name): NamePath,
+    LeaseWait(patience): LeaseWait,
+    LeaseSecret(secret): LeaseSecret,
+    body: JsonBody,
+) -> Result<HttpResponse, Problem> {
+    let mut fields = Fields::of(body.required()?)?;
+    let of = fields.required("lock", LOCK_MUST, |value| typed::<String>(value)?.parse::<Name>().ok());
+    let lease = fields.required("lease_id", ID_MUST, leases::id);
+    let id = fields.required("wait_id", ID_MUST, leases::id);
+    if lease.is_some() && lease == id {
+        fields.refuse("wait_id", "must be another than lease_id");
+    }
+    let (of, (lease, id)) = fields.finish(of.zip(lease.zip(id)))?;
+    let line = name.to_string();
+    let op = |wait: Millis| {
+        let share = Share { id: lease, secret: secret.clone() };
+        Op::Park { share, id, line: line.clone(), wait }
+    };
+    let reply = state.coordination.obtain(&lock(caller.owner, of), id, patience, op).await?;
+    leases::answer(id, reply)
+}

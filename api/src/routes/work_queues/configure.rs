@@ -1,0 +1,74 @@
+//! `PUT /v1/work-queues/{name}`: makes it, or changes its settings.
+
+use actix_web::{HttpResponse, web::Data};
+use caraway_shared::coordination::{Op, Reply, limits};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::{ItemOrder, queue};
+use crate::{
+    callers::Caller,
+    extract::{Fields, JsonBody, NamePath, typed},
+    leases::refused,
+    problem::Problem,
+    state::ApiState,
+};
+
+/// How a queue works.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct WorkQueueSettings {
+    /// `fifo` where nothing is said.
+    #[schema(required = false)]
+    order: ItemOrder,
+    /// How many items may be ready before producers wait; null: any number.
+    #[schema(minimum = 1, maximum = 10000)]
+    maxsize: Option<i32>,
+    /// An item that was fetched so often and is not done is dead.
+    #[schema(required = false, minimum = 1, maximum = 100, default = 5)]
+    max_attempts: i32,
+}
+
+/// Make or change a work queue
+///
+/// The order may change while items are in it. Priorities count only of items that were put in while the order was `priority`.
+#[utoipa::path(
+    put,
+    path = "/v1/work-queues/{name}",
+    operation_id = "configure_work_queue",
+    tag = "coordination",
+    params(NamePath),
+    request_body(content = Option<WorkQueueSettings>, example = json!({"order": "priority", "maxsize": 100})),
+    responses((status = 200, description = "It works like this.", body = WorkQueueSettings,
+        example = json!({"order": "priority", "maxsize": 100, "max_attempts": 5}))),
+    extensions(("x-problems" = json!([NamePath::PROBLEMS, JsonBody::PROBLEMS]))),
+)]
+pub(crate) async fn configure(
+    state: Data<ApiState>,
+    caller: Caller,
+    NamePath(name): NamePath,
+    body: JsonBody,
+) -> Result<HttpResponse, Problem> {
+    let mut fields = Fields::of(body.optional().unwrap_or(b"{}"))?;
+    let within = |value: &RawValue, max: i32| typed(value).filter(|number| (1..=max).contains(number));
+    let order = fields.optional("order", "must be fifo, lifo or priority", typed::<ItemOrder>);
+    let maxsize = fields.optional("maxsize", "must be a whole number from 1 to 10000, or null", |value| {
+        within(value, limits::QUEUE_MAX)
+    });
+    let attempts = fields.optional("max_attempts", "must be a whole number from 1 to 100", |value| {
+        within(value, limits::ATTEMPTS_MAX)
+    });
+    let settings = WorkQueueSettings {
+        order: order.unwrap_or(ItemOrder::Fifo),
+        maxsize,
+        max_attempts: attempts.unwrap_or(limits::ATTEMPTS_DEFAULT),
+    };
+    let settings = fields.finish(Some(settings))?;
+    let (capacity, order, attempts_max) = (settings.maxsize, settings.order.into(), settings.max_attempts);
+    let op = Op::Configure { capacity, order, attempts_max };
+    match state.coordination.change(&queue(caller.owner, name), op).await? {
+        Reply::Done(_) => Ok(HttpResponse::Ok().json(settings)),
+        other => Err(refused(&other)),
+    }
+}

@@ -1,0 +1,55 @@
+//! `GET /v1/work-queues/{name}/dead-letters`: items that were fetched too often without being done.
+
+use actix_web::{HttpResponse, web::Data};
+use caraway_shared::store::coordination::DeadItem;
+use utoipa::IntoParams;
+use uuid::Uuid;
+
+use super::queue;
+use crate::{
+    callers::Caller,
+    extract::{NamePath, Query, parse_id},
+    openapi::examples,
+    problem::Problem,
+    routes::{Page, paged},
+    state::ApiState,
+};
+
+/// What may be asked for.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the shape of the query, for the OpenAPI document")]
+pub(crate) struct DeadQuery {
+    /// The `next_cursor` of the page before.
+    cursor: Option<Uuid>,
+    /// Items of a page.
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    limit: Option<i64>,
+}
+
+/// List the dead letters of a work queue
+///
+/// In the order in which they were put in, kept for a week. Put one in again under a new `item_id`.
+#[utoipa::path(
+    get,
+    path = "/v1/work-queues/{name}/dead-letters",
+    operation_id = "list_dead_work_items",
+    tag = "coordination",
+    params(NamePath, DeadQuery),
+    responses((status = 200, description = "Items.", body = Page<DeadItem>, example = json!({
+        "data": [{"item_id": examples::ITEM_ID, "attempts": 5, "payload": {"to": "nobody"}}], "next_cursor": null
+    }))),
+    extensions(("x-problems" = json!([NamePath::PROBLEMS, Query::PROBLEMS]))),
+)]
+pub(crate) async fn dead(
+    state: Data<ApiState>,
+    caller: Caller,
+    NamePath(name): NamePath,
+    mut query: Query,
+) -> Result<HttpResponse, Problem> {
+    let after = query.optional("cursor", "must be the next_cursor of another page", parse_id);
+    let limit = query.limit();
+    let after = query.finish(after)?;
+    let found = state.store.dead_items(&queue(caller.owner, name), after, limit + 1).await?;
+    Ok(paged(found, limit, |last| last.item_id.to_string()))
+}

@@ -1,0 +1,145 @@
+//! `POST /v1/work-queues/{name}/leases`: fetches an item, and waits for one. Safe to repeat with the same `lease_id`.
+
+use std::time::Duration;
+
+use actix_web::{HttpResponse, http::header, web::Data};
+use caraway_shared::coordination::{Get, Reply, Terms, limits};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::queue;
+use crate::{
+    callers::Caller,
+    extract::{Fields, JsonBody, LeaseSecret, LeaseWait, NamePath, typed},
+    leases::{self, ID_MUST, TTL_MUST, refused},
+    openapi::examples,
+    problem::{Code, Problem},
+    state::ApiState,
+};
+
+/// When an item is done with.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Ack {
+    /// When it is said to be: it may come to somebody again, and is never lost.
+    Manual,
+    /// When it is fetched: it comes to nobody again, and is lost if the answer is.
+    Auto,
+}
+
+/// What is wanted.
+#[derive(ToSchema)]
+#[schema(as = NewItemLease)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
+struct NewLease {
+    /// New for each fetch; made here where it is left out, but then the request cannot be repeated.
+    #[schema(nullable = false)]
+    lease_id: Option<Uuid>,
+    /// A label, for people.
+    #[schema(min_length = 1, max_length = 128, nullable = false)]
+    owner: Option<String>,
+    /// Seconds after which the item comes back unless it is done or the lease is renewed.
+    #[schema(minimum = 1, maximum = 600, default = 30, nullable = false)]
+    ttl: Option<f64>,
+    #[schema(nullable = false)]
+    ack: Option<Ack>,
+}
+
+/// An item that was fetched.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FetchedItem)]
+struct Fetched {
+    /// By this id it is done with, given back, or kept longer.
+    lease_id: Uuid,
+    item_id: Uuid,
+    /// How often it was fetched, this time included.
+    attempt: i32,
+    /// Greater than that of every fetch before: a decimal number.
+    fence: String,
+    /// Seconds from the moment at which this was answered.
+    expires_in: f64,
+    /// As it was put in.
+    #[schema(value_type = serde_json::Value)]
+    payload: Box<RawValue>,
+}
+
+/// That there is none yet.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ItemWait)]
+struct Waits {
+    lease_id: Uuid,
+    /// How many consumers wait.
+    waiting: i64,
+}
+
+/// Fetch an item from a work queue
+///
+/// It is yours until the lease ends; then somebody else may have it, so do with it only what can be done twice, or pass the fence on.
+/// Where nothing is ready: without `?wait` 204, with it the request waits in its turn; answered 202, repeat it with the same
+/// `lease_id`.
+#[utoipa::path(
+    post,
+    path = "/v1/work-queues/{name}/leases",
+    operation_id = "get_work_item",
+    tag = "coordination",
+    params(NamePath, LeaseWait, LeaseSecret),
+    request_body(content = Option<NewLease>, example = json!({"lease_id": examples::LEASE_ID, "ttl": 60})),
+    responses(
+        (status = 200, description = "An item.", body = Fetched, example = json!({
+            "lease_id": examples::LEASE_ID, "item_id": examples::ITEM_ID, "attempt": 1, "fence": "94208", "expires_in": 60.0,
+            "payload": {"to": "you"}
+        })),
+        (status = 202, description = "There is none yet.", body = Waits,
+            example = json!({"lease_id": examples::LEASE_ID, "waiting": 1})),
+        (status = 204, description = "Nothing is ready."),
+    ),
+    extensions(("x-problems" = json!([
+        NamePath::PROBLEMS, LeaseWait::PROBLEMS, LeaseSecret::PROBLEMS, JsonBody::PROBLEMS,
+        [Code::NotConfigured, Code::LeaseLost, Code::QueueShutDown, Code::TooManyWaiters]
+    ]))),
+)]
+pub(crate) async fn get(
+    state: Data<ApiState>,
+    caller: Caller,
+    NamePath(name): NamePath,
+    LeaseWait(wait): LeaseWait,
+    LeaseSecret(secret): LeaseSecret,
+    body: JsonBody,
+) -> Result<HttpResponse, Problem> {
+    let get = read(body.optional(), secret)?;
+    let lease_id = get.id;
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    match state.coordination.get(&queue(caller.owner, name), wait, get).await? {
+        Reply::Fetched(fetched) => {
+            let payload = String::from_utf8(fetched.payload.to_vec()).map_err(Problem::internal)?;
+            let left = Duration::from_millis(u64::try_from(fetched.grant.left).unwrap_or(0));
+            let fence = fetched.grant.fence.to_string();
+            response.insert_header(("Fencing-Token", fence.clone()));
+            Ok(response.json(Fetched {
+                lease_id,
+                item_id: fetched.item,
+                attempt: fetched.attempt,
+                fence,
+                expires_in: left.as_secs_f64(),
+                payload: RawValue::from_string(payload).map_err(Problem::internal)?,
+            }))
+        }
+        Reply::Waiting(waiting) => Ok(HttpResponse::Accepted().json(Waits { lease_id, waiting })),
+        Reply::Empty => Ok(HttpResponse::NoContent().finish()),
+        other => Err(refused(&other)),
+    }
+}
+
+fn read(body: Option<&[u8]>, secret: Option<Vec<u8>>) -> Result<Get, Problem> {
+    let mut fields = Fields::of(body.unwrap_or(b"{}"))?;
+    let id = fields.optional("lease_id", ID_MUST, leases::id).unwrap_or_else(Uuid::new_v4);
+    let owner = fields.optional("owner", "must be a string of 1 to 128 bytes", leases::label).unwrap_or_default();
+    let ttl_ms = fields.optional("ttl", TTL_MUST, leases::ttl).unwrap_or(limits::TTL_DEFAULT);
+    let ack = fields.optional("ack", "must be manual or auto", typed::<Ack>).unwrap_or(Ack::Manual);
+    let terms = Terms { owner, permits: 1, ttl_ms, reentrant: false, secret };
+    fields.finish(Some(Get { id, terms, auto: ack == Ack::Auto, wait: 0 }))
+}

@@ -1,0 +1,450 @@
+//! A work queue: items in an order, each fetched under a lease by one at a time, so that what a consumer drops comes back to its
+//! old place. Consumers wait in the object's own line, producers of a full queue in one beside it.
+//!
+//! Invariants: an item that was accepted is ready, delayed, leased, done or dead, and never gone before it is done or dead; it is
+//! leased by exactly one live lease; ready items, and places promised to producers, never exceed the capacity at a put; an
+//! item that comes back keeps its place.
+
+use std::cmp::Ordering;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{
+    Lease, Standing, Terms, limits,
+    object::{Grant, Millis, Object, Reply, Share},
+};
+
+/// The line of producers that wait for room.
+pub const PUTS: &str = "put";
+
+/// In which order items leave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Order {
+    /// The oldest first.
+    #[default]
+    Fifo,
+    /// The newest first.
+    Lifo,
+    /// The lowest priority first; of equal ones the oldest.
+    Priority,
+}
+
+impl Order {
+    /// As it stands in the database.
+    pub const fn number(self) -> i16 {
+        match self {
+            Self::Fifo => 0,
+            Self::Lifo => 1,
+            Self::Priority => 2,
+        }
+    }
+
+    /// The one of this number.
+    pub const fn numbered(number: i16) -> Self {
+        match number {
+            1 => Self::Lifo,
+            2 => Self::Priority,
+            _ => Self::Fifo,
+        }
+    }
+}
+
+/// Where an item stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ItemState {
+    /// To be fetched.
+    Ready,
+    /// To be fetched from a moment on.
+    Delayed,
+    /// Somebody has it.
+    Leased,
+    /// Done with.
+    Done,
+    /// Fetched too often without being done.
+    Dead,
+}
+
+impl ItemState {
+    /// As it stands in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Delayed => "delayed",
+            Self::Leased => "leased",
+            Self::Done => "done",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Ready, Self::Delayed, Self::Leased, Self::Done, Self::Dead].into_iter().find(|one| one.as_str() == name)
+    }
+}
+
+/// An item, but for what is in it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Item {
+    /// Chosen by the client.
+    pub id: Uuid,
+    /// Where it stands.
+    pub state: ItemState,
+    /// 0 where the queue heeds none.
+    pub priority: f64,
+    /// Its place among equals.
+    pub turn: i64,
+    /// Delayed: ready then. Done and dead: is forgotten.
+    pub until: Millis,
+    /// How often it was fetched.
+    pub attempt: i32,
+    /// What is in it, where it came with this step.
+    pub payload: Option<Bytes>,
+}
+
+impl Item {
+    /// Whether it is neither done nor dead.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, ItemState::Ready | ItemState::Delayed | ItemState::Leased)
+    }
+}
+
+/// What of a queue is out of sight.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Unseen {
+    /// Ready items.
+    pub ready: i64,
+    /// The last ready item that is in sight, where there are more: its priority and place.
+    pub horizon: Option<(f64, i64)>,
+    /// Whether there are open ones.
+    pub open: bool,
+    /// Places promised to producers.
+    pub promised: i64,
+}
+
+/// A request to put an item in.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Put {
+    /// The item to be.
+    pub id: Uuid,
+    /// Lowest first, where the queue heeds it.
+    pub priority: f64,
+    /// Not to be fetched before.
+    pub delay: Millis,
+    /// JSON.
+    pub payload: Bytes,
+    /// For how long the client waits for room.
+    pub wait: Millis,
+}
+
+/// A request to fetch one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Get {
+    /// The lease to be.
+    pub id: Uuid,
+    /// What is asked for.
+    pub terms: Terms,
+    /// Done with as soon as it is fetched.
+    pub auto: bool,
+    /// For how long the client waits.
+    pub wait: Millis,
+}
+
+/// An item in the hands of who fetched it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fetched {
+    /// The lease.
+    pub grant: Grant,
+    /// Which item.
+    pub item: Uuid,
+    /// How often it was fetched, this time included.
+    pub attempt: i32,
+    /// What is in it.
+    pub payload: Bytes,
+}
+
+/// The place in the producers' line of who wants to put this item in.
+pub fn put_ticket(item: Uuid) -> Uuid {
+    Uuid::new_v5(&item, b"put")
+}
+
+impl Object {
+    pub(super) fn put_item(&mut self, put: &Put) -> Reply {
+        if !self.settings.configured {
+            return Reply::NotConfigured;
+        }
+        if self.items.contains_key(&put.id) {
+            return Reply::Accepted { known: true };
+        }
+        if self.settings.flag {
+            return Reply::ShutDown;
+        }
+        let ticket = put_ticket(put.id);
+        match self.leases.get(&ticket).map(|lease| lease.standing) {
+            Some(Standing::Held) => {
+                self.end(ticket, Standing::Released);
+                return self.take_in(put);
+            }
+            Some(Standing::Waiting) => return self.repeated(ticket, put.wait),
+            // a ticket that has run out is no reason to refuse: it starts again
+            Some(Standing::Released | Standing::Lost) | None => (),
+        }
+        let is_first = self.view.puts_horizon.is_none() && self.first_in(PUTS).is_none();
+        if is_first && self.has_room() {
+            return self.take_in(put);
+        }
+        if put.wait == 0 {
+            return Reply::Full;
+        }
+        self.queue_up(ticket, PUTS, Terms::default(), put.wait)
+    }
+
+    pub(super) fn get_item(&mut self, get: &Get) -> Reply {
+        if !self.settings.configured {
+            return Reply::NotConfigured;
+        }
+        if let Some(lease) = self.leases.get(&get.id) {
+            if lease.terms.secret != get.terms.secret {
+                return Reply::WrongSecret;
+            }
+            let item = lease.item.filter(|_| lease.is_held());
+            if lease.standing == Standing::Released && lease.item.is_none() && self.settings.flag && !self.is_open() {
+                return Reply::ShutDown;
+            }
+            return match item {
+                Some(item) => self.fetch(get, item),
+                None => self.repeated(get.id, get.wait),
+            };
+        }
+        if self.settings.flag && !self.is_open() {
+            return Reply::ShutDown;
+        }
+        if self.waiting() == 0
+            && let Some(item) = self.first_ready()
+            && let Some(fence) = self.take_turn()
+        {
+            self.hand_over(item);
+            self.put(Lease {
+                id: get.id,
+                standing: Standing::Held,
+                line: String::new(),
+                turn: fence,
+                until: self.now + limits::CLAIM,
+                since: self.now,
+                claimed: false,
+                terms: get.terms.clone(),
+                item: Some(item),
+            });
+            return self.fetch(get, item);
+        }
+        if get.wait == 0 {
+            return Reply::Empty;
+        }
+        self.queue_up(get.id, "", get.terms.clone(), get.wait)
+    }
+
+    /// Task done. What was given back before is not done.
+    pub(super) fn finish(&mut self, share: &Share) -> Reply {
+        match self.leases.get(&share.id).map(|lease| (lease.standing, lease.claimed, lease.item)) {
+            Some((Standing::Released, false, Some(_))) => Reply::Lost,
+            Some((Standing::Held, _, Some(item))) => {
+                let reply = self.release(share);
+                if reply == Reply::Released {
+                    self.mark(share.id, true);
+                    self.close_item(item, ItemState::Done);
+                }
+                reply
+            }
+            _ => self.release(share),
+        }
+    }
+
+    /// Gives an item back, to its old place.
+    pub(super) fn give_back(&mut self, share: &Share, delay: Millis) -> Reply {
+        match self.leases.get(&share.id).map(|lease| (lease.standing, lease.claimed, lease.item)) {
+            Some((Standing::Released, true, Some(_))) => Reply::Lost,
+            Some((Standing::Held, _, Some(item))) => {
+                let reply = self.release(share);
+                if reply == Reply::Released {
+                    self.mark(share.id, false);
+                    self.come_back(item, delay);
+                }
+                reply
+            }
+            Some((Standing::Waiting, ..)) => Reply::NotHeld,
+            None => Reply::Missing,
+            _ => self.release(share),
+        }
+    }
+
+    /// What time has brought to a queue, after leases have ended.
+    pub(super) fn pass_items(&mut self, ended: &[Uuid]) {
+        for id in ended {
+            let Some((item, claimed)) = self.leases.get(id).and_then(|lease| Some((lease.item?, lease.claimed))) else {
+                continue;
+            };
+            if claimed { self.come_back(item, 0) } else { self.change_item(item, ItemState::Ready, 0) }
+        }
+        let due = |item: &&Item| item.state == ItemState::Delayed && item.until <= self.now;
+        for item in self.items.values().filter(due).map(|item| item.id).collect::<Vec<_>>() {
+            self.change_item(item, ItemState::Ready, 0);
+        }
+        while let Some(first) = self.first_in("")
+            && let Some(item) = self.first_ready()
+        {
+            let Some(fence) = self.take_turn() else { return };
+            self.hand_over(item);
+            self.grant(first, fence, Some(item));
+        }
+        while !self.settings.flag
+            && let Some(first) = self.first_in(PUTS)
+            && self.has_room()
+        {
+            let Some(fence) = self.take_turn() else { return };
+            self.grant(first, fence, None);
+        }
+        if self.settings.flag {
+            self.send_home();
+        }
+        self.done.again |= self.view.puts_horizon.is_some() && self.first_in(PUTS).is_none() && self.has_room();
+    }
+
+    /// A queue that takes no more has nothing for producers, and for consumers only while something is open.
+    fn send_home(&mut self) {
+        let lines: &[&str] = if self.is_open() { &[PUTS] } else { &[PUTS, ""] };
+        for line in lines {
+            while let Some(id) = self.first_in(line) {
+                self.end(id, Standing::Released);
+                self.done.woken.insert(id);
+            }
+        }
+        self.done.again |= !self.is_open() && self.view.horizon.is_some();
+    }
+
+    fn take_in(&mut self, put: &Put) -> Reply {
+        let Some(turn) = self.take_turn() else { return Reply::TooManyWaiters };
+        let (state, until) =
+            if put.delay > 0 { (ItemState::Delayed, self.now + put.delay) } else { (ItemState::Ready, 0) };
+        let priority = if self.settings.order == Order::Priority { put.priority } else { 0.0 };
+        let payload = Some(put.payload.clone());
+        self.items.insert(put.id, Item { id: put.id, state, priority, turn, until, attempt: 0, payload });
+        self.done.items.insert(put.id);
+        Reply::Accepted { known: false }
+    }
+
+    /// In its client's hands: now it counts as fetched.
+    fn fetch(&mut self, get: &Get, id: Uuid) -> Reply {
+        let first = self.leases.get(&get.id).is_some_and(|lease| !lease.claimed);
+        let Reply::Held(grant) = self.repeated(get.id, get.wait) else { return Reply::Lost };
+        let Some(item) = self.items.get_mut(&id) else { return Reply::Lost };
+        if first {
+            item.attempt += 1;
+            self.done.items.insert(id);
+        }
+        let attempt = item.attempt;
+        if get.auto {
+            self.end(get.id, Standing::Released);
+            self.mark(get.id, true);
+            self.close_item(id, ItemState::Done);
+        }
+        Reply::Fetched(Fetched { grant, item: id, attempt, payload: Bytes::new() })
+    }
+
+    fn queue_up(&mut self, id: Uuid, line: &str, terms: Terms, wait: Millis) -> Reply {
+        if self.waiting() >= limits::WAITERS_MAX {
+            return Reply::TooManyWaiters;
+        }
+        let Some(turn) = self.take_turn() else { return Reply::TooManyWaiters };
+        self.put(Lease {
+            id,
+            standing: Standing::Waiting,
+            line: line.to_owned(),
+            turn,
+            until: self.now + wait + limits::TICKET,
+            since: self.now,
+            claimed: false,
+            terms,
+            item: None,
+        });
+        Reply::Waiting(self.waiting())
+    }
+
+    /// An attempt is over without success.
+    fn come_back(&mut self, id: Uuid, delay: Millis) {
+        let over = self.items.get(&id).is_some_and(|item| item.attempt >= self.settings.attempts_max);
+        if over {
+            self.close_item(id, ItemState::Dead);
+        } else if delay > 0 {
+            self.change_item(id, ItemState::Delayed, self.now + delay);
+        } else {
+            self.change_item(id, ItemState::Ready, 0);
+        }
+    }
+
+    fn hand_over(&mut self, id: Uuid) {
+        self.change_item(id, ItemState::Leased, 0);
+    }
+
+    fn close_item(&mut self, id: Uuid, state: ItemState) {
+        let kept = if state == ItemState::Dead { limits::DEAD_KEPT } else { limits::REMEMBERED };
+        self.change_item(id, state, self.now + kept);
+        if !self.is_open() {
+            self.settings.generation += 1;
+            (self.done.settings, self.done.stirred) = (true, true);
+        }
+    }
+
+    fn change_item(&mut self, id: Uuid, state: ItemState, until: Millis) {
+        if let Some(item) = self.items.get_mut(&id) {
+            (item.state, item.until) = (state, until);
+            self.done.items.insert(id);
+        }
+    }
+
+    /// Of a lease that has been given back: whether its item is done.
+    fn mark(&mut self, id: Uuid, is_done: bool) {
+        if let Some(lease) = self.leases.get_mut(&id) {
+            lease.claimed = is_done;
+        }
+    }
+
+    /// Which item leaves next, as far as one can see.
+    fn first_ready(&self) -> Option<Uuid> {
+        let order = self.settings.order;
+        let in_sight = |item: &&Item| {
+            let at = (item.priority, item.turn);
+            self.unseen.horizon.is_none_or(|last| before(order, at, last) != Ordering::Greater)
+        };
+        let ready = self.items.values().filter(|item| item.state == ItemState::Ready).filter(in_sight);
+        ready.min_by(|a, b| before(order, (a.priority, a.turn), (b.priority, b.turn))).map(|item| item.id)
+    }
+
+    /// Priorities and places of the ready items that are in sight, the first one first.
+    pub fn in_order(&self) -> Vec<(f64, i64)> {
+        let ready = self.items.values().filter(|item| item.state == ItemState::Ready);
+        let mut in_order: Vec<(f64, i64)> = ready.map(|item| (item.priority, item.turn)).collect();
+        in_order.sort_by(|a, b| before(self.settings.order, *a, *b));
+        in_order
+    }
+
+    fn has_room(&self) -> bool {
+        let Some(capacity) = self.settings.capacity else { return true };
+        let ready = self.items.values().filter(|item| item.state == ItemState::Ready).count();
+        let promised = self.leases.values().filter(|lease| lease.is_held() && lease.line == PUTS).count();
+        let here = i64::try_from(ready + promised).unwrap_or(i64::MAX);
+        here + self.unseen.ready + self.unseen.promised < i64::from(capacity)
+    }
+
+    /// Whether something is not done.
+    fn is_open(&self) -> bool {
+        self.unseen.open || self.items.values().any(Item::is_open)
+    }
+}
+
+fn before(order: Order, a: (f64, i64), b: (f64, i64)) -> Ordering {
+    match order {
+        Order::Lifo => b.1.cmp(&a.1),
+        Order::Fifo => a.1.cmp(&b.1),
+        Order::Priority => a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)),
+    }
+}
