@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::{
     Kind, Lease, Standing, Terms, limits,
-    object::{Object, Op, Reply, Share},
-    queue::put_ticket,
+    object::Object,
+    op::{Reply, Share},
 };
 
 impl Object {
@@ -135,32 +135,5 @@ impl Object {
             }
         }
         Reply::Done(self.settings.clone())
-    }
-}
-
-impl Op {
-    /// The leases that it names.
-    pub fn names(&self) -> Vec<Uuid> {
-        match self {
-            Self::Acquire { id, .. } | Self::Arrive(id) => vec![*id],
-            Self::Renew { share, .. }
-            | Self::Release(share)
-            | Self::Notify { share, .. }
-            | Self::Finish(share)
-            | Self::GiveBack(share, _) => vec![share.id],
-            Self::Park { share, id, .. } => vec![share.id, *id],
-            Self::Get(get) => vec![get.id],
-            Self::Put(put) => vec![put_ticket(put.id)],
-            Self::Pass(ids) => ids.clone(),
-            Self::Resize(_) | Self::Flag(_) | Self::Configure { .. } => Vec::new(),
-        }
-    }
-
-    /// The condition whose waiters it may move, and how many.
-    pub fn line(&self) -> Option<(&str, i32)> {
-        match self {
-            Self::Notify { line, count, .. } => Some((line, *count)),
-            _ => None,
-        }
     }
 }

@@ -24,8 +24,10 @@
 mod gate;
 mod guard;
 mod hub;
+mod item;
 mod lease;
 mod object;
+mod op;
 mod queue;
 mod service;
 
@@ -35,9 +37,10 @@ use uuid::Uuid;
 
 pub use self::{
     guard::{HoldError, LeaseGuard, LeaseLost},
+    item::{Fetched, Get, Item, ItemState, Order, PUTS, Put, Unseen, put_ticket},
     lease::{Lease, Standing, Terms},
-    object::{Grant, Millis, Object, Op, Reply, Settings, Share, View},
-    queue::{Fetched, Get, Item, ItemState, Order, PUTS, Put, Unseen, put_ticket},
+    object::{Millis, Object, Settings, View},
+    op::{Grant, Op, Reply, Share},
     service::{Coordination, Upkeep},
 };
 use crate::task::OwnerId;

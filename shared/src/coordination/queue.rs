@@ -11,162 +11,12 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{
-    Lease, Standing, Terms, limits,
-    object::{Grant, Millis, Object, Reply, Share},
+    Lease, Standing, Terms,
+    item::{Fetched, Get, Item, ItemState, Order, PUTS, Put, put_ticket},
+    limits,
+    object::{Millis, Object},
+    op::{Reply, Share},
 };
-
-/// The line of producers that wait for room.
-pub const PUTS: &str = "put";
-
-/// In which order items leave.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Order {
-    /// The oldest first.
-    #[default]
-    Fifo,
-    /// The newest first.
-    Lifo,
-    /// The lowest priority first; of equal ones the oldest.
-    Priority,
-}
-
-impl Order {
-    /// As it stands in the database.
-    pub const fn number(self) -> i16 {
-        match self {
-            Self::Fifo => 0,
-            Self::Lifo => 1,
-            Self::Priority => 2,
-        }
-    }
-
-    /// The one of this number.
-    pub const fn numbered(number: i16) -> Self {
-        match number {
-            1 => Self::Lifo,
-            2 => Self::Priority,
-            _ => Self::Fifo,
-        }
-    }
-}
-
-/// Where an item stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ItemState {
-    /// To be fetched.
-    Ready,
-    /// To be fetched from a moment on.
-    Delayed,
-    /// Somebody has it.
-    Leased,
-    /// Done with.
-    Done,
-    /// Fetched too often without being done.
-    Dead,
-}
-
-impl ItemState {
-    /// As it stands in the database.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::Delayed => "delayed",
-            Self::Leased => "leased",
-            Self::Done => "done",
-            Self::Dead => "dead",
-        }
-    }
-
-    /// The one of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        [Self::Ready, Self::Delayed, Self::Leased, Self::Done, Self::Dead].into_iter().find(|one| one.as_str() == name)
-    }
-}
-
-/// An item, but for what is in it.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Item {
-    /// Chosen by the client.
-    pub id: Uuid,
-    /// Where it stands.
-    pub state: ItemState,
-    /// 0 where the queue heeds none.
-    pub priority: f64,
-    /// Its place among equals.
-    pub turn: i64,
-    /// Delayed: ready then. Done and dead: is forgotten.
-    pub until: Millis,
-    /// How often it was fetched.
-    pub attempt: i32,
-    /// What is in it, where it came with this step.
-    pub payload: Option<Bytes>,
-}
-
-impl Item {
-    /// Whether it is neither done nor dead.
-    pub fn is_open(&self) -> bool {
-        matches!(self.state, ItemState::Ready | ItemState::Delayed | ItemState::Leased)
-    }
-}
-
-/// What of a queue is out of sight.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub struct Unseen {
-    /// Ready items.
-    pub ready: i64,
-    /// The last ready item that is in sight, where there are more: its priority and place.
-    pub horizon: Option<(f64, i64)>,
-    /// Whether there are open ones.
-    pub open: bool,
-    /// Places promised to producers.
-    pub promised: i64,
-}
-
-/// A request to put an item in.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Put {
-    /// The item to be.
-    pub id: Uuid,
-    /// Lowest first, where the queue heeds it.
-    pub priority: f64,
-    /// Not to be fetched before.
-    pub delay: Millis,
-    /// JSON.
-    pub payload: Bytes,
-    /// For how long the client waits for room.
-    pub wait: Millis,
-}
-
-/// A request to fetch one.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Get {
-    /// The lease to be.
-    pub id: Uuid,
-    /// What is asked for.
-    pub terms: Terms,
-    /// Done with as soon as it is fetched.
-    pub auto: bool,
-    /// For how long the client waits.
-    pub wait: Millis,
-}
-
-/// An item in the hands of who fetched it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Fetched {
-    /// The lease.
-    pub grant: Grant,
-    /// Which item.
-    pub item: Uuid,
-    /// How often it was fetched, this time included.
-    pub attempt: i32,
-    /// What is in it.
-    pub payload: Bytes,
-}
-
-/// The place in the producers' line of who wants to put this item in.
-pub fn put_ticket(item: Uuid) -> Uuid {
-    Uuid::new_v5(&item, b"put")
-}
 
 impl Object {
     pub(super) fn put_item(&mut self, put: &Put) -> Reply {
@@ -325,7 +175,8 @@ impl Object {
         let Some(turn) = self.take_turn() else { return Reply::TooManyWaiters };
         let (state, until) =
             if put.delay > 0 { (ItemState::Delayed, self.now + put.delay) } else { (ItemState::Ready, 0) };
-        let priority = if self.settings.order == Order::Priority { put.priority } else { 0.0 };
+        // there is one zero only, as in the database
+        let priority = if self.settings.order == Order::Priority { put.priority + 0.0 } else { 0.0 };
         let payload = Some(put.payload.clone());
         self.items.insert(put.id, Item { id: put.id, state, priority, turn, until, attempt: 0, payload });
         self.done.items.insert(put.id);
@@ -413,17 +264,17 @@ impl Object {
         let order = self.settings.order;
         let in_sight = |item: &&Item| {
             let at = (item.priority, item.turn);
-            self.unseen.horizon.is_none_or(|last| before(order, at, last) != Ordering::Greater)
+            self.unseen.horizon.is_none_or(|last| Item::before(order, at, last) != Ordering::Greater)
         };
         let ready = self.items.values().filter(|item| item.state == ItemState::Ready).filter(in_sight);
-        ready.min_by(|a, b| before(order, (a.priority, a.turn), (b.priority, b.turn))).map(|item| item.id)
+        ready.min_by(|a, b| Item::before(order, (a.priority, a.turn), (b.priority, b.turn))).map(|item| item.id)
     }
 
     /// Priorities and places of the ready items that are in sight, the first one first.
     pub fn in_order(&self) -> Vec<(f64, i64)> {
         let ready = self.items.values().filter(|item| item.state == ItemState::Ready);
         let mut in_order: Vec<(f64, i64)> = ready.map(|item| (item.priority, item.turn)).collect();
-        in_order.sort_by(|a, b| before(self.settings.order, *a, *b));
+        in_order.sort_by(|a, b| Item::before(self.settings.order, *a, *b));
         in_order
     }
 
@@ -438,13 +289,5 @@ impl Object {
     /// Whether something is not done.
     fn is_open(&self) -> bool {
         self.unseen.open || self.items.values().any(Item::is_open)
-    }
-}
-
-fn before(order: Order, a: (f64, i64), b: (f64, i64)) -> Ordering {
-    match order {
-        Order::Lifo => b.1.cmp(&a.1),
-        Order::Fifo => a.1.cmp(&b.1),
-        Order::Priority => a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)),
     }
 }

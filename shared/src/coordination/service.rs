@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{
     Address, Get, Millis, Op, Put, Reply,
     hub::{Awaited, Hub},
-    queue::put_ticket,
+    item::put_ticket,
 };
 use crate::{
     cache::{

@@ -22,8 +22,9 @@ const ITEMS: &str = "
         UNION
         SELECT d.object_id, d.id FROM unnest($3::uuid[], $5::bigint[]) AS q(object_id, now_ms) CROSS JOIN LATERAL (
             SELECT i.object_id, i.id FROM work_item i
-            WHERE i.object_id = q.object_id AND i.state = 'delayed' AND i.until_ms <= q.now_ms
-            ORDER BY i.until_ms LIMIT $6
+            WHERE i.state = 'delayed' AND (i.object_id, i.until_ms) >= (q.object_id, 0::bigint)
+                AND (i.object_id, i.until_ms) <= (q.object_id, q.now_ms)
+            ORDER BY i.object_id, i.until_ms LIMIT $6
         ) d
         UNION
         SELECT f.object_id, f.id FROM unnest($3::uuid[], $4::int4[]) AS q(object_id, most)

@@ -20,7 +20,8 @@ const TURNS: i64 = 4096;
 /// Makes what is not there, and locks all of them, in one order. The clock and the number are taken under the lock.
 const LOCK: &str = "
     INSERT INTO coordination AS c (id, owner_id, kind, name, clock_ms)
-    SELECT id, owner_id, kind::coordination_kind, name, 0
+    SELECT id, owner_id, kind::coordination_kind, name,
+        coalesce($5::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
     FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[]) AS o(id, owner_id, kind, name) ORDER BY id
     ON CONFLICT (id) DO UPDATE SET clock_ms = greatest(c.clock_ms,
         coalesce($5::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint))
@@ -42,8 +43,10 @@ const LEASES: &str = "
         ) w
         UNION
         SELECT h.object_id, h.id FROM unnest($6::uuid[], $7::bool[]) AS o(object_id, whole)
-        JOIN coordination c ON c.id = o.object_id
-        JOIN lease h ON h.object_id = o.object_id AND h.standing = 'held' AND (o.whole OR h.until_ms <= c.clock_ms)
+        JOIN coordination c ON c.id = o.object_id CROSS JOIN LATERAL (
+            SELECT l.object_id, l.id FROM lease l
+            WHERE l.object_id = o.object_id AND l.standing = 'held' AND (o.whole OR l.until_ms <= c.clock_ms) OFFSET 0
+        ) h
     ) p JOIN lease l ON l.object_id = p.object_id AND l.id = p.id";
 
 const SUMS: &str = "

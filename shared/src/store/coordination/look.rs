@@ -21,12 +21,12 @@ const OBJECT: &str = "
     FROM coordination c WHERE c.id = $1";
 
 const HOLDERS: &str = "
-    SELECT owner, turn::text, permits, (until_ms - (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
+    SELECT owner, turn::text, permits, (until_ms - (extract(epoch FROM statement_timestamp()) * 1000)::bigint)
     FROM lease WHERE object_id = $1 AND standing = 'held'
-        AND until_ms > (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+        AND until_ms > (extract(epoch FROM statement_timestamp()) * 1000)::bigint
     ORDER BY turn, id LIMIT $2";
 
-/// One statement for everything that a process wants to know now and then: which of the waited leases wait no more, which of
+/// The time is the statement's, which an index can serve. One statement for everything that a process wants to know now and then: which of the waited leases wait no more, which of
 /// the waited objects have another generation, what has run out and nobody has looked at, and when the next thing does.
 const TICK: &str = "
     SELECT 0::int2 AS what, n.object_id, n.id, NULL::bigint AS number, NULL::bigint AS owner_id, NULL::text AS kind, NULL::text AS name
@@ -39,19 +39,19 @@ const TICK: &str = "
     UNION ALL
     SELECT 2::int2, d.object_id, d.id, NULL, c.owner_id, c.kind::text, c.name FROM (
         SELECT object_id, id FROM lease
-        WHERE standing IN ('waiting', 'held') AND until_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+        WHERE standing IN ('waiting', 'held') AND until_ms <= (extract(epoch FROM statement_timestamp()) * 1000)::bigint
         ORDER BY until_ms LIMIT $4
     ) d JOIN coordination c ON c.id = d.object_id
     UNION ALL
     SELECT 2::int2, d.object_id, d.id, NULL, c.owner_id, c.kind::text, c.name FROM (
         SELECT object_id, id FROM work_item
-        WHERE state = 'delayed' AND until_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+        WHERE state = 'delayed' AND until_ms <= (extract(epoch FROM statement_timestamp()) * 1000)::bigint
         ORDER BY until_ms LIMIT $4
     ) d JOIN coordination c ON c.id = d.object_id
     UNION ALL
-    SELECT 3::int2, NULL, NULL, m.until_ms - (extract(epoch FROM clock_timestamp()) * 1000)::bigint, NULL, NULL, NULL FROM (
+    SELECT 3::int2, NULL, NULL, m.until_ms - (extract(epoch FROM statement_timestamp()) * 1000)::bigint, NULL, NULL, NULL FROM (
         SELECT until_ms FROM lease
-        WHERE standing IN ('waiting', 'held') AND until_ms > (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+        WHERE standing IN ('waiting', 'held') AND until_ms > (extract(epoch FROM statement_timestamp()) * 1000)::bigint
         ORDER BY until_ms LIMIT 1
     ) m";
 

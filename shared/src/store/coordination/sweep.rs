@@ -7,13 +7,13 @@ use crate::store::{Store, StoreError};
 const LEASES: &str = "
     DELETE FROM lease WHERE (object_id, id) IN (
         SELECT object_id, id FROM lease
-        WHERE standing IN ('released', 'lost') AND until_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+        WHERE standing IN ('released', 'lost') AND until_ms <= (extract(epoch FROM statement_timestamp()) * 1000)::bigint
         ORDER BY until_ms LIMIT $1)";
 
 const ITEMS: &str = "
     DELETE FROM work_item WHERE (object_id, id) IN (
         SELECT object_id, id FROM work_item
-        WHERE state IN ('done', 'dead') AND until_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+        WHERE state IN ('done', 'dead') AND until_ms <= (extract(epoch FROM statement_timestamp()) * 1000)::bigint
         ORDER BY until_ms LIMIT $1)";
 
 /// Objects without settings of their own, unused for a day. Fences come from a sequence, so they go on rising when such a one
@@ -24,7 +24,7 @@ const OBJECTS: &str = "
     ), gone AS (
         DELETE FROM coordination c USING page p
         WHERE c.id = p.id AND (NOT p.configured AND p.generation = 0 AND NOT p.flag AND c.clock_ms = p.clock_ms
-            AND c.clock_ms < (extract(epoch FROM clock_timestamp()) * 1000)::bigint - 86400000) IS TRUE
+            AND c.clock_ms < (extract(epoch FROM statement_timestamp()) * 1000)::bigint - 86400000) IS TRUE
             AND NOT EXISTS (SELECT FROM lease l WHERE l.object_id = c.id)
     )
     SELECT max(id::text) FROM page";

@@ -1,0 +1,97 @@
+//! What the specification promises, over random histories.
+
+use proptest::{collection::vec, prelude::*};
+
+use super::*;
+
+fn id(number: u8) -> Uuid {
+    Uuid::from_u128(u128::from(number) + 1)
+}
+
+fn share(number: u8) -> Share {
+    Share { id: id(number), secret: None }
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let acquire = (0..8_u8, 1..4, any::<bool>(), 0..3_u8, prop_oneof![Just(0), Just(20_000)]).prop_map(
+        |(at, permits, reentrant, owner, wait)| {
+            let terms = Terms { owner: owner.to_string(), permits, ttl_ms: 2_000, reentrant, secret: None };
+            Op::Acquire { id: id(at), terms, expect: None, wait }
+        },
+    );
+    prop_oneof![
+        4 => acquire,
+        2 => (0..8_u8).prop_map(|at| Op::Release(share(at))),
+        1 => (0..8_u8).prop_map(|at| Op::Renew { share: share(at), ttl_ms: None }),
+        1 => (1..5).prop_map(Op::Resize),
+    ]
+}
+
+/// Leases that hold, and the permits of them; all holds of one fence count once.
+fn held(object: &Object) -> (BTreeMap<Uuid, i64>, i32) {
+    let held = object.leases.values().filter(|lease| lease.is_held());
+    let by_fence: BTreeMap<i64, i32> = held.clone().map(|lease| (lease.turn, lease.terms.permits)).collect();
+    (held.map(|lease| (lease.id, lease.turn)).collect(), by_fence.values().sum())
+}
+
+fn keeps_its_promises(kind: Kind, steps: &[(Millis, Op)]) -> Result<(), TestCaseError> {
+    let mut object = Object::new(kind, 0, (1, i64::MAX));
+    let mut last = 0;
+    for (later, op) in steps {
+        // one permit is what a lock has
+        if kind == Kind::Lock && matches!(op, Op::Resize(_) | Op::Acquire { terms: Terms { permits: 2.., .. }, .. }) {
+            continue;
+        }
+        object.now += later;
+        let before = object.clone();
+        object.step(op);
+        let (had, used_before) = held(&before);
+        let (has, used) = held(&object);
+        let capacity = if kind == Kind::Lock { 1 } else { object.settings.capacity.unwrap_or(0) };
+        prop_assert!(used <= capacity.max(used_before), "{used} permits of {capacity} are held");
+        let mut granted: Vec<i64> = has.iter().filter(|(id, _)| !had.contains_key(*id)).map(|(_, fence)| *fence).collect();
+        granted.sort_unstable();
+        for fence in granted {
+            let re_entry = had.values().any(|known| *known == fence);
+            prop_assert!(fence > last || re_entry, "fence {fence} after {last}");
+            last = last.max(fence);
+        }
+        for lease in before.leases.values().filter(|lease| !lease.is_live()) {
+            prop_assert_eq!(Some(lease), object.leases.get(&lease.id), "what has ended never lives again");
+        }
+        // nobody who lives and fits is left standing in front
+        if let Some(first) = object.first_in("").and_then(|first| object.leases.get(&first)) {
+            prop_assert!(first.until > object.now && used + first.terms.permits > capacity);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn a_lock_keeps_its_promises(steps in vec((0..3_000_i64, op()), 1..60)) {
+        keeps_its_promises(Kind::Lock, &steps)?;
+    }
+
+    #[test]
+    fn a_semaphore_keeps_its_promises(steps in vec((0..3_000_i64, op()), 1..60)) {
+        keeps_its_promises(Kind::Semaphore, &steps)?;
+    }
+}
+
+#[test]
+fn a_condition_loses_no_notify_and_needs_the_lock() {
+    let mut lock = Object::new(Kind::Lock, 0, (1, 1000));
+    let acquire = |at: u8| Op::Acquire { id: id(at), terms: Terms::default(), expect: None, wait: 0 };
+    assert!(matches!(lock.step(&acquire(0)), Reply::Held(_)));
+    let park = Op::Park { share: share(0), id: id(1), line: "c".into(), wait: 1_000 };
+    assert_eq!((lock.step(&park), lock.step(&park)), (Reply::Parked, Reply::Parked), "safe to repeat");
+    let notify = |at: u8| Op::Notify { share: share(at), line: "c".into(), count: 1 };
+    assert_eq!(lock.step(&notify(2)), Reply::NotHeld);
+    assert!(matches!(lock.step(&acquire(2)), Reply::Held(_)));
+    assert_eq!(lock.step(&notify(2)), Reply::Notified(1));
+    assert!(matches!(lock.step(&park), Reply::Waiting(1)), "notified, and behind who holds it");
+    assert_eq!(lock.step(&Op::Release(share(2))), Reply::Released);
+    assert!(lock.done.woken.contains(&id(1)));
+    assert!(matches!(lock.step(&park), Reply::Held(_)));
+}

@@ -1,0 +1,180 @@
+//! What an object can be asked, and what it answers.
+
+use uuid::Uuid;
+
+use super::{
+    Terms,
+    item::{Fetched, Get, Order, Put, put_ticket},
+    object::{Millis, Settings},
+};
+
+/// A request. All but the last can be repeated: the same id gets the same answer.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Op {
+    /// A share, or a place in the line for it, kept for `wait` beyond the ticket's time.
+    Acquire {
+        /// The lease to be.
+        id: Uuid,
+        /// What is asked for.
+        terms: Terms,
+        /// Only where this is the fence of what the owner holds already.
+        expect: Option<i64>,
+        /// How long the client is going to wait for the answer; 0 asks for no place in the line.
+        wait: Millis,
+    },
+    /// More time.
+    Renew {
+        /// Which lease.
+        share: Share,
+        /// Another time to live, milliseconds.
+        ttl_ms: Option<i32>,
+    },
+    /// Gives back, or gives up the place in the line; a lease of this id that comes later is refused.
+    Release(Share),
+    /// Another capacity. Nobody is evicted.
+    Resize(i32),
+    /// Gives a lock back and waits to be notified.
+    Park {
+        /// The lease that is given back.
+        share: Share,
+        /// The lease to be.
+        id: Uuid,
+        /// The condition.
+        line: String,
+        /// As for a share.
+        wait: Millis,
+    },
+    /// Moves waiters of a condition into the lock's line.
+    Notify {
+        /// The lease that the caller holds.
+        share: Share,
+        /// The condition.
+        line: String,
+        /// How many.
+        count: i32,
+    },
+    /// An arrival at a barrier.
+    Arrive(Uuid),
+    /// Sets an event, or clears it; closes a queue to producers, or opens it.
+    Flag(bool),
+    /// Makes a queue, or changes its settings.
+    Configure {
+        /// How many items may be ready; `None`: any number.
+        capacity: Option<i32>,
+        /// In which order they leave.
+        order: Order,
+        /// How often one may be fetched.
+        attempts_max: i32,
+    },
+    /// Puts an item in.
+    Put(Put),
+    /// Fetches one.
+    Get(Get),
+    /// It is done with.
+    Finish(Share),
+    /// It comes back, after so many milliseconds.
+    GiveBack(Share, Millis),
+    /// Nothing but what time has brought: leases that have run out, and whom that lets in. `ids` are looked at first.
+    Pass(Vec<Uuid>),
+}
+
+/// A lease, and what its client shows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Share {
+    /// Which.
+    pub id: Uuid,
+    /// SHA-256 of the secret.
+    pub secret: Option<Vec<u8>>,
+}
+
+/// A lease that is held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Grant {
+    /// The fence.
+    pub fence: i64,
+    /// Milliseconds that are left.
+    pub left: Millis,
+}
+
+/// An answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reply {
+    /// It holds.
+    Held(Grant),
+    /// It waits; how many do, in the object's own line.
+    Waiting(i64),
+    /// It waits for a notify.
+    Parked,
+    /// It is taken; when something ends at the latest, in milliseconds, where that is in sight.
+    WouldBlock(Option<Millis>),
+    /// Given back.
+    Released,
+    /// It was the caller's, and is no longer.
+    Lost,
+    /// There never was such a lease, or it is forgotten.
+    Missing,
+    /// The caller does not hold it now.
+    NotHeld,
+    /// The lease has another secret, or one at all.
+    WrongSecret,
+    /// The id belongs to another request.
+    Reused,
+    /// Nobody has configured the object.
+    NotConfigured,
+    /// More than the whole capacity was asked for.
+    NeverFits(i32),
+    /// The line is full.
+    TooManyWaiters,
+    /// The owner holds it as often as possible.
+    TooManyHolds,
+    /// The owner holds it more than once, and a condition can give back one hold only.
+    HeldTwice,
+    /// A transaction of the holder's stands on it.
+    Pinned,
+    /// So many were moved.
+    Notified(i32),
+    /// The barrier is open for it: which generation, and the how many-th it was, from 0.
+    Passed(i64, i64),
+    /// The item is in the queue, and was before if it is known.
+    Accepted {
+        /// It is not the first time.
+        known: bool,
+    },
+    /// No room.
+    Full,
+    /// No item.
+    Empty,
+    /// The queue takes no more; and nothing is in it, where one was to be fetched.
+    ShutDown,
+    /// An item.
+    Fetched(Fetched),
+    /// Done; what holds now.
+    Done(Settings),
+}
+
+impl Op {
+    /// The leases that it names.
+    pub fn names(&self) -> Vec<Uuid> {
+        match self {
+            Self::Acquire { id, .. } | Self::Arrive(id) => vec![*id],
+            Self::Renew { share, .. }
+            | Self::Release(share)
+            | Self::Notify { share, .. }
+            | Self::Finish(share)
+            | Self::GiveBack(share, _) => vec![share.id],
+            Self::Park { share, id, .. } => vec![share.id, *id],
+            Self::Get(get) => vec![get.id],
+            Self::Put(put) => vec![put_ticket(put.id)],
+            Self::Pass(ids) => ids.clone(),
+            Self::Resize(_) | Self::Flag(_) | Self::Configure { .. } => Vec::new(),
+        }
+    }
+
+    /// The condition whose waiters it may move, and how many.
+    pub fn line(&self) -> Option<(&str, i32)> {
+        match self {
+            Self::Notify { line, count, .. } => Some((line, *count)),
+            _ => None,
+        }
+    }
+}
