@@ -55,12 +55,8 @@ pub(crate) struct LeaseView {
 }
 
 /// What asking for a lease may be refused for.
-pub(crate) const ACQUIRE_PROBLEMS: &[Code] = &[
-    Code::WouldBlock,
-    Code::LeaseLost,
-    Code::LeaseIdReused,
-    Code::TooManyWaiters,
-];
+pub(crate) const ACQUIRE_PROBLEMS: &[Code] =
+    &[Code::WouldBlock, Code::LeaseLost, Code::LeaseIdReused, Code::TooManyWaiters];
 
 /// Asks for a lease and waits for it.
 pub(crate) async fn acquire(
@@ -128,11 +124,16 @@ pub(crate) fn refused(reply: &Reply) -> Problem {
     let (code, detail) = match reply {
         Reply::WouldBlock(Some(left)) => {
             let seconds = Duration::from_millis(u64::try_from(*left).unwrap_or(0)).as_secs_f64();
-            return Problem::new(Code::WouldBlock, format!("it is taken, for {seconds} s unless it is renewed or given back"))
-                .with("expires_in", seconds);
+            return Problem::new(
+                Code::WouldBlock,
+                format!("it is taken, for {seconds} s unless it is renewed or given back"),
+            )
+            .with("expires_in", seconds);
         }
         Reply::WouldBlock(None) => (Code::WouldBlock, "it is taken; ask with ?wait=N to stand in the line".to_owned()),
-        Reply::Lost => (Code::LeaseLost, "this lease has ended; whatever it protected may be somebody else's by now".to_owned()),
+        Reply::Lost => {
+            (Code::LeaseLost, "this lease has ended; whatever it protected may be somebody else's by now".to_owned())
+        }
         Reply::Missing => (Code::LeaseNotFound, "there is no lease of this id, or it is forgotten".to_owned()),
         Reply::NotHeld => (Code::NotOwner, "you do not hold this lease now".to_owned()),
         Reply::WrongSecret => (Code::WrongSecret, "this lease was asked for with another Lease-Secret".to_owned()),
@@ -142,7 +143,9 @@ pub(crate) fn refused(reply: &Reply) -> Problem {
         Reply::TooManyWaiters => (Code::TooManyWaiters, format!("{} wait already", limits::WAITERS_MAX)),
         Reply::TooManyHolds => (Code::TooManyHolds, format!("this owner holds it {} times", limits::HOLDS_MAX)),
         Reply::HeldTwice => (Code::HeldTwice, "give back the inner holds first: a wait can give back one".to_owned()),
-        Reply::Pinned => (Code::LeaseInUse, "a transaction of its holder stands on it; try again when it has ended".to_owned()),
+        Reply::Pinned => {
+            (Code::LeaseInUse, "a transaction of its holder stands on it; try again when it has ended".to_owned())
+        }
         Reply::Full => (Code::QueueFull, "as many items are ready as may be; put it in with ?wait=N".to_owned()),
         Reply::ShutDown => (Code::QueueShutDown, "this queue takes no more".to_owned()),
         Reply::Held(_)

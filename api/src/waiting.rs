@@ -101,12 +101,7 @@ impl Waiting {
     }
 
     /// Hears wake-ups and asks now and then, until shutdown. One subscription serves those who wait for locks too.
-    pub(crate) async fn keep_awake(
-        self,
-        redis_url: String,
-        coordination: Coordination,
-        shutdown: CancellationToken,
-    ) {
+    pub(crate) async fn keep_awake(self, redis_url: String, coordination: Coordination, shutdown: CancellationToken) {
         let hear = listen(redis_url, shutdown.clone(), |ids| {
             self.wake(ids);
             coordination.wake(&ids.iter().map(|id| id.0).collect::<Vec<_>>());

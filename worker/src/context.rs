@@ -130,9 +130,9 @@ impl Context {
     }
 
     async fn hold(&self, kind: Kind, name: &str, terms: Terms) -> Result<LeaseGuard, Failure> {
-        let name = name.parse().map_err(|error: caraway_shared::coordination::NoName| {
-            Failure::fatal("invalid_name", error.to_string())
-        })?;
+        let name = name
+            .parse()
+            .map_err(|error: caraway_shared::coordination::NoName| Failure::fatal("invalid_name", error.to_string()))?;
         let address = Address::new(self.owner, kind, name);
         let held = self.coordination.hold(address, terms, std::time::Duration::MAX);
         match self.stopped().run_until_cancelled(held).await {

@@ -94,7 +94,8 @@ async fn who_waits_is_served_in_order_over_processes() {
         let api = if index % 2 == 0 { &one } else { &two };
         let (client, url, id) = (api.client.clone(), format!("{}{leases}?wait=30", api.url), Uuid::new_v4());
         let wait = async move {
-            let answer = client.post(url).json(&json!({"lease_id": id, "owner": index.to_string()})).send().await.unwrap();
+            let answer =
+                client.post(url).json(&json!({"lease_id": id, "owner": index.to_string()})).send().await.unwrap();
             (index, id, Answer::of(answer).await)
         };
         waits.push(tokio::spawn(wait));
@@ -215,7 +216,11 @@ async fn a_semaphore_is_bounded_and_passes_nobody_over() {
     assert_eq!(post(&api, &format!("{leases}?wait=0.05"), want(ids[1], 2)).await.status, StatusCode::ACCEPTED);
     assert_eq!(post(&api, &format!("{leases}?wait=0.05"), want(ids[2], 1)).await.status, StatusCode::ACCEPTED);
     assert_eq!(delete(&api, &format!("{leases}/{}", Uuid::new_v4())).await.status, StatusCode::NO_CONTENT);
-    assert_eq!(post(&api, leases, want(ids[2], 1)).await.status, StatusCode::ACCEPTED, "a stranger's release frees nothing");
+    assert_eq!(
+        post(&api, leases, want(ids[2], 1)).await.status,
+        StatusCode::ACCEPTED,
+        "a stranger's release frees nothing"
+    );
     delete(&api, &format!("{leases}/{}", ids[0])).await;
     for (id, permits) in [(ids[1], 2), (ids[2], 1)] {
         fence(&post(&api, leases, want(id, permits)).await);
@@ -366,7 +371,8 @@ async fn what_is_wrong_is_said() {
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(answer.json()["errors"][0]["pointer"], pointer, "{}", answer.text());
     }
-    for path in ["/v1/locks/a%20b", "/v1/locks/%7Ba%7D", "/v1/semaphores/-a", "/v1/events/%C3%A4", "/v1/barriers/a%00"] {
+    for path in ["/v1/locks/a%20b", "/v1/locks/%7Ba%7D", "/v1/semaphores/-a", "/v1/events/%C3%A4", "/v1/barriers/a%00"]
+    {
         let answer = api.get(path).await;
         assert!([404, 422, 400].contains(&answer.status.as_u16()), "{path}: {}", answer.text());
     }

@@ -20,7 +20,8 @@ async fn make(api: &Api, name: &str, settings: Value) {
 
 async fn put(api: &Api, name: &str, payload: Value) -> Uuid {
     let item = Uuid::new_v4();
-    let answer = post(api, &format!("/v1/work-queues/{name}/items"), json!({"item_id": item, "payload": payload})).await;
+    let answer =
+        post(api, &format!("/v1/work-queues/{name}/items"), json!({"item_id": item, "payload": payload})).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
     item
 }
@@ -132,7 +133,8 @@ async fn producers_wait_for_room_and_consumers_for_items() {
         let (client, url) = (api.client.clone(), format!("{}/v1/work-queues/q/leases?wait=20", api.url));
         let got = async move { Answer::of(client.post(url).json(&json!({})).send().await.unwrap()).await.json() };
         gets.push(tokio::spawn(got));
-        eventually_async("the consumer", async || (counts(&one, "q").await["waiting"] == index + 1).then_some(())).await;
+        eventually_async("the consumer", async || (counts(&one, "q").await["waiting"] == index + 1).then_some(()))
+            .await;
     }
     for payload in ["x", "y", "z"] {
         put(&two, "q", json!(payload)).await;
@@ -202,11 +204,13 @@ async fn join_returns_when_everything_is_done_and_a_shut_queue_sends_home() {
 
     put(&one, "q", json!(2)).await;
     let (client, url) = (two.client.clone(), format!("{}/v1/work-queues/q/items?wait=20", two.url));
-    let puts = tokio::spawn(async move {
-        Answer::of(client.post(url).json(&json!({"payload": 3})).send().await.unwrap()).await
-    });
+    let puts =
+        tokio::spawn(
+            async move { Answer::of(client.post(url).json(&json!({"payload": 3})).send().await.unwrap()).await },
+        );
     let waiting = "SELECT count(*) FROM lease WHERE standing = 'waiting' AND line = 'put'";
-    eventually_async("the producer", async || (one.sql(waiting, &[]).await[0].get::<_, i64>(0) == 1).then_some(())).await;
+    eventually_async("the producer", async || (one.sql(waiting, &[]).await[0].get::<_, i64>(0) == 1).then_some(()))
+        .await;
     let shut = ask(&one, Method::POST, "/v1/work-queues/q/shutdown", None).await;
     assert_eq!(shut.json(), json!({"shut_down": true}));
     puts.await.unwrap().assert_problem(409, "queue_shut_down");

@@ -109,9 +109,9 @@ impl Drop for Place {
         }
         let (coordination, address, id) = (self.coordination.clone(), self.address.clone(), self.id);
         // what fails runs out by itself
-        self.coordination.runtime.spawn(async move {
-            coordination.change(&address, Op::Release(Share { id, secret: None })).await
-        });
+        self.coordination
+            .runtime
+            .spawn(async move { coordination.change(&address, Op::Release(Share { id, secret: None })).await });
     }
 }
 

@@ -187,7 +187,8 @@ impl Object {
     /// A lease that is there already.
     pub(super) fn repeated(&mut self, id: Uuid, wait: Millis) -> Reply {
         let (now, waiting) = (self.now, self.waiting());
-        let re_entry = self.leases.get(&id).filter(|lease| lease.waits_in("")).and_then(|lease| self.held_by(&lease.terms));
+        let re_entry =
+            self.leases.get(&id).filter(|lease| lease.waits_in("")).and_then(|lease| self.held_by(&lease.terms));
         let Some(lease) = self.leases.get_mut(&id) else { return Reply::Missing };
         match lease.standing {
             Standing::Held => {

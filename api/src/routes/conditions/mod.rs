@@ -6,6 +6,5 @@ pub(crate) mod wait;
 use crate::problem::Code;
 
 /// What both may be refused for.
-const PROBLEMS: &[Code] =
-    &[Code::EmptyBody, Code::NotOwner, Code::LeaseLost, Code::LeaseInUse];
+const PROBLEMS: &[Code] = &[Code::EmptyBody, Code::NotOwner, Code::LeaseLost, Code::LeaseInUse];
 const LOCK_MUST: &str = "must be the name of a lock";

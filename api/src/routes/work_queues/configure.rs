@@ -56,9 +56,8 @@ pub(crate) async fn configure(
     let maxsize = fields.optional("maxsize", "must be a whole number from 1 to 10000, or null", |value| {
         within(value, limits::QUEUE_MAX)
     });
-    let attempts = fields.optional("max_attempts", "must be a whole number from 1 to 100", |value| {
-        within(value, limits::ATTEMPTS_MAX)
-    });
+    let attempts = fields
+        .optional("max_attempts", "must be a whole number from 1 to 100", |value| within(value, limits::ATTEMPTS_MAX));
     let settings = WorkQueueSettings {
         order: order.unwrap_or(ItemOrder::Fifo),
         maxsize,

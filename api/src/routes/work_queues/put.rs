@@ -99,7 +99,8 @@ fn read(body: &[u8]) -> Result<Put, Problem> {
     let delay = fields.optional("delay", "must be a number of seconds from 0 to 86400", delay).unwrap_or(0);
     let payload = fields.finish(payload)?;
     if payload.len() > limits::PAYLOAD_BYTES_MAX {
-        let detail = format!("a payload may have {} bytes; store more as an item and send its id", limits::PAYLOAD_BYTES_MAX);
+        let detail =
+            format!("a payload may have {} bytes; store more as an item and send its id", limits::PAYLOAD_BYTES_MAX);
         return Err(Problem::new(Code::PayloadTooLarge, detail).with("bytes_max", limits::PAYLOAD_BYTES_MAX));
     }
     Ok(Put { id, priority, delay, payload, wait: 0 })

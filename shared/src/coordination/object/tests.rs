@@ -49,7 +49,8 @@ fn keeps_its_promises(kind: Kind, steps: &[(Millis, Op)]) -> Result<(), TestCase
         let (has, used) = held(&object);
         let capacity = if kind == Kind::Lock { 1 } else { object.settings.capacity.unwrap_or(0) };
         prop_assert!(used <= capacity.max(used_before), "{used} permits of {capacity} are held");
-        let mut granted: Vec<i64> = has.iter().filter(|(id, _)| !had.contains_key(*id)).map(|(_, fence)| *fence).collect();
+        let mut granted: Vec<i64> =
+            has.iter().filter(|(id, _)| !had.contains_key(*id)).map(|(_, fence)| *fence).collect();
         granted.sort_unstable();
         for fence in granted {
             let re_entry = had.values().any(|known| *known == fence);

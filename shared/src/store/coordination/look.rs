@@ -126,7 +126,13 @@ impl Store {
         };
         let holders = db.query(&holders, &[&address.id(), &HOLDERS_MAX]).await?;
         let holders = holders.iter().map(holder).collect::<Result<_, StoreError>>()?;
-        Ok(Some(ObjectView { settings, waiting: row.try_get(4)?, held: row.try_get(5)?, open: row.try_get(8)?, holders }))
+        Ok(Some(ObjectView {
+            settings,
+            waiting: row.try_get(4)?,
+            held: row.try_get(5)?,
+            open: row.try_get(8)?,
+            holders,
+        }))
     }
 
     /// Looks at what is waited for and what is due, at most `limit` of that.

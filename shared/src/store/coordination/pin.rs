@@ -3,7 +3,10 @@
 use tokio_postgres::{Client, Error as PgError, Transaction};
 use uuid::Uuid;
 
-use crate::{coordination::Address, store::{Store, StoreError}};
+use crate::{
+    coordination::Address,
+    store::{Store, StoreError},
+};
 
 const PIN: &str = "
     SELECT FROM lease

@@ -60,11 +60,18 @@ impl Store {
     }
 
     /// The next `limit` dead items of a queue behind this one, the oldest first.
-    pub async fn dead_items(&self, queue: &Address, after: Option<Uuid>, limit: i64) -> Result<Vec<DeadItem>, StoreError> {
+    pub async fn dead_items(
+        &self,
+        queue: &Address,
+        after: Option<Uuid>,
+        limit: i64,
+    ) -> Result<Vec<DeadItem>, StoreError> {
         let db = self.connection().await?;
         let (turn, dead) = (db.prepare_cached(DEAD_TURN).await?, db.prepare_cached(DEAD).await?);
         let after: i64 = match after {
-            Some(item) => db.query_opt(&turn, &[&queue.id(), &item]).await?.map_or(Ok(i64::MAX), |row| row.try_get(0))?,
+            Some(item) => {
+                db.query_opt(&turn, &[&queue.id(), &item]).await?.map_or(Ok(i64::MAX), |row| row.try_get(0))?
+            }
             None => -1,
         };
         let item = |row: &tokio_postgres::Row| {

@@ -44,7 +44,11 @@ impl<'a> Written<'a> {
         };
         Self {
             leases: objects.iter().flat_map(changed).collect(),
-            objects: objects.iter().filter(|(_, object)| object.done.settings).map(|(id, object)| (*id, object)).collect(),
+            objects: objects
+                .iter()
+                .filter(|(_, object)| object.done.settings)
+                .map(|(id, object)| (*id, object))
+                .collect(),
         }
     }
 

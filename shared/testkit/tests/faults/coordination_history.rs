@@ -95,7 +95,7 @@ async fn share(mut client: Client, leases: &'static str, done: Arc<AtomicBool>) 
         }
         held += 1;
         match dice(20) {
-            0 => continue, // it dies: nobody gives this back
+            0 => continue,                                 // it dies: nobody gives this back
             1 => sleep(Duration::from_millis(2500)).await, // it freezes
             _ => sleep(Duration::from_millis(u64::try_from(dice(40)).unwrap_or(0))).await,
         }
@@ -207,7 +207,10 @@ async fn examine(database: &Database, name: &str, permits: i64) -> usize {
         }
         grants += granted.len();
         let passed_over = state.values().filter(|lease| {
-            lease.standing == "waiting" && lease.line.is_empty() && lease.until > now && from.iter().any(|turn| lease.turn < *turn)
+            lease.standing == "waiting"
+                && lease.line.is_empty()
+                && lease.until > now
+                && from.iter().any(|turn| lease.turn < *turn)
         });
         assert_eq!(passed_over.count(), 0, "{name}: somebody who lived was passed over in transaction {tx}");
     }
@@ -225,7 +228,9 @@ async fn the_history_is_as_promised_whatever_dies() {
     let place = Place::on(&stack, "coordination-history").await;
     let mut apis = Vec::new();
     for name in ["api-1", "api-2", "api-3"] {
-        apis.push(caraway_testkit::Launch::new(&place, "api", name).arguments(["serve", "--http-threads", "1"]).start().await);
+        apis.push(
+            caraway_testkit::Launch::new(&place, "api", name).arguments(["serve", "--http-threads", "1"]).start().await,
+        );
     }
     let database = place.database().await;
     for statement in HISTORY.split_inclusive("$$;").flat_map(|part| part.split_inclusive(");\n")) {
@@ -256,7 +261,8 @@ async fn the_history_is_as_promised_whatever_dies() {
     break_everything(&stack, &mut apis).await;
     producing.await.expect("the producer does not panic");
     eventually(LONG, "every item is done", async || {
-        let open = database.number("SELECT count(*) FROM work_item WHERE state IN ('ready', 'delayed', 'leased')").await;
+        let open =
+            database.number("SELECT count(*) FROM work_item WHERE state IN ('ready', 'delayed', 'leased')").await;
         if open == 0 { Ok(()) } else { Err(format!("{open} are not")) }
     })
     .await;

@@ -31,8 +31,7 @@ where
 {
     let wires = join_all((0..CLIENTS).map(|_| Wire::open_to(api))).await;
     let until = Instant::now() + ROUND;
-    let clients: Vec<_> =
-        wires.into_iter().enumerate().map(|(at, wire)| tokio::spawn(work(wire, at, until))).collect();
+    let clients: Vec<_> = wires.into_iter().enumerate().map(|(at, wire)| tokio::spawn(work(wire, at, until))).collect();
     let mut all = 0;
     for client in clients {
         all += client.await.expect("no client panics");

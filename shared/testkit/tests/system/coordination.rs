@@ -70,9 +70,9 @@ async fn handlers_on_three_workers_share_a_semaphore() {
     }
     let end = |run: &caraway_testkit::Execution| run.end_ms.unwrap_or(killed_ms);
     let runs = runs();
-    let most = runs.iter().map(|run| {
-        runs.iter().filter(|other| other.start_ms <= run.start_ms && run.start_ms < end(other)).count()
-    });
+    let most = runs
+        .iter()
+        .map(|run| runs.iter().filter(|other| other.start_ms <= run.start_ms && run.start_ms < end(other)).count());
     let most = most.max().unwrap_or(0);
     println!(
         "shared-semaphore: {TASKS} tasks on three workers, {} runs, never more than {most} at once; {orphans} permits of the killed \
@@ -147,7 +147,8 @@ async fn a_transaction_on_a_lease_keeps_others_out_however_long_it_takes() {
     let stack = Stack::shared().await;
     let place = Place::on(&stack, "pinned").await;
     let api = place.api().start().await;
-    let (mut client, connection) = tokio_postgres::connect(&place.servers().postgres_url, NoTls).await.expect("a client");
+    let (mut client, connection) =
+        tokio_postgres::connect(&place.servers().postgres_url, NoTls).await.expect("a client");
     tokio::spawn(connection);
     client.batch_execute("CREATE TABLE account (value int); INSERT INTO account VALUES (0)").await.expect("a table");
     let (url, leases) = (api.url(), "/v1/locks/pinned/leases");

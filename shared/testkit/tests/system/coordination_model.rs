@@ -52,12 +52,23 @@ fn wait() -> impl Strategy<Value = Millis> {
 
 fn terms(permits: i32) -> impl Strategy<Value = Terms> {
     (1..=permits, 0..3_u8, any::<bool>(), prop_oneof![Just(1_000), Just(30_000)]).prop_map(
-        |(permits, owner, reentrant, ttl_ms)| Terms { owner: owner.to_string(), permits, ttl_ms, reentrant, secret: None },
+        |(permits, owner, reentrant, ttl_ms)| Terms {
+            owner: owner.to_string(),
+            permits,
+            ttl_ms,
+            reentrant,
+            secret: None,
+        },
     )
 }
 
 fn acquire(permits: i32) -> impl Strategy<Value = Op> {
-    (number(), terms(permits), wait()).prop_map(|(at, terms, wait)| Op::Acquire { id: id(at), terms, expect: None, wait })
+    (number(), terms(permits), wait()).prop_map(|(at, terms, wait)| Op::Acquire {
+        id: id(at),
+        terms,
+        expect: None,
+        wait,
+    })
 }
 
 fn renew() -> impl Strategy<Value = Op> {
@@ -97,8 +108,11 @@ fn of_queue() -> BoxedStrategy<Op> {
         .prop_map(|(at, terms, auto, wait)| Op::Get(Get { id: id(at), terms, auto, wait }));
     let order = prop_oneof![Just(Order::Fifo), Just(Order::Lifo), Just(Order::Priority)];
     let capacity = prop_oneof![Just(None), (1..4).prop_map(Some)];
-    let configure = (capacity, order, 1..4)
-        .prop_map(|(capacity, order, attempts_max)| Op::Configure { capacity, order, attempts_max });
+    let configure = (capacity, order, 1..4).prop_map(|(capacity, order, attempts_max)| Op::Configure {
+        capacity,
+        order,
+        attempts_max,
+    });
     let back = (number(), prop_oneof![Just(0), Just(900)]).prop_map(|(at, delay)| Op::GiveBack(share(at), delay));
     prop_oneof![
         6 => put,
@@ -141,7 +155,8 @@ impl Engine {
         let stack = Stack::shared().await;
         let place = Place::on(&stack, "coordination-model").await;
         let url = place.servers().postgres_url.clone();
-        let store = Store::new(&StoreConfig { url: url.clone(), application: "model", connections: 2 }).expect("a store");
+        let store =
+            Store::new(&StoreConfig { url: url.clone(), application: "model", connections: 2 }).expect("a store");
         prepare(&store, true).await.expect("the database can be prepared");
         let (now, again) = (Arc::new(AtomicI64::new(START)), Arc::new(Mutex::new(Vec::new())));
         let (clock, more) = (Arc::clone(&now), Arc::clone(&again));
@@ -197,13 +212,13 @@ fn lease_text(standing: Standing, line: &str, until: Millis, claimed: bool, item
 
 fn left_of(object: &Object) -> BTreeMap<Uuid, String> {
     let leases = object.leases.values().map(|lease| {
-        let text =
-            lease_text(lease.standing, &lease.line, lease.until, lease.claimed, lease.item, object.now);
+        let text = lease_text(lease.standing, &lease.line, lease.until, lease.claimed, lease.item, object.now);
         (lease.id, text)
     });
-    let items = object.items.values().map(|item| {
-        (item.id, format!("{} {} {} {}", item.state.as_str(), item.priority, item.until, item.attempt))
-    });
+    let items = object
+        .items
+        .values()
+        .map(|item| (item.id, format!("{} {} {} {}", item.state.as_str(), item.priority, item.until, item.attempt)));
     leases.chain(items).collect()
 }
 
@@ -249,7 +264,11 @@ async fn check(engine: &Engine, address: &Address, steps: &[Step]) -> Result<(),
         object.pass();
         // a larger semaphore may let in more than is in sight, and what follows in the same commit would see that
         let batches: Vec<&[Op]> =
-            if ops.iter().any(|op| matches!(op, Op::Resize(_) | Op::Configure { .. } | Op::Flag(_))) { ops.chunks(1).collect() } else { vec![ops] };
+            if ops.iter().any(|op| matches!(op, Op::Resize(_) | Op::Configure { .. } | Op::Flag(_))) {
+                ops.chunks(1).collect()
+            } else {
+                vec![ops]
+            };
         for ops in batches {
             let expected: Vec<Reply> = ops.iter().map(|op| object.step(op)).collect();
             let got = engine.ask(address, ops).await;
