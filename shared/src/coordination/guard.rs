@@ -139,14 +139,13 @@ impl Coordination {
                     return Ok(self.guard(address, id, grant.fence, sent, grant.left));
                 }
                 Ok(Reply::Waiting(_)) if !is_over => {}
-                Ok(Reply::Waiting(_) | Reply::WouldBlock(_)) => return Err(HoldError::TimedOut),
                 Ok(Reply::NotConfigured) => return Err(HoldError::NotConfigured),
                 Ok(Reply::NeverFits(all)) => return Err(HoldError::NeverFits(all)),
                 Ok(Reply::TooManyWaiters) => return Err(HoldError::TooManyWaiters),
                 Ok(Reply::TooManyHolds) => return Err(HoldError::TooManyHolds),
                 // the place ran out while the database was away, or a grant was not fetched in time: a new request, a new id
                 Ok(Reply::Lost) if !is_over => return Box::pin(self.hold(address, terms, left_of(until))).await,
-                Ok(Reply::Lost) => return Err(HoldError::TimedOut),
+                Ok(Reply::Waiting(_) | Reply::WouldBlock(_) | Reply::Lost) => return Err(HoldError::TimedOut),
                 Ok(other) => return Err(HoldError::Unexpected(format!("{other:?}"))),
                 Err(error) if is_over => {
                     tracing::warn!(%error, "a lease could not be asked for");
@@ -212,9 +211,8 @@ impl Keeper {
                     }
                     return;
                 }
-                renewed = self.renew_at(next) => match renewed {
-                    Some(pause) => next = Instant::now() + pause,
-                    None => {
+                renewed = self.renew_at(next) => {
+                    let Some(pause) = renewed else {
                         self.lost.cancel();
                         tracing::warn!(lease.id = %self.id, lease.object = %self.address.name(), "a lease was lost");
                         // tell who asks later, and that there is nothing to give back
@@ -222,8 +220,9 @@ impl Keeper {
                             let _ = answer.send(Err(LeaseLost));
                         }
                         return;
-                    }
-                },
+                    };
+                    next = Instant::now() + pause;
+                }
             }
         }
     }

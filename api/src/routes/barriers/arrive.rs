@@ -29,7 +29,7 @@ struct AtBarrier {
 /// An arrival, and what has come of it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Arrival)]
-struct Arrived {
+struct Outcome {
     arrival_id: Uuid,
     open: bool,
     /// Which opening it was, from 1.
@@ -58,9 +58,9 @@ struct Arrived {
     params(NamePath, LeaseWait),
     request_body(content = AtBarrier, example = json!({"arrival_id": examples::LEASE_ID})),
     responses(
-        (status = 200, description = "It is open for this arrival.", body = Arrived,
+        (status = 200, description = "It is open for this arrival.", body = Outcome,
             example = json!({"arrival_id": examples::LEASE_ID, "open": true, "generation": 1, "index": 0})),
-        (status = 202, description = "It counts, and others are missing.", body = Arrived,
+        (status = 202, description = "It counts, and others are missing.", body = Outcome,
             example = json!({"arrival_id": examples::LEASE_ID, "open": false, "arrived": 1})),
     ),
     extensions(("x-problems" = json!([
@@ -79,12 +79,12 @@ pub(crate) async fn arrive(
     let id = fields.required("arrival_id", ID_MUST, leases::id);
     let id = fields.finish(id)?;
     let reply = state.coordination.obtain(&barrier(caller.owner, name), id, wait, |_| Op::Arrive(id)).await?;
-    let view = Arrived { arrival_id: id, open: false, generation: None, index: None, arrived: None };
+    let view = Outcome { arrival_id: id, open: false, generation: None, index: None, arrived: None };
     let (mut response, view) = match reply {
         Reply::Passed(generation, index) => {
-            (HttpResponse::Ok(), Arrived { open: true, generation: Some(generation), index: Some(index), ..view })
+            (HttpResponse::Ok(), Outcome { open: true, generation: Some(generation), index: Some(index), ..view })
         }
-        Reply::Waiting(arrived) => (HttpResponse::Accepted(), Arrived { arrived: Some(arrived), ..view }),
+        Reply::Waiting(arrived) => (HttpResponse::Accepted(), Outcome { arrived: Some(arrived), ..view }),
         other => return Err(refused(&other)),
     };
     Ok(response.insert_header((header::CACHE_CONTROL, "no-store")).json(view))

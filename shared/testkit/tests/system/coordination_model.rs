@@ -203,8 +203,8 @@ impl Engine {
 
 /// One that has run out and that nobody has looked at is as good as lost.
 fn lease_text(standing: Standing, line: &str, until: Millis, claimed: bool, item: Option<Uuid>, now: Millis) -> String {
-    let live = matches!(standing, Standing::Waiting | Standing::Held);
-    if standing == Standing::Lost || (live && until <= now) {
+    let runs_out = matches!(standing, Standing::Waiting | Standing::Held);
+    if standing == Standing::Lost || (runs_out && until <= now) {
         return "lost".into();
     }
     format!("{} {line:?} {until} {claimed} {item:?}", standing.as_str())
