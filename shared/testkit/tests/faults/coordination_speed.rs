@@ -17,7 +17,7 @@ const WAITERS: usize = 1000;
 const WAVE: usize = 100;
 const HAND_OVER_MAX: Duration = Duration::from_millis(15);
 const STATEMENTS_MAX: f64 = 5.0;
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 fn api(place: &Place, name: &str, threads: &str) -> Launch {
     Launch::new(place, "api", name).arguments(["serve", "--http-threads", threads])
