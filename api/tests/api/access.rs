@@ -195,6 +195,8 @@ async fn named_elsewhere(api: &Api, (his, hers): (&str, &str), alice: i64, task:
         .assert_problem(404, "task_not_found");
     let many = post("/v1/tasks/actions/retry", json!({"ids": [task]})).await.json();
     assert_eq!((&many["retried"], &many["tasks"][0]["status"]), (&json!(0), &json!(404)), "{many}");
+    let key = json!({"name": "x", "scopes": vec!["read"; 5]});
+    post("/v1/api-keys", key).await.assert_problem(422, "invalid_request");
     let key = json!({"name": "x", "scopes": ["read"], "user_id": alice});
     post("/v1/api-keys", key).await.assert_problem(404, "user_not_found");
     ask(api, &Method::GET, &format!("/v1/api-keys?user_id={alice}"), Some(his), None)
