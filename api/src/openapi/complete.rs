@@ -26,8 +26,15 @@ const PROBLEMS: &str = "x-problems";
 const REQUEST_ID: &str = "X-Request-Id";
 const API_KEY: &str = "api_key";
 
+/// Headers that tell of a user's limit, as they stand beside every answer.
+const LIMITS: [(&str, &str); 2] = [
+    ("RateLimit-Policy", "Where the user has a limit: how many requests (`q`) in how many seconds (`w`)."),
+    ("RateLimit", "Where the user has a limit: how many requests are left (`r`), and after how many seconds there are more (`t`)."),
+];
+
 /// Schemas of answers in which nothing is left out: what is not known is null.
-const WHOLE: [&str; 8] = ["ApiKey", "Attempt", "QuarantinedMessage", "Queue", "Task", "TaskLine", "TaskType", "User"];
+const WHOLE: [&str; 9] =
+    ["ApiKey", "Attempt", "QuarantinedMessage", "Queue", "Quotas", "Task", "TaskLine", "TaskType", "User"];
 
 /// Completes the document.
 pub(super) struct Complete;
@@ -83,7 +90,7 @@ fn complete(operation: &mut Operation, path: &str, reads: bool, needs: Needs) {
         codes.push(Code::OutcomeUnknown); // by the deadline, whatever the handler is
     }
     if let Some(scope) = needs.scope() {
-        codes.extend([Code::Unauthorized, Code::MissingScope]);
+        codes.extend([Code::Unauthorized, Code::MissingScope, Code::RateLimited]);
         operation.security = Some(vec![SecurityRequirement::new(API_KEY, [scope.as_str()])]);
     }
     codes.sort_unstable();
@@ -98,6 +105,9 @@ fn complete(operation: &mut Operation, path: &str, reads: bool, needs: Needs) {
     for response in responses.values_mut() {
         if let RefOr::T(response) = response {
             response.headers.insert(REQUEST_ID.into(), header("Names this request in the log.").into());
+            if needs != Needs::Nothing {
+                response.headers.extend(LIMITS.map(|(name, meaning)| (name.into(), header(meaning).into())));
+            }
         }
     }
     let parameters = operation.parameters.get_or_insert_default();
