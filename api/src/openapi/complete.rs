@@ -26,7 +26,7 @@ const PROBLEMS: &str = "x-problems";
 const REQUEST_ID: &str = "X-Request-Id";
 const API_KEY: &str = "api_key";
 
-/// Headers that tell of a user's limit, as they stand beside every answer.
+/// Headers that tell of a user's limit, beside every answer to a caller.
 const LIMITS: [(&str, &str); 2] = [
     ("RateLimit-Policy", "Where the user has a limit: how many requests (`q`) in how many seconds (`w`)."),
     ("RateLimit", "Where the user has a limit: how many requests are left (`r`), and after how many seconds there are more (`t`)."),
@@ -51,6 +51,7 @@ impl Modify for Complete {
         let Some(components) = &mut document.components else { return };
         components.add_security_scheme(API_KEY, api_key());
         components.parameters.insert(REQUEST_ID.into(), request_id().into());
+        components.headers.extend(LIMITS.map(|(name, meaning)| (name.into(), header(meaning).into())));
         for (name, schema) in &mut components.schemas {
             if let RefOr::T(Schema::Object(object)) = schema
                 && WHOLE.contains(&name.as_str())
@@ -106,7 +107,8 @@ fn complete(operation: &mut Operation, path: &str, reads: bool, needs: Needs) {
         if let RefOr::T(response) = response {
             response.headers.insert(REQUEST_ID.into(), header("Names this request in the log.").into());
             if needs != Needs::Nothing {
-                response.headers.extend(LIMITS.map(|(name, meaning)| (name.into(), header(meaning).into())));
+                let shared = |name| RefOr::Ref(Ref::new(format!("#/components/headers/{name}")));
+                response.headers.extend(LIMITS.map(|(name, _)| (name.into(), shared(name))));
             }
         }
     }
