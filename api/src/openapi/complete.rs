@@ -26,7 +26,7 @@ const PROBLEMS: &str = "x-problems";
 const REQUEST_ID: &str = "X-Request-Id";
 const API_KEY: &str = "api_key";
 
-/// Headers that tell of a user's limit, beside every answer to a caller.
+/// Headers that tell of a user's limit, in every answer to a caller; said of the good ones and of 429, which is enough.
 const LIMITS: [(&str, &str); 2] = [
     ("RateLimit-Policy", "Where the user has a limit: how many requests (`q`) in how many seconds (`w`)."),
     ("RateLimit", "Where the user has a limit: how many requests are left (`r`), and after how many seconds there are more (`t`)."),
@@ -103,10 +103,10 @@ fn complete(operation: &mut Operation, path: &str, reads: bool, needs: Needs) {
     let responses = &mut operation.responses.responses;
     responses
         .extend(by_status.into_iter().map(|(status, codes)| (status.to_string(), problems(status, &codes).into())));
-    for response in responses.values_mut() {
+    for (status, response) in responses.iter_mut() {
         if let RefOr::T(response) = response {
             response.headers.insert(REQUEST_ID.into(), header("Names this request in the log.").into());
-            if needs != Needs::Nothing {
+            if needs != Needs::Nothing && (status.starts_with('2') || status == "429") {
                 let shared = |name| RefOr::Ref(Ref::new(format!("#/components/headers/{name}")));
                 response.headers.extend(LIMITS.map(|(name, _)| (name.into(), shared(name))));
             }
