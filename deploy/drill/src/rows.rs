@@ -43,6 +43,8 @@ const NOW: &str = "SELECT clock_timestamp()::text";
 
 /// A statement that takes longer has no answer: the server may be frozen.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same for one that reads everything that a drill left: of a soak, some ten thousand tasks with their results.
+const PATIENCE_WITH_ALL: Duration = Duration::from_mins(2);
 
 /// The database of one drill. Cheap to clone.
 #[derive(Clone)]
@@ -65,14 +67,14 @@ impl Rows {
 
     /// Every task, by id.
     pub(crate) async fn all(&self) -> anyhow::Result<HashMap<Uuid, Row>> {
-        let rows = self.query(ROWS, &[]).await?;
+        let rows = self.read_all(ROWS).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, read(row)?))).collect()
     }
 
     /// Every attempt that was not a task's last.
     pub(crate) async fn attempts(&self) -> anyhow::Result<HashMap<Uuid, Vec<Attempt>>> {
         let mut attempts: HashMap<Uuid, Vec<Attempt>> = HashMap::new();
-        for row in self.query(ATTEMPTS, &[]).await? {
+        for row in self.read_all(ATTEMPTS).await? {
             let attempt = Attempt { epoch: row.try_get(1)?, outcome: row.try_get(2)?, text: row.try_get(3)? };
             attempts.entry(row.try_get(0)?).or_default().push(attempt);
         }
@@ -81,7 +83,7 @@ impl Rows {
 
     /// Every task that has ended, and how.
     pub(crate) async fn ended(&self) -> anyhow::Result<HashMap<Uuid, Ended>> {
-        let rows = self.query(ENDED, &[]).await?;
+        let rows = self.read_all(ENDED).await?;
         let read = |row: &PgRow| -> anyhow::Result<_> {
             let ended = Ended { state: row.try_get(1)?, epoch: row.try_get(2)?, result: row.try_get(3)? };
             Ok((row.try_get(0)?, ended))
@@ -96,7 +98,7 @@ impl Rows {
 
     /// Workflows whose counters are wrong.
     pub(crate) async fn miscounted(&self) -> anyhow::Result<Vec<Uuid>> {
-        self.query(MISCOUNTED, &[]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        self.read_all(MISCOUNTED).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
     /// What the worker with this process id holds.
@@ -143,6 +145,10 @@ impl Rows {
         let (client, connection) = self.config.connect(NoTls).await?;
         tokio::spawn(connection); // ends when the client is dropped
         Ok(client)
+    }
+
+    async fn read_all(&self, sql: &str) -> anyhow::Result<Vec<PgRow>> {
+        Ok(timeout(PATIENCE_WITH_ALL, async { self.open().await?.query(sql, &[]).await }).await??)
     }
 
     async fn query(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> anyhow::Result<Vec<PgRow>> {
