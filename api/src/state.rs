@@ -5,9 +5,7 @@ use std::sync::Arc;
 use caraway_shared::{broker::Link, cache::Cache, store::Store, telemetry::Metrics};
 use tokio::sync::Semaphore;
 
-use crate::{
-    accept::Acceptor, callers::Callers, health::Health, known::Known, quotas::Keeper, waiting::Waiting,
-};
+use crate::{accept::Acceptor, callers::Callers, health::Health, known::Known, quotas::Keeper, waiting::Waiting};
 
 /// Uploads under way; each may hold a chunk of 256 KiB, and has a second one in the hands of the database's driver while it is
 /// written.

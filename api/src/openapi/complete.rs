@@ -29,7 +29,10 @@ const API_KEY: &str = "api_key";
 /// Headers that tell of a user's limit, in every answer to a caller; said of the good ones and of 429, which is enough.
 const LIMITS: [(&str, &str); 2] = [
     ("RateLimit-Policy", "Where the user has a limit: how many requests (`q`) in how many seconds (`w`)."),
-    ("RateLimit", "Where the user has a limit: how many requests are left (`r`), and after how many seconds there are more (`t`)."),
+    (
+        "RateLimit",
+        "Where the user has a limit: how many requests are left (`r`), and after how many seconds there are more (`t`).",
+    ),
 ];
 
 /// Schemas of answers in which nothing is left out: what is not known is null.

@@ -186,7 +186,10 @@ fn answer((status, response): (&str, &Value)) -> Answer {
         about: paragraphs(text(at(response, &["description"]))),
         kind: content().next().map(|(_, content)| kind(at(content, &["schema"]))).unwrap_or_default(),
         media_types: content().map(|(media_type, _)| media_type).collect::<Vec<_>>().join(", "),
-        headers: entries(at(response, &["headers"])).filter(|(name, _)| !EVERYWHERE.contains(name)).map(header).collect(),
+        headers: entries(at(response, &["headers"]))
+            .filter(|(name, _)| !EVERYWHERE.contains(name))
+            .map(header)
+            .collect(),
         example: example.map(pretty).unwrap_or_default(),
     }
 }

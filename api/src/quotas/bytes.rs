@@ -46,7 +46,9 @@ impl Keeper {
         Err(exceeded(
             QUOTA,
             limit,
-            format!("you may store {limit} bytes and have stored {stored}; {bytes} more do not fit. Delete items first"),
+            format!(
+                "you may store {limit} bytes and have stored {stored}; {bytes} more do not fit. Delete items first"
+            ),
         ))
     }
 }

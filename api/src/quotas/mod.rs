@@ -23,11 +23,11 @@ use caraway_shared::{
 };
 use tokio::{sync::Semaphore, time::timeout};
 
+use self::{requests::Requests, tasks::Tasks};
 pub(crate) use self::{
     requests::{LEFT, POLICY, Standing},
     tasks::Place,
 };
-use self::{requests::Requests, tasks::Tasks};
 use crate::{
     callers::Callers,
     problem::{Code, Problem},

@@ -227,7 +227,10 @@ mod tests {
 
     #[test]
     fn at_least_one_request_is_taken_and_a_tenth_of_a_second_at_most() {
-        assert_eq!([at_a_time(1, 30), at_a_time(100, 1), at_a_time(100, 3), at_a_time(1_000_000, 2)], [1, 10, 3, 50_000]);
+        assert_eq!(
+            [at_a_time(1, 30), at_a_time(100, 1), at_a_time(100, 3), at_a_time(1_000_000, 2)],
+            [1, 10, 3, 50_000]
+        );
     }
 
     #[test]

@@ -93,7 +93,10 @@ fn add() -> Value {
 #[track_caller]
 fn assert_exceeded(answer: &Answer, quota: &str, limit: i64) {
     let problem = answer.assert_problem(429, "quota_exceeded");
-    assert_eq!((&problem["quota"], &problem["limit"], &problem["retryable"]), (&json!(quota), &json!(limit), &json!(true)));
+    assert_eq!(
+        (&problem["quota"], &problem["limit"], &problem["retryable"]),
+        (&json!(quota), &json!(limit), &json!(true))
+    );
     assert_eq!(answer.header(header::RETRY_AFTER), "1");
 }
 
@@ -244,7 +247,8 @@ async fn a_user_without_a_quota_is_never_counted_and_one_far_below_it_seldom() {
         assert_eq!(free.status, StatusCode::ACCEPTED);
     }
     let metrics = world.api.get("/metrics").await.text();
-    let counts = metrics.lines().find_map(|line| line.strip_prefix("caraway_quota_counts_total{quota=\"queued_tasks\"} "));
+    let counts =
+        metrics.lines().find_map(|line| line.strip_prefix("caraway_quota_counts_total{quota=\"queued_tasks\"} "));
     let counts: u32 = counts.unwrap().parse().unwrap();
     println!("quotas: 50 tasks of a user with a quota of 10000 were counted {counts} times");
     assert!((1..=10).contains(&counts), "{counts}");
@@ -263,10 +267,8 @@ async fn bytes_of_items_are_held_to_their_quota_at_the_start_and_at_the_end() {
     assert_exceeded(&world.upload(1).await, "stored_bytes", 1_000_000);
     let free = world.api.client.post(format!("{}/items", world.api.url)).bearer_auth(&world.operator).body("x");
     assert_eq!(free.send().await.unwrap().status(), 201, "of another user");
-    eventually_async("the end of what was refused", async || {
-        (world.count("item WHERE true").await == 2).then_some(())
-    })
-    .await;
+    eventually_async("the end of what was refused", async || (world.count("item WHERE true").await == 2).then_some(()))
+        .await;
     let id = stored.json()["id"].as_str().unwrap().to_owned();
     assert_eq!(world.ask(Method::DELETE, &format!("/items/{id}"), None).await.status, StatusCode::NO_CONTENT);
     assert_eq!(world.upload(600_000).await.status, StatusCode::CREATED);
@@ -315,7 +317,11 @@ async fn only_the_operator_sets_quotas_and_they_are_shown() {
     let all = json!({"queued_tasks": 0, "stored_bytes": 5, "requests_per_second": 1_000_000});
     assert_eq!(world.set(all.clone()).await.json()["quotas"], all);
     assert_exceeded(&world.post("/v1/tasks", add()).await, "queued_tasks", 0);
-    assert_eq!(world.set(json!({})).await.json()["quotas"]["queued_tasks"], Value::Null, "what is left out is no limit");
+    assert_eq!(
+        world.set(json!({})).await.json()["quotas"]["queued_tasks"],
+        Value::Null,
+        "what is left out is no limit"
+    );
     assert_eq!(world.post("/v1/tasks", add()).await.status, StatusCode::ACCEPTED);
     for (wrong, pointer) in [
         (json!({"queued_tasks": -1}), "/queued_tasks"),

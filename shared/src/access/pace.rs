@@ -83,7 +83,9 @@ mod tests {
             assert_eq!((pace.left(rate, start), taken(&mut pace, rate, start)), (burst, burst), "{per_second}/{parts}");
             assert_eq!(pace.left(rate, start), 0);
             let wait = pace.take(rate, start).unwrap_err();
-            assert!(wait <= rate.interval && pace.take(rate, start + wait.saturating_sub(Duration::from_nanos(1))).is_err());
+            assert!(
+                wait <= rate.interval && pace.take(rate, start + wait.saturating_sub(Duration::from_nanos(1))).is_err()
+            );
             assert_eq!(pace.take(rate, start + wait), Ok(()));
         }
     }

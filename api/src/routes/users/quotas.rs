@@ -66,10 +66,6 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Quotas {
     Quotas {
         queued_tasks: fields.optional("queued_tasks", COUNT, count),
         stored_bytes: fields.optional("stored_bytes", COUNT, count),
-        requests_per_second: fields.optional(
-            "requests_per_second",
-            "must be a whole number from 1 to 1000000",
-            rate,
-        ),
+        requests_per_second: fields.optional("requests_per_second", "must be a whole number from 1 to 1000000", rate),
     }
 }
