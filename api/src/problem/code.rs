@@ -198,6 +198,13 @@ catalogue! {
     /// The item is stored, but its bytes are no image that can be processed.
     ItemNotImage "item_not_image" UNPROCESSABLE_ENTITY "The item is not an image"
         "Upload a JPEG, PNG, WebP, GIF, BMP or TIFF.";
+    /// The user of this key sends more requests a second than it may, over all its keys; `limit` tells how many it may.
+    RateLimited "rate_limited" TOO_MANY_REQUESTS "There are too many requests"
+        "Wait as many seconds as `Retry-After` says. `RateLimit` tells in every answer how many are left.";
+    /// The user would have more tasks that have not started, or more bytes of items, than it may: `quota` names which, `limit`
+    /// tells how much it may have. Nothing of the request was done.
+    QuotaExceeded "quota_exceeded" TOO_MANY_REQUESTS "A quota is used up"
+        "Wait until tasks have started, cancel some, or delete items; then send it again. The operator can raise the quota.";
     /// A fault of ours. The text of the error is in the log only.
     Internal "internal" INTERNAL_SERVER_ERROR "Something went wrong here"
         "Tell the operator the `instance`, which finds the request in the log. Repeat it only with an `Idempotency-Key`.";
@@ -223,7 +230,12 @@ impl Code {
     pub(crate) fn is_retryable(self) -> bool {
         matches!(
             self,
-            Self::TaskNotFinished | Self::WorkflowNotFinished | Self::BodyTimeout | Self::IdempotencyInFlight
+            Self::TaskNotFinished
+                | Self::WorkflowNotFinished
+                | Self::BodyTimeout
+                | Self::IdempotencyInFlight
+                | Self::RateLimited
+                | Self::QuotaExceeded
         ) || self.status() == StatusCode::SERVICE_UNAVAILABLE
     }
 

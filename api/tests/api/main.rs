@@ -35,6 +35,8 @@ mod log;
 mod openapi;
 mod operations;
 mod outages;
+mod quotas;
+mod rates;
 mod raw;
 mod refusals;
 mod results;

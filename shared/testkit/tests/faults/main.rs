@@ -7,4 +7,5 @@ mod broker_stopped;
 mod cache_race;
 mod cache_speed;
 mod idle;
+mod rates;
 mod wire;
