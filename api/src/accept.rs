@@ -11,14 +11,20 @@ use caraway_shared::{
     broker::Publisher,
     store::{
         Store, WriteError, Writer,
-        tasks::{Accept, AcceptGuarded, Accepted, Admitted, Debt, Fate, Guarded, Offer, Owed, TaskView},
+        tasks::{
+            Accept, AcceptGuarded, Accepted, Admitted, Asked, Debt, Fate, Guarded, Key, Offer, Owed, Refusal, TaskView,
+        },
     },
-    task::{State, TaskSpec},
+    task::{OwnerId, State, TaskSpec},
     telemetry::names,
 };
 use tokio::sync::Semaphore;
 
-use crate::problem::{Code, Problem};
+use crate::{
+    callers::Caller,
+    problem::{Code, Problem},
+    quotas::Keeper,
+};
 
 /// Accepts that may wait for their commit; past it clients hear 503 at once. At 256 rows a commit this is a second or
 /// two of work.
@@ -32,27 +38,33 @@ pub(crate) struct Acceptor {
     plain: Writer<Accept>,
     guarded: Writer<AcceptGuarded>,
     publisher: Publisher,
+    quotas: Keeper,
     places: Arc<Semaphore>,
 }
 
 impl Acceptor {
     /// What it refuses.
-    pub(crate) const PROBLEMS: &[Code] = &[Code::Overloaded];
+    pub(crate) const PROBLEMS: &[Code] = &[Code::Overloaded, Code::QuotaExceeded];
 
     /// Starts the accept writers on the current runtime.
-    pub(crate) fn start(store: Store, publisher: Publisher) -> Self {
+    pub(crate) fn start(store: Store, publisher: Publisher, quotas: Keeper) -> Self {
         let offer = || -> Offer {
             let publisher = publisher.clone();
             Box::new(move |owed| publisher.offer(owed))
         };
         let plain = Writer::start(store.clone(), Accept { offer: offer() });
         let guarded = Writer::start(store, AcceptGuarded { offer: offer() });
-        Self { plain, guarded, publisher, places: Arc::new(Semaphore::new(WAITING_MAX)) }
+        Self { plain, guarded, publisher, quotas, places: Arc::new(Semaphore::new(WAITING_MAX)) }
     }
 
-    /// Accepts a request's tasks; a fate for each, in order.
-    pub(crate) async fn accept(&self, request: Guarded) -> Result<Admitted, Problem> {
+    /// Accepts a request's tasks; a fate for each, in order. All of them must be within the quota of their user; what was
+    /// answered before is answered all the same.
+    pub(crate) async fn accept(&self, caller: &Caller, request: Guarded) -> Result<Admitted, Problem> {
         fail::fail_point!("api.accept.received", |_| std::process::abort());
+        let _within = match self.quotas.tasks(caller, request.specs().count()).await {
+            Ok(place) => place,
+            Err(problem) => return self.answered_before(request.owner, request.key, problem).await,
+        };
         if Rule::PublishAfterCommit.is_broken() {
             self.announce_early(&request).await;
         }
@@ -62,6 +74,24 @@ impl Acceptor {
         }
         fail::fail_point!("api.accept.announced", |_| std::process::abort());
         Ok(admitted)
+    }
+
+    /// A request that cannot be done now may have been done before, while what it names was still there: its key tells. What
+    /// was decided then, or the problem that there is now.
+    pub(crate) async fn answered_before(
+        &self,
+        owner: OwnerId,
+        key: Option<Key>,
+        problem: Problem,
+    ) -> Result<Admitted, Problem> {
+        if key.is_none() || problem.status().is_server_error() {
+            return Err(problem);
+        }
+        let tasks = vec![Asked::Refused(refusal(&problem)?)];
+        match self.commit(Guarded { owner, key, tasks, atomic: true, once: false }).await? {
+            Admitted::Fresh(_) => Err(problem), // which frees the key
+            answered => Ok(answered),
+        }
     }
 
     /// Publishes what somebody else has accepted. Never waits.
@@ -100,6 +130,12 @@ impl Acceptor {
         let mut views = request.specs().zip(accepted).map(|((task, _), accepted)| TaskView::accepted(task, accepted));
         Ok(Admitted::Fresh(request.all_in(&mut views)))
     }
+}
+
+/// What is told of one refused task among others, and kept.
+pub(crate) fn refusal(problem: &Problem) -> Result<Refusal, Problem> {
+    let document = serde_json::from_slice(&problem.document(None)).map_err(Problem::internal)?;
+    Ok(Refusal { status: problem.status().as_u16(), problem: document })
 }
 
 fn count(fates: &[Fate]) {

@@ -13,7 +13,7 @@ use std::{
 
 use actix_web::http::header::{self, HeaderMap};
 use caraway_shared::{
-    access::{Key, KeyId, KeySecret, Scope},
+    access::{Key, KeyId, KeySecret, Quotas, Scope},
     store::{Access, LiveKey, Store, StoreError},
     task::OwnerId,
 };
@@ -40,14 +40,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Caller {
     /// The user who owns what is asked for and made.
     pub(crate) owner: OwnerId,
+    /// How much that user may take.
+    pub(crate) quotas: Quotas,
     /// None on an open installation.
     key: Option<Arc<LiveKey>>,
 }
 
 impl Caller {
-    /// Of an open installation: the local user, who may do everything.
-    const LOCAL: Self = Self { owner: OwnerId::LOCAL, key: None };
-
     /// Whether it has this scope.
     pub(crate) fn has(&self, scope: Scope) -> bool {
         self.key.as_ref().is_none_or(|key| key.grant.has(scope))
@@ -149,8 +148,8 @@ impl Callers {
 
     /// Who sent these headers.
     pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
-        if self.is_open() {
-            return Ok(Caller::LOCAL);
+        if let Some(local) = self.local() {
+            return Ok(local);
         }
         let key = presented(headers).ok_or_else(unauthorized)?;
         let mut verdict = self.judge(&key);
@@ -184,9 +183,16 @@ impl Callers {
         }
     }
 
-    fn is_open(&self) -> bool {
+    /// How many processes serve this API, as far as is known.
+    pub(crate) fn processes(&self) -> u32 {
+        self.memory.borrow().access.processes.max(1)
+    }
+
+    /// Who asks on an open installation: the local user, who may do everything.
+    fn local(&self) -> Option<Caller> {
         let memory = self.memory.borrow();
-        self.may_be_open && memory.as_of.is_some() && !memory.access.has_keys
+        let is_open = self.may_be_open && memory.as_of.is_some() && !memory.access.has_keys;
+        is_open.then(|| Caller { owner: OwnerId::LOCAL, quotas: memory.access.local, key: None })
     }
 
     fn judge(&self, key: &Key) -> Verdict {
@@ -196,7 +202,7 @@ impl Callers {
         }
         match (memory.access.keys.get(&key.id), &memory.secret) {
             (Some(live), Some(secret)) if key.is(&live.hmac, secret) => {
-                Verdict::Known(Caller { owner: live.owner, key: Some(Arc::clone(live)) })
+                Verdict::Known(Caller { owner: live.owner, quotas: live.quotas, key: Some(Arc::clone(live)) })
             }
             (Some(_), Some(_)) => Verdict::Wrong,
             _ => Verdict::Unknown,

@@ -18,6 +18,7 @@ mod middleware;
 mod openapi;
 mod pages;
 mod problem;
+mod quotas;
 mod routes;
 mod shutdown;
 mod startup;

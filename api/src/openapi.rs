@@ -90,6 +90,7 @@ use crate::{problem::Problem, routes};
         routes::users::create::create,
         routes::users::list::list,
         routes::users::show::show,
+        routes::users::quotas::set,
         routes::users::disable::disable,
         routes::users::disable::enable,
         routes::api_keys::create::create,

@@ -19,7 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     accept::Acceptor, callers::Callers, config::Serve, health::Health, known::Known, middleware, pages::Contract,
-    routes, shutdown::Signals, state::ApiState, waiting::Waiting,
+    quotas::Keeper, routes, shutdown::Signals, state::ApiState, waiting::Waiting,
 };
 
 /// A request's head must be complete by then; its body has deadlines of its own in `extract`.
@@ -62,10 +62,13 @@ impl Application {
         let link = Link::start(&common.broker(), "api", shutdown.clone());
         let publisher = Publisher::start(link.clone(), store.clone(), shutdown.clone());
         let (coordination, upkeep) = Coordination::start(store.clone(), cache.clone(), closing.clone());
+        let callers = Callers::new(store.clone(), config.may_be_open());
+        let quotas = Keeper::new(store.clone(), cache.clone(), callers.clone(), common.postgres_connections / 2);
         let state = ApiState {
+            callers,
+            acceptor: Acceptor::start(store.clone(), publisher.clone(), quotas.clone()),
+            quotas,
             coordination,
-            callers: Callers::new(store.clone(), config.may_be_open()),
-            acceptor: Acceptor::start(store.clone(), publisher.clone()),
             known: Known::new(store.clone()),
             waiting: Waiting::new(store.clone(), closing.clone()),
             health: Health::default(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use caraway_shared::{broker::Link, cache::Cache, coordination::Coordination, store::Store, telemetry::Metrics};
 use tokio::sync::Semaphore;
 
-use crate::{accept::Acceptor, callers::Callers, health::Health, known::Known, waiting::Waiting};
+use crate::{accept::Acceptor, callers::Callers, health::Health, known::Known, quotas::Keeper, waiting::Waiting};
 
 /// Uploads under way; each may hold a chunk of 256 KiB, and has a second one in the hands of the database's driver while it is
 /// written.
@@ -26,6 +26,8 @@ pub(crate) struct ApiState {
     pub(crate) known: Known,
     /// Who may ask for what.
     pub(crate) callers: Callers,
+    /// How much of it they may ask for.
+    pub(crate) quotas: Keeper,
     /// Who waits for which task.
     pub(crate) waiting: Waiting,
     /// Locks and their kin.

@@ -19,12 +19,22 @@ run_drill() {
     trap stop_drill_stack EXIT
     trap 'exit 130' INT TERM HUP
     stop_drill_stack
-    CARAWAY_DEV_DIR=$STATE CARAWAY_DRILL_DIR=$STATE/drill \
+    # A place of its own: a test run takes down whatever it finds in that of the tests.
+    CARAWAY_DEV_DIR=$STATE/drill CARAWAY_DRILL_DIR=$STATE/drill \
         "${CARGO_TARGET_DIR:-$ROOT/target}/debug/drill" "$@" {DRILL_LOCK}>&-
 }
 
 # What an interrupted or failed drill left behind; its logs stay until the next one.
 stop_drill_stack() {
-    local stack=$STATE/test-stacks/drill
-    [[ ! -d $stack/run ]] || CARAWAY_DEV_DIR=$stack "$ROOT/deploy/dev" down >/dev/null || true
+    local stack=$STATE/drill/test-stacks/drill
+    [[ ! -d $stack/run ]] || CARAWAY_DEV_DIR=$stack "$ROOT/deploy/dev" down "$@" >/dev/null || true
+}
+
+wipe_drill_stack() {
+    [[ -d $STATE/drill/test-stacks ]] || return 0
+    exec {DRILL_LOCK}>"$STATE/drill/lock"
+    flock -n "$DRILL_LOCK" || return 0
+    stop_drill_stack --wipe
+    rmdir -- "$STATE/drill/test-stacks" 2>/dev/null || true
+    exec {DRILL_LOCK}>&-
 }

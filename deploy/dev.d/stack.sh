@@ -81,6 +81,7 @@ wipe_stack() {
     wipe_bench
     rm -rf -- "$STATE"/{data,demo,env,log,ports,python,run} "${STATE:?}"/{etc,lock} "$STATE/fuzz/reports"
     wipe_test_stacks
+    wipe_drill_stack
     # What is left is not ours.
     rmdir -- "$STATE" 2>/dev/null || true
     echo "the data in $STATE is gone"

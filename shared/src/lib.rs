@@ -2,7 +2,7 @@
 //!
 //! | module | holds | talks to |
 //! |---|---|---|
-//! | [`access`] | who may do what: keys and scopes | nobody: pure |
+//! | [`access`] | who may do what, and how much: keys, scopes, quotas | nobody: pure |
 //! | [`task`] | what a task is: states, message, retry, outcome | nobody: pure |
 //! | [`workflow`] | what a graph of tasks is, and what becomes of it when one of them ends | nobody: pure |
 //! | [`store`] | every SQL statement | PostgreSQL, the only truth |

@@ -65,8 +65,8 @@ fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
         (Some("*"), None) => Ok(Expected::Something),
         (Some(tag), None) => version(tag).map(Expected::Version),
         (None, Some("*")) => Ok(Expected::Nothing),
-        (None, Some(_)) => Err(Problem::new(Code::BadRequest, "If-None-Match of a change must be *")),
-        // each of them is valid
+        // valid headers, and nothing that a change could do with them
+        (None, Some(_)) => Err(Problem::new(Code::InvalidRequest, "If-None-Match of a change must be *")),
         (Some(_), Some(_)) => Err(Problem::new(Code::InvalidRequest, "send If-Match or If-None-Match, not both")),
     }
 }

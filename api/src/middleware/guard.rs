@@ -1,5 +1,5 @@
-//! Who may pass. Around each route, with what that route needs (`routes/mod.rs` says it for every one of them), and before
-//! anything of the request but its head is read.
+//! Who may pass, and how often. Around each route, with what that route needs (`routes/mod.rs` says it for every one of them), and
+//! before anything of the request but its head is read.
 
 use actix_web::{
     Error, HttpMessage,
@@ -13,6 +13,7 @@ use caraway_shared::access::Scope;
 use crate::{
     callers::Caller,
     problem::{Code, Problem},
+    quotas::Standing,
     state::ApiState,
 };
 
@@ -55,18 +56,37 @@ pub(crate) async fn guard<B: MessageBody>(
     let Some(scope) = needs.scope() else {
         return Ok(next.call(request).await?.map_into_left_body());
     };
-    match admit(needs, scope, &request).await {
+    let (admitted, standing) = admit(needs, scope, &request).await;
+    let mut response = match admitted {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
-            Ok(next.call(request).await?.map_into_left_body())
+            next.call(request).await?.map_into_left_body()
         }
-        Err(problem) => Ok(request.error_response(problem).map_into_right_body()),
+        Err(problem) => request.error_response(problem).map_into_right_body(),
+    };
+    if let Some(standing) = standing {
+        standing.tell(response.headers_mut());
+    }
+    Ok(response)
+}
+
+/// Who it is, or why it may not pass; and how it stands with its limit, if it has one: refused requests count as well.
+async fn admit(needs: Needs, scope: Scope, request: &ServiceRequest) -> (Result<Caller, Problem>, Option<Standing>) {
+    let Some(state) = request.app_data::<Data<ApiState>>() else {
+        return (Err(Problem::internal("the state is missing")), None);
+    };
+    let caller = match state.callers.caller(request.headers()).await {
+        Ok(caller) => caller,
+        Err(problem) => return (Err(problem), None),
+    };
+    let standing = state.quotas.request(&caller).await;
+    match standing.and_then(|standing| standing.refusal()) {
+        Some(problem) => (Err(problem), standing),
+        None => (check(needs, scope, caller), standing),
     }
 }
 
-async fn admit(needs: Needs, scope: Scope, request: &ServiceRequest) -> Result<Caller, Problem> {
-    let state = request.app_data::<Data<ApiState>>().ok_or_else(|| Problem::internal("the state is missing"))?;
-    let caller = state.callers.caller(request.headers()).await?;
+fn check(needs: Needs, scope: Scope, caller: Caller) -> Result<Caller, Problem> {
     if !caller.has(scope) {
         let detail = format!("this key does not have the scope {scope}");
         return Err(Problem::new(Code::MissingScope, detail).with("scope", scope.as_str()));

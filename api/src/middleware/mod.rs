@@ -7,7 +7,7 @@
 //! | `problems.rs` | writes every error as a problem document |
 //! | `gate.rs` | lets nobody in before the database is prepared |
 //! | `deadline.rs` | lets nobody wait for ever |
-//! | `guard.rs` | lets in who has the scope that the route needs |
+//! | `guard.rs` | lets in who has the scope that the route needs, and not more often than its user may |
 
 mod deadline;
 mod gate;

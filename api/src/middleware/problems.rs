@@ -15,7 +15,10 @@ use actix_web::{
 };
 
 use super::RequestId;
-use crate::problem::{Code, Problem};
+use crate::{
+    problem::{Code, Problem},
+    quotas,
+};
 
 /// Writes errors as problem documents, and what only the log may know to the log.
 pub(crate) async fn problems<B: MessageBody>(
@@ -74,7 +77,8 @@ fn rewritten<B>(response: ServiceResponse<B>, document: Vec<u8>) -> ServiceRespo
     if let Some(allowed) = allowed {
         new.insert_header((header::ALLOW, allowed));
     }
-    for kept in [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::CONTENT_RANGE] {
+    let limits = [quotas::POLICY, quotas::LEFT];
+    for kept in [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::CONTENT_RANGE].into_iter().chain(limits) {
         if let Some(value) = old.headers().get(&kept) {
             new.insert_header((kept, value.clone()));
         }

@@ -26,8 +26,18 @@ const PROBLEMS: &str = "x-problems";
 const REQUEST_ID: &str = "X-Request-Id";
 const API_KEY: &str = "api_key";
 
+/// Headers that tell of a user's limit, in every answer to a caller; said of the good ones and of 429, which is enough.
+const LIMITS: [(&str, &str); 2] = [
+    ("RateLimit-Policy", "Where the user has a limit: how many requests (`q`) in how many seconds (`w`)."),
+    (
+        "RateLimit",
+        "Where the user has a limit: how many requests are left (`r`), and after how many seconds there are more (`t`).",
+    ),
+];
+
 /// Schemas of answers in which nothing is left out: what is not known is null.
-const WHOLE: [&str; 8] = ["ApiKey", "Attempt", "QuarantinedMessage", "Queue", "Task", "TaskLine", "TaskType", "User"];
+const WHOLE: [&str; 9] =
+    ["ApiKey", "Attempt", "QuarantinedMessage", "Queue", "Quotas", "Task", "TaskLine", "TaskType", "User"];
 
 /// Completes the document.
 pub(super) struct Complete;
@@ -44,6 +54,7 @@ impl Modify for Complete {
         let Some(components) = &mut document.components else { return };
         components.add_security_scheme(API_KEY, api_key());
         components.parameters.insert(REQUEST_ID.into(), request_id().into());
+        components.headers.extend(LIMITS.map(|(name, meaning)| (name.into(), header(meaning).into())));
         for (name, schema) in &mut components.schemas {
             if let RefOr::T(Schema::Object(object)) = schema
                 && WHOLE.contains(&name.as_str())
@@ -83,7 +94,7 @@ fn complete(operation: &mut Operation, path: &str, reads: bool, needs: Needs) {
         codes.push(Code::OutcomeUnknown); // by the deadline, whatever the handler is
     }
     if let Some(scope) = needs.scope() {
-        codes.extend([Code::Unauthorized, Code::MissingScope]);
+        codes.extend([Code::Unauthorized, Code::MissingScope, Code::RateLimited]);
         operation.security = Some(vec![SecurityRequirement::new(API_KEY, [scope.as_str()])]);
     }
     codes.sort_unstable();
@@ -95,9 +106,13 @@ fn complete(operation: &mut Operation, path: &str, reads: bool, needs: Needs) {
     let responses = &mut operation.responses.responses;
     responses
         .extend(by_status.into_iter().map(|(status, codes)| (status.to_string(), problems(status, &codes).into())));
-    for response in responses.values_mut() {
+    for (status, response) in responses.iter_mut() {
         if let RefOr::T(response) = response {
             response.headers.insert(REQUEST_ID.into(), header("Names this request in the log.").into());
+            if needs != Needs::Nothing && (status.starts_with('2') || status == "429") {
+                let shared = |name| RefOr::Ref(Ref::new(format!("#/components/headers/{name}")));
+                response.headers.extend(LIMITS.map(|(name, _)| (name.into(), shared(name))));
+            }
         }
     }
     let parameters = operation.parameters.get_or_insert_default();

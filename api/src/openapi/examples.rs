@@ -111,7 +111,7 @@ pub(crate) fn item() -> Value {
 /// A user.
 pub(crate) fn user() -> Value {
     json!({
-        "id": 2, "name": "shop",
+        "id": 2, "name": "shop", "quotas": {"queued_tasks": 10_000, "stored_bytes": null, "requests_per_second": null},
         "created_at": "2026-11-22T19:00:00Z", "disabled_at": null
     })
 }

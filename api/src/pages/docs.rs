@@ -9,6 +9,9 @@ use super::{
     text::{Paragraph, Piece, paragraphs, pieces},
 };
 
+/// Headers that stand beside every answer; the introduction tells of them.
+const EVERYWHERE: [&str; 3] = ["X-Request-Id", "RateLimit", "RateLimit-Policy"];
+
 /// The page.
 #[derive(Template)]
 #[template(path = "docs.html")]
@@ -183,7 +186,10 @@ fn answer((status, response): (&str, &Value)) -> Answer {
         about: paragraphs(text(at(response, &["description"]))),
         kind: content().next().map(|(_, content)| kind(at(content, &["schema"]))).unwrap_or_default(),
         media_types: content().map(|(media_type, _)| media_type).collect::<Vec<_>>().join(", "),
-        headers: entries(at(response, &["headers"])).filter(|(name, _)| *name != "X-Request-Id").map(header).collect(),
+        headers: entries(at(response, &["headers"]))
+            .filter(|(name, _)| !EVERYWHERE.contains(name))
+            .map(header)
+            .collect(),
         example: example.map(pretty).unwrap_or_default(),
     }
 }

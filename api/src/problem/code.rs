@@ -243,6 +243,13 @@ catalogue! {
     /// A database transaction of the holder's stands on the lease, which cannot end before it.
     LeaseInUse "lease_in_use" CONFLICT "The lease is in use"
         "Repeat the request when the transaction has ended.";
+    /// The user of this key sends more requests a second than it may, over all its keys; `limit` tells how many it may.
+    RateLimited "rate_limited" TOO_MANY_REQUESTS "There are too many requests"
+        "Wait as many seconds as `Retry-After` says. `RateLimit` tells in every answer how many are left.";
+    /// The user would have more tasks that have not started, or more bytes of items, than it may: `quota` names which, `limit`
+    /// tells how much it may have. Nothing of the request was done.
+    QuotaExceeded "quota_exceeded" TOO_MANY_REQUESTS "A quota is used up"
+        "Wait until tasks have started, cancel some, or delete items; then send it again. The operator can raise the quota.";
     /// A fault of ours. The text of the error is in the log only.
     Internal "internal" INTERNAL_SERVER_ERROR "Something went wrong here"
         "Tell the operator the `instance`, which finds the request in the log. Repeat it only with an `Idempotency-Key`.";
@@ -276,6 +283,8 @@ impl Code {
                 | Self::TooManyWaiters
                 | Self::LeaseInUse
                 | Self::QueueFull
+                | Self::RateLimited
+                | Self::QuotaExceeded
         ) || self.status() == StatusCode::SERVICE_UNAVAILABLE
     }
 

@@ -102,6 +102,15 @@ struct Members {
     /// The queue that the key is not for.
     #[schema(nullable = false)]
     queue: Option<String>,
+    /// Which quota of the user is used up.
+    #[schema(nullable = false)]
+    quota: Option<String>,
+    /// How much of it the user may take.
+    #[schema(nullable = false)]
+    limit: Option<u64>,
+    /// Which policies of `RateLimit-Policy` were not kept.
+    #[schema(nullable = false, rename = "violated-policies")]
+    violated_policies: Option<Vec<String>>,
     /// Which task of the batch, from 0.
     #[schema(nullable = false)]
     index: Option<u32>,
@@ -215,6 +224,14 @@ impl Problem {
             Code::MissingScope => Self::new(code, "this key does not have the scope cancel").with("scope", "cancel"),
             Code::QueueForbidden => Self::new(code, "this key is not for the queue mail").with("queue", "mail"),
             Code::BodyTooLarge => Self::new(code, "this address takes up to 1048576 bytes").with("bytes_max", 1 << 20),
+            Code::RateLimited => Self::new(code, "your user may send 100 requests a second; try again after 1 s")
+                .with("quota", "requests_per_second")
+                .with("limit", 100)
+                .with("violated-policies", json!(["default"])),
+            Code::QuotaExceeded => {
+                let detail = "you may have 10000 tasks that are scheduled, waiting or queued; 1 more do not fit, there is room for 0";
+                Self::new(code, detail).with("quota", "queued_tasks").with("limit", 10_000)
+            }
             Code::RangeNotSatisfiable => {
                 Self::new(code, "the content has 48213 bytes, and none of them is in this range").with("bytes", 48_213)
             }

@@ -77,6 +77,7 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
             resource("/v1/users").route(post(Operator, users::create::create)).route(get(Operator, users::list::list)),
         )
         .service(resource(["/v1/users/{id}", "/users/{id}"]).route(get(Read, users::show::show)))
+        .service(resource("/v1/users/{id}/quotas").route(put(Operator, users::quotas::set)))
         .service(resource("/v1/users/{id}/disable").route(post(Operator, users::disable::disable)))
         .service(resource("/v1/users/{id}/enable").route(post(Operator, users::disable::enable)))
         .service(

@@ -153,7 +153,7 @@ pub(crate) async fn process_image(
     let task = spec(&known, owner, input, traceparent(request.headers()));
     let key = key.of(&request, body.optional().unwrap_or_default());
     let guarded = Guarded { owner, key, tasks: vec![Asked::Task(Arc::new(task), None)], atomic: true, once: false };
-    let (fates, replayed) = admitted(state.acceptor.accept(guarded).await?)?;
+    let (fates, replayed) = admitted(state.acceptor.accept(&caller, guarded).await?)?;
     match fates.into_iter().next() {
         Some(Fate::Accepted(task)) => Ok(with_replay(HttpResponse::Accepted(), replayed, &task)
             .json(Started { message: "Image processing started", task_id: task.id })),

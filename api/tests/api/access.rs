@@ -22,7 +22,8 @@ const OPEN: [&str; 8] = [
     "get_metrics",
 ];
 /// What only the operator may do.
-const OPERATORS: [&str; 5] = ["create_user", "list_users", "disable_user", "enable_user", "list_quarantine"];
+const OPERATORS: [&str; 6] =
+    ["create_user", "list_users", "set_user_quotas", "disable_user", "enable_user", "list_quarantine"];
 const UNKNOWN: &str = "018f4b2e-7b1c-7000-8000-000000000001";
 
 /// A documented operation.
@@ -49,7 +50,7 @@ async fn operations(api: &Api) -> Vec<Operation> {
     all
 }
 
-async fn ask(api: &Api, method: &Method, path: &str, key: Option<&str>, body: Option<Value>) -> Answer {
+pub async fn ask(api: &Api, method: &Method, path: &str, key: Option<&str>, body: Option<Value>) -> Answer {
     let mut request = api.client.request(method.clone(), format!("{}{path}", api.url));
     if let Some(key) = key {
         request = request.bearer_auth(key);
@@ -60,14 +61,14 @@ async fn ask(api: &Api, method: &Method, path: &str, key: Option<&str>, body: Op
     Answer::of(request.send().await.unwrap()).await
 }
 
-async fn make_key(api: &Api, with: Option<&str>, wanted: Value) -> (String, i64) {
+pub async fn make_key(api: &Api, with: Option<&str>, wanted: Value) -> (String, i64) {
     let answer = ask(api, &Method::POST, "/v1/api-keys", with, Some(wanted)).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
     let made = answer.json();
     (made["key"].as_str().unwrap().into(), made["id"].as_i64().unwrap())
 }
 
-async fn make_user(api: &Api, operator: &str, name: &str) -> i64 {
+pub async fn make_user(api: &Api, operator: &str, name: &str) -> i64 {
     let answer = ask(api, &Method::POST, "/v1/users", Some(operator), Some(json!({"name": name}))).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
     answer.json()["id"].as_i64().unwrap()
@@ -195,6 +196,8 @@ async fn named_elsewhere(api: &Api, (his, hers): (&str, &str), alice: i64, task:
         .assert_problem(404, "task_not_found");
     let many = post("/v1/tasks/actions/retry", json!({"ids": [task]})).await.json();
     assert_eq!((&many["retried"], &many["tasks"][0]["status"]), (&json!(0), &json!(404)), "{many}");
+    let key = json!({"name": "x", "scopes": vec!["read"; 5]});
+    post("/v1/api-keys", key).await.assert_problem(422, "invalid_request");
     let key = json!({"name": "x", "scopes": ["read"], "user_id": alice});
     post("/v1/api-keys", key).await.assert_problem(404, "user_not_found");
     ask(api, &Method::GET, &format!("/v1/api-keys?user_id={alice}"), Some(his), None)

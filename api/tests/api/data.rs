@@ -68,6 +68,7 @@ async fn versions_rise_and_conditions_hold() {
     let (tag, version) = (first.header(header::ETAG).to_owned(), first.json()["version"].as_i64().unwrap());
     assert_eq!((first.status, tag.as_str()), (StatusCode::OK, format!("\"v{version}\"").as_str()));
     put(&api, &key, &body(2), Some(("if-none-match", "*"))).await.assert_problem(412, "precondition_failed");
+    put(&api, &key, &body(2), Some(("if-none-match", &tag))).await.assert_problem(422, "invalid_request");
     let read = api.get(&path).await;
     assert_eq!(
         (read.json(), read.header(header::ETAG)),

@@ -11,7 +11,7 @@ use crate::{answer::Answer, eventually::eventually_async, raw, server::Api};
 
 pub const LARGEST: usize = 16 << 20;
 const CHUNK: usize = 256 << 10;
-const FORM: &str = "multipart/form-data; boundary=x";
+pub const FORM: &str = "multipart/form-data; boundary=x";
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\nand the rest";
 
 /// So many bytes, no two chunks of which are alike.
@@ -379,7 +379,7 @@ async fn uploads_wait_for_a_place() {
 }
 
 /// A form with these parts: headers of their own, and content.
-fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
+pub fn form(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut form = Vec::new();
     for (headers, content) in parts {
         let disposition = "content-disposition: form-data; name=\"file\"; filename=\"../../etc/x\"";

@@ -37,6 +37,8 @@ mod openapi;
 mod operations;
 mod outages;
 mod parity;
+mod quotas;
+mod rates;
 mod raw;
 mod refusals;
 mod results;

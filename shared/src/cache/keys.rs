@@ -9,6 +9,11 @@ pub(super) fn task(owner: OwnerId, id: TaskId) -> String {
     format!("caraway:v1:{}:task:{id}", owner.0)
 }
 
+/// How far a user's requests are used up.
+pub(super) fn rate(owner: OwnerId) -> String {
+    format!("caraway:v1:{{rate:{}}}", owner.0)
+}
+
 /// The channel on which the ids of ended tasks are told. Ids are random and tell nothing, so it has no owner.
 pub(super) const ENDED: &str = "caraway:v1:ended";
 

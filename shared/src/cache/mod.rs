@@ -1,5 +1,7 @@
-//! All of Caraway's Redis caching. A copy may vanish at any moment; none is ever shown that is older than a write which was
+//! All of Caraway's Redis. A copy may vanish at any moment; none is ever shown that is older than a write which was
 //! answered before the question.
+//!
+//! Beside copies and wake-ups, Redis holds how far users' rates are used up (`rates.rs`), which may be forgotten too.
 //!
 //! Two kinds of copies. *Terminal tasks* never change, so they are kept and found by plain SET and GET. *Entries* change
 //! (cached data), and are read through [`Cache::get_or_load`]; writes tell [`Cache::after_commit`].
@@ -33,6 +35,7 @@ mod entries;
 mod invalidate;
 mod keys;
 mod link;
+mod rates;
 mod replica;
 mod rounds;
 mod scripts;
@@ -50,6 +53,7 @@ use tokio::sync::Semaphore;
 
 pub use self::entries::{Entry, Found, How, Kind, Loaded, ReadError};
 pub use self::invalidate::Invalidation;
+pub use self::rates::Taken;
 use self::{link::Link, rounds::Rounds, watch::Outstanding};
 use crate::{
     task::{OwnerId, TaskId},

@@ -10,9 +10,9 @@ use serde::Serialize;
 use tokio_postgres::Row;
 use utoipa::ToSchema;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, users::quotas};
 use crate::{
-    access::{Grant, KeyId, KeySecret, Pattern, Scope},
+    access::{Grant, KeyId, KeySecret, Pattern, Quotas, Scope},
     task::OwnerId,
 };
 
@@ -28,9 +28,12 @@ const CREATE: &str = "
 
 /// Keys that are good now. The condition on the id is there for the planner, which may scan no table.
 const LIVE: &str = "
-    SELECT k.id, k.owner_id, k.hmac, k.scopes, k.queues FROM api_key k JOIN users u ON u.id = k.owner_id
+    SELECT k.id, k.owner_id, k.hmac, k.scopes, k.queues, u.queued_tasks_max, u.stored_bytes_max, u.requests_per_second
+    FROM api_key k JOIN users u ON u.id = k.owner_id
     WHERE k.id > 0 AND k.revoked_at IS NULL AND (k.expires_at > now() OR k.expires_at IS NULL) AND u.disabled_at IS NULL
     ORDER BY k.id LIMIT $1";
+
+const QUOTAS: &str = "SELECT queued_tasks_max, stored_bytes_max, requests_per_second FROM users WHERE id = $1";
 
 /// Not more than once a minute for each key.
 const USED: &str = "
@@ -85,6 +88,8 @@ pub struct NewKey {
 pub struct LiveKey {
     /// Whose.
     pub owner: OwnerId,
+    /// How much that user may take, whatever key is used.
+    pub quotas: Quotas,
     /// What it may do.
     pub grant: Grant,
     /// Of its secret.
@@ -96,6 +101,10 @@ pub struct LiveKey {
 pub struct Access {
     /// Whether there was ever a key, revoked ones included.
     pub has_keys: bool,
+    /// How much the local user may take.
+    pub local: Quotas,
+    /// How many processes of this program are connected, this one included.
+    pub processes: u32,
     /// The keys that are good.
     pub keys: HashMap<KeyId, Arc<LiveKey>>,
 }
@@ -146,12 +155,15 @@ impl Store {
         let db = self.connection().await?;
         let any = db.prepare_cached("SELECT EXISTS (SELECT FROM api_key WHERE id > 0)").await?;
         let has_keys: bool = db.query_one(&any, &[]).await?.try_get(0)?;
+        let of_local = db.prepare_cached(QUOTAS).await?;
+        let local = quotas(&db.query_one(&of_local, &[&OwnerId::LOCAL.0]).await?)?;
+        let processes = self.processes(&db).await?;
         if !has_keys {
-            return Ok(Access { has_keys, keys: HashMap::new() });
+            return Ok(Access { has_keys, local, processes, keys: HashMap::new() });
         }
         let live = db.prepare_cached(LIVE).await?;
         let keys = db.query(&live, &[&Self::KEYS_MAX]).await?.iter().filter_map(key).collect();
-        Ok(Access { has_keys, keys })
+        Ok(Access { has_keys, local, processes, keys })
     }
 
     /// These keys were used.
@@ -196,5 +208,6 @@ fn live(row: &Row) -> Result<LiveKey, StoreError> {
     let queues = queues.into_iter().map(str::parse).collect::<Result<_, _>>();
     let grant = scopes.and_then(|scopes| Grant::new(scopes, queues?));
     let grant = grant.map_err(|error| StoreError::Data(error.to_string()))?;
-    Ok(LiveKey { owner: OwnerId(row.try_get("owner_id")?), grant, hmac: row.try_get("hmac")? })
+    let owner = OwnerId(row.try_get("owner_id")?);
+    Ok(LiveKey { owner, quotas: quotas(row)?, grant, hmac: row.try_get("hmac")? })
 }

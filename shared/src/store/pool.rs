@@ -1,7 +1,7 @@
 //! Connections to PostgreSQL, every bound stated: a few small pools that differ only in their session
 //! settings, so that no kind of work can take all connections from another.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
 use tokio_postgres::{Config, NoTls};
@@ -27,6 +27,10 @@ const NO_SCANS: &str = "-c enable_seqscan=off -c jit=off";
 const PINNED_PLAN: &str = "-c plan_cache_mode=force_generic_plan -c enable_hashjoin=off -c enable_mergejoin=off";
 /// For marks, beats and progress: losing the last ones in a crash costs a duplicate message at most.
 const LAZY: &str = "-c synchronous_commit=off";
+/// By the name of the one connection that each has. Who is gone is told by the server, so there is nothing to be kept up, and
+/// no clock to be trusted; whoever logs in as another role is not seen.
+const PROCESSES: &str = "
+    SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1";
 
 /// Where the database is, and how many connections a process may open.
 #[derive(Clone, Debug)]
@@ -47,17 +51,22 @@ pub struct Store {
     lazy: Lender,
     beats: Lender,
     chunks: Lender,
+    /// What the beat's connection is called.
+    beating: Arc<str>,
 }
 
 impl Store {
     /// Prepares the pools; connects to nothing yet.
     pub fn new(config: &StoreConfig) -> Result<Self, StoreError> {
+        let beating: Arc<str> = format!("{} beats", config.application).into();
+        let named = config.application;
         Ok(Self {
-            reads: Lender::new(pool(config, "", config.connections)?, "reads"),
-            writers: Lender::new(pool(config, PINNED_PLAN, 6)?, "writers"),
-            lazy: Lender::new(pool(config, &[PINNED_PLAN, LAZY].join(" "), 2)?, "lazy"),
-            beats: Lender::new(pool(config, LAZY, 1)?, "beats"),
-            chunks: Lender::new(pool(config, LAZY, 4)?, "chunks"),
+            reads: Lender::new(pool(config, named, "", config.connections)?, "reads"),
+            writers: Lender::new(pool(config, named, PINNED_PLAN, 6)?, "writers"),
+            lazy: Lender::new(pool(config, named, &[PINNED_PLAN, LAZY].join(" "), 2)?, "lazy"),
+            beats: Lender::new(pool(config, &beating, LAZY, 1)?, "beats"),
+            chunks: Lender::new(pool(config, named, LAZY, 4)?, "chunks"),
+            beating,
         })
     }
 
@@ -88,6 +97,13 @@ impl Store {
         self.chunks.lend().await
     }
 
+    /// How many processes of this program are connected to this database, this one included.
+    pub(super) async fn processes(&self, db: &Connection) -> Result<u32, StoreError> {
+        let count = db.prepare_cached(PROCESSES).await?;
+        let connected: i64 = db.query_one(&count, &[&&*self.beating]).await?.try_get(0)?;
+        Ok(u32::try_from(connected).unwrap_or(u32::MAX).max(1))
+    }
+
     /// Whether the database answers, for `/readyz`.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.connection().await?.simple_query("SELECT 1").await?;
@@ -95,11 +111,11 @@ impl Store {
     }
 }
 
-fn pool(config: &StoreConfig, settings: &str, size: usize) -> Result<Pool, StoreError> {
+fn pool(config: &StoreConfig, application: &str, settings: &str, size: usize) -> Result<Pool, StoreError> {
     let mut pg: Config = config.url.parse()?;
     let options = [pg.get_options().unwrap_or_default(), BOUNDS, NO_SCANS, settings].join(" ");
     pg.options(options)
-        .application_name(config.application)
+        .application_name(application)
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_user_timeout(TCP_USER_TIMEOUT)
         .keepalives_idle(KEEPALIVE_IDLE);

@@ -6,9 +6,9 @@ use tokio_postgres::Row;
 use utoipa::ToSchema;
 
 use super::{Store, StoreError};
-use crate::task::OwnerId;
+use crate::{access::Quotas, task::OwnerId};
 
-const COLUMNS: &str = "id, name, created_at, disabled_at";
+const COLUMNS: &str = "id, name, queued_tasks_max, stored_bytes_max, requests_per_second, created_at, disabled_at";
 
 /// A user as the API shows it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -18,6 +18,8 @@ pub struct UserView {
     pub id: i64,
     /// Its name, which no other has.
     pub name: String,
+    /// How much it may take; null is no limit.
+    pub quotas: Quotas,
     /// When it was made.
     pub created_at: Timestamp,
     /// Since when its keys are refused; null where they are not.
@@ -27,10 +29,15 @@ pub struct UserView {
 
 impl Store {
     /// Makes a user; nobody where the name is taken.
-    pub async fn create_user(&self, name: &str) -> Result<Option<UserView>, StoreError> {
-        let sql = format!("INSERT INTO users (name) VALUES ($1) ON CONFLICT (name) DO NOTHING RETURNING {COLUMNS}");
+    pub async fn create_user(&self, name: &str, quotas: Quotas) -> Result<Option<UserView>, StoreError> {
+        let sql = format!(
+            "INSERT INTO users (name, queued_tasks_max, stored_bytes_max, requests_per_second)
+             VALUES ($1, $2, $3, $4::int8::integer) ON CONFLICT (name) DO NOTHING RETURNING {COLUMNS}"
+        );
         let db = self.connection().await?;
-        db.query_opt(&sql, &[&name]).await?.as_ref().map(read).transpose()
+        let rate = quotas.requests_per_second.map(i64::from);
+        let row = db.query_opt(&sql, &[&name, &quotas.queued_tasks, &quotas.stored_bytes, &rate]).await?;
+        row.as_ref().map(read).transpose()
     }
 
     /// A user.
@@ -55,6 +62,18 @@ impl Store {
         db.query(&query, &[&after, &limit]).await?.iter().map(read).collect()
     }
 
+    /// Replaces all quotas of a user; nobody where there is none of this id.
+    pub async fn set_quotas(&self, id: OwnerId, quotas: Quotas) -> Result<Option<UserView>, StoreError> {
+        let sql = format!(
+            "UPDATE users SET queued_tasks_max = $2, stored_bytes_max = $3, requests_per_second = $4::int8::integer
+             WHERE id = $1 RETURNING {COLUMNS}"
+        );
+        let db = self.connection().await?;
+        let rate = quotas.requests_per_second.map(i64::from);
+        let row = db.query_opt(&sql, &[&id.0, &quotas.queued_tasks, &quotas.stored_bytes, &rate]).await?;
+        row.as_ref().map(read).transpose()
+    }
+
     /// Refuses a user's keys from now on, or takes them again. Its tasks go on. Safe to repeat.
     pub async fn set_disabled(&self, id: OwnerId, disabled: bool) -> Result<Option<UserView>, StoreError> {
         let sql = format!(
@@ -70,7 +89,18 @@ fn read(row: &Row) -> Result<UserView, StoreError> {
     Ok(UserView {
         id: row.try_get("id")?,
         name: row.try_get("name")?,
+        quotas: quotas(row)?,
         created_at: row.try_get("created_at")?,
         disabled_at: row.try_get("disabled_at")?,
+    })
+}
+
+/// Of a row that has the three columns.
+pub(super) fn quotas(row: &Row) -> Result<Quotas, StoreError> {
+    let rate: Option<i32> = row.try_get("requests_per_second")?;
+    Ok(Quotas {
+        queued_tasks: row.try_get("queued_tasks_max")?,
+        stored_bytes: row.try_get("stored_bytes_max")?,
+        requests_per_second: rate.and_then(|rate| u32::try_from(rate).ok()),
     })
 }

@@ -82,6 +82,16 @@ pub mod names {
     pub const CACHE_TRIPS: &str = "caraway_cache_breaker_trips_total";
     /// The breaker: 0 closed, 1 trying, 2 open.
     pub const CACHE_BREAKER: &str = "caraway_cache_breaker";
+    /// Requests refused because their user had too many in a second.
+    pub const RATE_REFUSED: &str = "caraway_rate_refused_total";
+    /// Times that requests were taken out of a user's bucket in Redis, several at a time.
+    pub const RATE_TAKES: &str = "caraway_rate_takes_total";
+    /// Times that Redis did not answer that, and this process's share of the rate had to do for a second.
+    pub const RATE_ALONE: &str = "caraway_rate_alone_total";
+    /// Requests refused because their user's quota was used up, by `quota`.
+    pub const QUOTA_REFUSED: &str = "caraway_quota_refused_total";
+    /// Times that a user's tasks or bytes were counted, by `quota`.
+    pub const QUOTA_COUNTS: &str = "caraway_quota_counts_total";
     /// Handlers given up that went on all the same, ever.
     pub const OVERSTAYED: &str = "caraway_worker_handlers_overstayed_total";
     /// Those that go on now.
@@ -149,6 +159,9 @@ impl Metrics {
             names::CACHE_FILLS_REFUSED,
             names::CACHE_UNCONFIRMED,
             names::CACHE_REPLAYED,
+            names::RATE_REFUSED,
+            names::RATE_TAKES,
+            names::RATE_ALONE,
         ] {
             ::metrics::counter!(name).absolute(0);
         }

@@ -21,6 +21,8 @@ use crate::{
 };
 
 const NAME_CHARS_MAX: usize = 128;
+/// Each of them once.
+const SCOPES_MAX: usize = 4;
 
 /// A key to be.
 #[derive(ToSchema)]
@@ -92,7 +94,9 @@ fn read(body: &[u8]) -> Result<Wanted, Problem> {
     let name = fields.required("name", "must be a string of 1 to 128 characters", |value| {
         typed::<String>(value).filter(|name| (1..=NAME_CHARS_MAX).contains(&name.chars().count()))
     });
-    let scopes = fields.required("scopes", "must be a list of submit, read, cancel, admin", typed::<Vec<Scope>>);
+    let scopes = fields.required("scopes", "must be a list of submit, read, cancel, admin", |value| {
+        typed::<Vec<Scope>>(value).filter(|scopes| scopes.len() <= SCOPES_MAX)
+    });
     let queues = fields.optional("queues", "must be a list of up to 20 patterns of queues' names", patterns);
     let expires_at = fields.optional("expires_at", "must be a time as RFC 3339 writes it", time);
     let user_id = fields.optional("user_id", "must be a user's id", typed);

@@ -62,6 +62,17 @@ impl Incoming {
         Ok(Self { source, declared, patience, bytes: 0, beyond: Bytes::new() })
     }
 
+    /// The least that the item may have, by what its request says of itself: nothing of a form, which has more than its item.
+    pub(super) fn length(request: &HttpRequest) -> usize {
+        let length = request.headers().get(header::CONTENT_LENGTH).filter(|_| !is_form(request.headers()));
+        length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(1)
+    }
+
+    /// How much of it has come.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The type that its sender says it is of.
     pub(super) fn declared(&self) -> Option<&str> {
         self.declared.as_deref()

@@ -29,7 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// The bytes themselves are the body, or the only part of a form (`multipart/form-data`): 1 byte to 16 MiB. What they are is
 /// told by their first bytes, and held against `Content-Type`; any media type is taken, JSON too, and `application/octet-stream`
-/// says nothing. The item exists when all of it is stored, and not before.
+/// says nothing. The item exists when all of it is stored, and not before. Its user's quota is asked before its body is read, and
+/// again before it exists.
 #[utoipa::path(
     post,
     path = "/items",
@@ -55,7 +56,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
         Code::UnfitForm,
         Code::UnsupportedMediaType,
         Code::ContentTypeMismatch,
-        Code::Overloaded
+        Code::Overloaded,
+        Code::QuotaExceeded
     ]))),
 )]
 pub(crate) async fn upload(
@@ -65,6 +67,7 @@ pub(crate) async fn upload(
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     let _place = place(&state).await?;
+    state.quotas.may_store(&caller, Incoming::length(&request)).await?;
     let mut incoming = Incoming::open(&request, payload.into_inner()).await?;
     let mut chunk = incoming.chunk().await?;
     if chunk.is_empty() {
@@ -76,6 +79,7 @@ pub(crate) async fn upload(
         upload.write(chunk).await?;
         chunk = incoming.chunk().await?;
     }
+    let _storing = state.quotas.store(&caller, incoming.bytes()).await?;
     Ok(created(upload.finish(chunk).await?))
 }
 

@@ -15,10 +15,10 @@ use uuid::Uuid;
 
 use super::{
     submission::{Submission, schema::SubmissionSchema},
-    submit::{admitted, answered_before, check, duplicate},
+    submit::{admitted, check, duplicate},
 };
 use crate::{
-    accept::Acceptor,
+    accept::{Acceptor, refusal},
     callers::Caller,
     extract::{Fields, IdempotencyKey, JsonBody, Traceparent, traceparent, typed},
     openapi::examples,
@@ -71,7 +71,7 @@ struct BatchSchema {
 ///
 /// Up to 1,000 tasks in one request and one commit. The answer is `200` with a status for each task, in the order given:
 /// a task that is refused does not keep the others out. With `atomic` it does, and the answer is its problem, with its
-/// `index`.
+/// `index`. The user's quota must have room for all that are good.
 #[utoipa::path(
     post,
     path = "/v1/tasks/batch",
@@ -119,13 +119,13 @@ pub(crate) async fn batch(
     let key = key.of(&request, body);
     let (owner, batch_id) = (caller.owner, Uuid::now_v7());
     let fates = match checked(&state, &caller, parts, (batch_id, traceparent(request.headers())), atomic).await {
-        Err(problem) => answered_before(&state, owner, key, problem).await?,
+        Err(problem) => admitted(state.acceptor.answered_before(owner, key, problem).await?)?.0,
         Ok(tasks) => {
             let guarded = Guarded { owner, key, tasks, atomic, once: false };
             if guarded.key.is_none() && guarded.specs().next().is_none() {
                 guarded.all_in(&mut std::iter::empty())
             } else {
-                admitted(state.acceptor.accept(guarded).await?)?.0
+                admitted(state.acceptor.accept(&caller, guarded).await?)?.0
             }
         }
     };
@@ -181,11 +181,6 @@ fn answer(batch_id: Uuid, fates: Vec<Fate>) -> Result<Answer, Problem> {
     let accepted = fates.iter().filter(|fate| matches!(fate, Fate::Accepted(_))).count();
     let tasks = fates.into_iter().map(Entry::of).collect::<Result<_, _>>()?;
     Ok(Answer { batch_id: first.unwrap_or(batch_id), accepted, tasks })
-}
-
-pub(super) fn refusal(problem: &Problem) -> Result<Refusal, Problem> {
-    let document = serde_json::from_slice(&problem.document(None)).map_err(Problem::internal)?;
-    Ok(Refusal { status: problem.status().as_u16(), problem: document })
 }
 
 impl Entry {

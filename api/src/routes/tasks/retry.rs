@@ -10,7 +10,7 @@ use caraway_shared::{
 
 use uuid::Uuid;
 
-use super::submit::{admitted, answered_before, with_replay};
+use super::submit::{admitted, with_replay};
 use crate::{
     accept::Acceptor,
     callers::Caller,
@@ -58,7 +58,8 @@ pub(crate) async fn retry(
         Some((_, Retriable::Ended(task))) => {
             caller.covers(task.queue.as_str())?;
             let tasks = vec![Asked::Task(Arc::new(*task), None)];
-            admitted(state.acceptor.accept(Guarded { owner, key, tasks, atomic: true, once: false }).await?)?
+            let request = Guarded { owner, key, tasks, atomic: true, once: false };
+            admitted(state.acceptor.accept(&caller, request).await?)?
         }
         Some((_, Retriable::NotYet(stands))) => {
             document::check_queue(&state, &caller, id).await?;
@@ -68,7 +69,7 @@ pub(crate) async fn retry(
             document::check_queue(&state, &caller, id).await?;
             return Err(node(workflow));
         }
-        None => (answered_before(&state, owner, key, task_not_found()).await?, true),
+        None => admitted(state.acceptor.answered_before(owner, key, task_not_found()).await?)?,
     };
     match fates.into_iter().next() {
         Some(Fate::Accepted(task)) => Ok(with_replay(HttpResponse::Accepted(), replayed, &task).json(task)),

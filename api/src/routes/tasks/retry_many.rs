@@ -19,13 +19,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    batch::refusal,
     bounds::{self, Times},
     retry::{node, not_yet},
     submit::admitted,
 };
 use crate::{
-    accept::Acceptor,
+    accept::{Acceptor, refusal},
     callers::Caller,
     extract::{Fields, IdempotencyKey, JsonBody, parse_id, task_not_found, typed},
     problem::{Code, Problem},
@@ -190,7 +189,7 @@ pub(crate) async fn retry_many(
         let fates = if guarded.key.is_none() && guarded.specs().next().is_none() {
             guarded.all_in(&mut std::iter::empty())
         } else {
-            admitted(state.acceptor.accept(guarded).await?)?.0
+            admitted(state.acceptor.accept(&caller, guarded).await?)?.0
         };
         answer(&ids, fates, &wanted.of)?
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::header, web::Data};
 use caraway_shared::{
-    store::tasks::{Admitted, Asked, Fate, Guarded, Key, TaskView},
+    store::tasks::{Admitted, Asked, Fate, Guarded, TaskView},
     task::{OwnerId, TaskId, TaskSpec, Unique},
 };
 use serde::Serialize;
@@ -13,7 +13,6 @@ use utoipa::ToSchema;
 
 use super::{
     arguments,
-    batch::refusal,
     submission::{Submission, schema::SubmissionSchema},
 };
 use crate::{
@@ -97,9 +96,10 @@ pub(crate) async fn submit(
         match check(&state, &caller, submission, traceparent(request.headers()), Instant::now()).await {
             Ok((task, unique)) => {
                 let tasks = vec![Asked::Task(Arc::new(task), unique)];
-                admitted(state.acceptor.accept(Guarded { owner, key, tasks, atomic: true, once: false }).await?)?
+                let request = Guarded { owner, key, tasks, atomic: true, once: false };
+                admitted(state.acceptor.accept(&caller, request).await?)?
             }
-            Err(problem) => (answered_before(&state, owner, key, problem).await?, true),
+            Err(problem) => admitted(state.acceptor.answered_before(owner, key, problem).await?)?,
         };
     match fates.into_iter().next() {
         Some(Fate::Accepted(task)) => answer(&state, owner, *task, replayed, wait).await,
@@ -108,25 +108,6 @@ pub(crate) async fn submit(
         Some(Fate::Abandoned | Fate::Refused(_)) | None => {
             Err(Problem::internal("the accept writer answered for no task"))
         }
-    }
-}
-
-/// A request that cannot be done now may have been done before, while what it names was still there: its key tells. What
-/// was decided then, or the problem that there is now.
-pub(super) async fn answered_before(
-    state: &ApiState,
-    owner: OwnerId,
-    key: Option<Key>,
-    problem: Problem,
-) -> Result<Vec<Fate>, Problem> {
-    if key.is_none() || problem.status().is_server_error() {
-        return Err(problem);
-    }
-    let tasks = vec![Asked::Refused(refusal(&problem)?)];
-    let asked = Guarded { owner, key, tasks, atomic: true, once: false };
-    match admitted(state.acceptor.accept(asked).await?)? {
-        (fates, true) => Ok(fates),
-        (_, false) => Err(problem), // which frees the key
     }
 }
 

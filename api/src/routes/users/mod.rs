@@ -3,6 +3,7 @@
 pub(crate) mod create;
 pub(crate) mod disable;
 pub(crate) mod list;
+pub(crate) mod quotas;
 pub(crate) mod show;
 
 use crate::problem::{Code, Problem};

@@ -42,6 +42,7 @@ const NODES_AT_ONCE: usize = 100;
 /// What all ways in may refuse.
 pub(super) const PROBLEMS: &[Code] = &[
     Code::Overloaded,
+    Code::QuotaExceeded,
     Code::BadRequest,
     Code::MalformedJson,
     Code::BodyTimeout,
@@ -166,8 +167,12 @@ pub(super) async fn take(
     }
     let sketch = read(&body)?;
     let key = key.of(&request, &body);
-    let created = match checked(&state, &caller, sketch, traceparent(request.headers())).await {
-        Ok(new) => state.store.create_workflow(new, key.as_ref()).await?,
+    let checked = match checked(&state, &caller, sketch, traceparent(request.headers())).await {
+        Ok(new) => state.quotas.tasks(&caller, new.tasks.len()).await.map(|within| (new, within)),
+        Err(problem) => Err(problem),
+    };
+    let created = match checked {
+        Ok((new, _within)) => state.store.create_workflow(new, key.as_ref()).await?,
         Err(problem) => answered_before(&state, caller.owner, key.as_ref(), problem).await?,
     };
     drop((place, body));
@@ -189,7 +194,7 @@ pub(super) fn announced(state: &ApiState, created: Created) -> Result<(WorkflowV
 }
 
 /// A request that cannot be done now may have been done before: its key tells.
-async fn answered_before(
+pub(super) async fn answered_before(
     state: &ApiState,
     owner: OwnerId,
     key: Option<&Key>,

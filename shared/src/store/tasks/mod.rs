@@ -3,6 +3,7 @@
 mod accept;
 mod cancel;
 mod claim;
+mod count;
 mod guarded;
 mod hold;
 mod list;

@@ -9,4 +9,5 @@ mod cache_speed;
 mod coordination_history;
 mod coordination_speed;
 mod idle;
+mod rates;
 mod wire;
