@@ -9,6 +9,7 @@
 //! comes at once when nothing is on its way is dealt out over several messages, for several workers may be idle.
 
 use std::{
+    cmp::Reverse,
     collections::{HashMap, HashSet},
     sync::Arc,
     time::Duration,
@@ -267,6 +268,8 @@ impl<'a> Session<'a> {
             }
         }
         let room = EAGER_MAX.saturating_sub(self.unconfirmed.len()).max(1);
+        let mut groups: Vec<_> = groups.into_iter().collect();
+        groups.sort_by_key(|(key, _)| Reverse(key.1.number())); // what is urgent is not to wait for the rest
         for (key, parts) in groups {
             let pointers = parts.len().div_ceil(room).clamp(1, self.bundles.max(&key.0));
             for bundle in parts.chunks(pointers) {
