@@ -137,10 +137,6 @@ async fn serve_once(engine: &Arc<Engine>, lane: &Lane) -> Result<(), BrokerError
             }
             _ = look.tick() => {
                 let now = Instant::now();
-                if lane.prefetch(engine.publisher.bundle_max(&lane.queue)) != prefetch {
-                    consumer.close().await; // messages are filled otherwise now
-                    return Ok(());
-                }
                 if lane.slots.available_permits() > 0 {
                     free_at = now;
                 } else if now - free_at >= FULL_MAX {
@@ -333,9 +329,7 @@ impl Engine {
             };
             let (row, left) = execute(claim, ticket.clone(), executor).await;
             fail::fail_point!("worker.executed", |_| std::process::abort());
-            let took = started.elapsed();
-            engine.publisher.ran(&queue, took);
-            metrics::histogram!(names::RUN_SECONDS).record(took.as_secs_f64());
+            metrics::histogram!(names::RUN_SECONDS).record(started.elapsed().as_secs_f64());
             record(&engine.records, &engine.announcer, row).await;
             fail::fail_point!("worker.recorded", |_| std::process::abort());
             drop((ticket, hold));

@@ -5,7 +5,8 @@
 //! In any `w` seconds all processes together let through at most `limit * (w + 1)`, and what they held before: a tenth of the
 //! limit, or one request for each process, whichever is more. Where Redis does not answer, a process lets through its share,
 //! limit divided by processes, at least one request at once, and asks again after a second. It keeps account of that share all
-//! the time, so that the change from one to the other gives nobody a second burst.
+//! the time, so that the change from one to the other gives nobody a second burst. But the bucket fills meanwhile: each question
+//! that Redis does not answer adds a second of that share at most.
 
 use std::{
     sync::{Mutex as Lock, MutexGuard, PoisonError},

@@ -36,11 +36,14 @@ struct Flood {
     passed: u32,
     refused: u32,
     lasted: Duration,
+    /// How often Redis did not answer one of them, as happens on a machine that has too much to do.
+    unanswered: u64,
 }
 
 impl Flood {
     /// Requests of this key for [`WINDOW`], as many as the APIs answer, from four clients for each.
     async fn of(apis: &[&Api], key: &str) -> Self {
+        let unanswered = unanswered(apis).await;
         let (began, mut clients) = (Instant::now(), JoinSet::new());
         for api in apis.iter().flat_map(|api| [*api; 4]) {
             let (client, url, key) = (api.client.clone(), format!("{}/v1/queues", api.url), key.to_owned());
@@ -59,7 +62,14 @@ impl Flood {
         let counts = clients.join_all().await;
         let lasted = began.elapsed();
         let (passed, refused) = counts.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-        Self { passed, refused, lasted }
+        Self { passed, refused, lasted, unanswered: self::unanswered(apis).await - unanswered }
+    }
+
+    /// By how much the bucket may be passed: what the processes held, and a second's share for each question that Redis did not
+    /// answer.
+    fn slack(&self, per_second: u32, processes: u32) -> f64 {
+        let unanswered = u32::try_from(self.unanswered).unwrap();
+        f64::from(per_second) / 10.0 + f64::from(unanswered) * f64::from(per_second) / f64::from(processes)
     }
 
     /// That so much was let through, all in all: the rate over the time, a burst of a second, and what was held.
@@ -68,13 +78,21 @@ impl Flood {
         let seconds = self.lasted.as_secs_f64();
         let most = per_second * (seconds + 1.0) + slack;
         println!(
-            "rates: {what}: {} passed and {} refused in {seconds:.2} s; at {per_second}/s at most {most:.0}",
-            self.passed, self.refused
+            "rates: {what}: {} passed and {} refused in {seconds:.2} s, {} questions unanswered; at {per_second}/s at most {most:.0}",
+            self.passed, self.refused, self.unanswered
         );
         assert!(f64::from(self.passed) <= most, "{self:?}, at most {most}");
         assert!(f64::from(self.passed) >= least * per_second * seconds, "{self:?} is too little");
         assert!(self.refused > self.passed, "{self:?} was no flood");
     }
+}
+
+async fn unanswered(apis: &[&Api]) -> u64 {
+    let mut sum = 0;
+    for api in apis {
+        sum += counter(api, "caraway_rate_alone_total").await;
+    }
+    sum
 }
 
 async fn counter(api: &Api, name: &str) -> u64 {
@@ -152,7 +170,7 @@ async fn three_processes_together_let_through_what_one_may_and_seldom_ask_redis(
     know_of_each_other(&world, &apis, 3).await;
     let flood = Flood::of(&apis, &world.key).await;
     // each may hold five: a tenth of the limit together
-    flood.assert_within("three processes", f64::from(PER_SECOND), 0.9, f64::from(PER_SECOND) / 10.0);
+    flood.assert_within("three processes", f64::from(PER_SECOND), 0.9, flood.slack(PER_SECOND, 3));
     let mut takes = 0;
     for api in apis {
         takes += counter(api, "caraway_rate_takes_total").await;
@@ -175,7 +193,8 @@ async fn without_redis_each_process_keeps_to_its_share_and_with_it_all_is_as_bef
     let apis = [&world.api, &second, &third];
     know_of_each_other(&world, &apis, 3).await;
     let rate = f64::from(PER_SECOND);
-    Flood::of(&apis, &world.key).await.assert_within("with Redis", rate, 0.9, rate / 10.0);
+    let with = Flood::of(&apis, &world.key).await;
+    with.assert_within("with Redis", rate, 0.9, with.slack(PER_SECOND, 3));
     for way in [Way::Cut, Way::Stalled] {
         proxy.set(way);
         let flood = Flood::of(&apis, &world.key).await;
@@ -192,7 +211,7 @@ async fn without_redis_each_process_keeps_to_its_share_and_with_it_all_is_as_bef
     })
     .await;
     let again = Flood::of(&apis[..1], &world.key).await;
-    again.assert_within("with Redis again, one of three asked", rate, 0.9, rate / 10.0);
+    again.assert_within("with Redis again, one of three asked", rate, 0.9, again.slack(PER_SECOND, 3));
     drop((second, third));
     world.api.stop().await;
 }

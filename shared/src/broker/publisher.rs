@@ -5,8 +5,7 @@
 //! task owns the channel, so that frames and confirms keep one order; confirms are awaited in a window, never one by one.
 //!
 //! Bundles fill by themselves, as the batches of the database's writers do: with little on its way a pointer goes out at
-//! once; with much, the next message takes what has gathered when a confirm comes. The broker's cost is per message; but what
-//! comes at once when nothing is on its way is dealt out over several messages, for several workers may be idle.
+//! once; with much, the next message takes what has gathered when a confirm comes. The broker's cost is per message.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -106,11 +105,6 @@ impl Publisher {
     /// How many pointers a message of this queue may hold; the most there can be where nothing is known yet.
     pub fn bundle_max(&self, queue: &QueueName) -> usize {
         self.bundles.known(queue).unwrap_or(Bundle::MAX)
-    }
-
-    /// A task of this queue has run for so long: messages are filled by it.
-    pub fn ran(&self, queue: &QueueName, time: Duration) {
-        self.bundles.ran(queue, time);
     }
 
     /// Whether a publish has a chance now.
@@ -250,7 +244,7 @@ impl<'a> Session<'a> {
         Err(lapin::Error::from(std::io::Error::other("the channel is closed")).into())
     }
 
-    /// As few messages per queue and class as there is room for, each as full as its queue allows.
+    /// One message per queue and class, as full as its queue allows.
     async fn publish_all(&mut self, offers: impl Iterator<Item = Offer>) -> Result<(), BrokerError> {
         let now = Instant::now();
         let mut groups: HashMap<(QueueName, Class), Vec<Part>> = HashMap::new();
@@ -266,10 +260,8 @@ impl<'a> Session<'a> {
                 }
             }
         }
-        let room = EAGER_MAX.saturating_sub(self.unconfirmed.len()).max(1);
         for (key, parts) in groups {
-            let pointers = parts.len().div_ceil(room).clamp(1, self.bundles.max(&key.0));
-            for bundle in parts.chunks(pointers) {
+            for bundle in parts.chunks(self.bundles.max(&key.0)) {
                 self.publish(&key, bundle).await?;
             }
         }

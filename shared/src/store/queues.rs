@@ -25,14 +25,12 @@ const VIEW: &str = "
     ORDER BY q.name";
 
 /// A queue's settings.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct QueueRow {
     /// Its name.
     pub name: QueueName,
-    /// Pointers in one message, at most: 1 where each task burns a core, up to 64 else.
+    /// Pointers in one message, at most: 1 where tasks are long or burn CPU, up to 64 where they are short.
     pub bundle_max: usize,
-    /// About how long its tasks took lately, where any has run.
-    pub run_seconds: Option<f64>,
 }
 
 /// A queue as the API shows it.
@@ -59,7 +57,7 @@ impl Store {
     /// Every queue's settings.
     pub async fn queues(&self) -> Result<Vec<QueueRow>, StoreError> {
         let db = self.connection().await?;
-        let query = db.prepare_cached("SELECT name, bundle_max, run_seconds FROM queue ORDER BY name").await?;
+        let query = db.prepare_cached("SELECT name, bundle_max FROM queue ORDER BY name").await?;
         let rows = db.query(&query, &[]).await?;
         rows.iter()
             .map(|row| {
@@ -68,18 +66,9 @@ impl Store {
                 Ok(QueueRow {
                     name: name.parse().map_err(|_| StoreError::Data(format!("queue name {name:?}")))?,
                     bundle_max: usize::try_from(bundle_max).unwrap_or(1),
-                    run_seconds: row.try_get(2)?,
                 })
             })
             .collect()
-    }
-
-    /// Notes how long a queue's tasks take.
-    pub async fn note_run_time(&self, queue: &QueueName, seconds: Option<f64>) -> Result<(), StoreError> {
-        let db = self.connection().await?;
-        let note = db.prepare_cached("UPDATE queue SET run_seconds = $2 WHERE name = $1").await?;
-        db.execute(&note, &[&queue.as_str(), &seconds]).await?;
-        Ok(())
     }
 
     /// Every queue with what lies in it.

@@ -3,7 +3,6 @@
 #![expect(clippy::print_stdout, reason = "figures are for reading")]
 #![expect(clippy::indexing_slicing, clippy::expect_used, reason = "a panic in a test is a failed assertion")]
 
-mod bundles;
 mod cancel;
 mod context;
 mod coordination;

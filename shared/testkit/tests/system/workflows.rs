@@ -51,7 +51,8 @@ async fn two_sleepers_are_gathered_in_the_order_given() {
     let stack = Stack::shared().await;
     let place = Place::on(&stack, "gather").await;
     let api = place.api().start().await;
-    let _workers = [place.ledger_worker("worker-1", 1).start().await, place.ledger_worker("worker-2", 1).start().await];
+    // two slots: both pointers may come in one message, and then go to one worker
+    let _workers = [place.ledger_worker("worker-1", 2).start().await, place.ledger_worker("worker-2", 2).start().await];
     let client = place.client(&api);
     let task = |message, seconds| client.task("echo", json!({ "message": message, "seconds": seconds }));
     let began = Instant::now();
