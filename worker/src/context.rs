@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use caraway_shared::{
-    coordination::{Address, Coordination, HoldError, Kind, LeaseGuard, Terms},
+    coordination::Coordination,
     store::{Item, NewItem, Store, StoreError},
     task::{Budget, Epoch, OwnerId, TaskId, check_json, limits},
 };
@@ -109,44 +109,6 @@ impl Context {
         nodes: impl IntoIterator<Item = (impl Into<String>, NewTask)>,
     ) -> Result<Vec<TaskId>, Failure> {
         self.follow.spawn(nodes.into_iter().map(|(key, task)| (key.into(), task)).collect()).await
-    }
-
-    /// Waits for a lock of the task's owner in its turn, until this run should end. The guard renews the lease every ten seconds and
-    /// gives it back when it is dropped. **It can be lost while you work**: watch [`LeaseGuard::lost`], pass
-    /// [`LeaseGuard::fence`] to what you act on, or [`LeaseGuard::pin`] it in a transaction.
-    pub async fn lock(&self, name: &str) -> Result<LeaseGuard, Failure> {
-        self.hold(Kind::Lock, name, Terms { owner: self.label(), ..Terms::default() }).await
-    }
-
-    /// The same, and this run may hold it up to 64 times, with one fence.
-    pub async fn reentrant_lock(&self, name: &str) -> Result<LeaseGuard, Failure> {
-        self.hold(Kind::Lock, name, Terms { owner: self.label(), reentrant: true, ..Terms::default() }).await
-    }
-
-    /// Waits for permits of a semaphore of the task's owner, as for a lock. Somebody must have given it a size:
-    /// `PUT /v1/semaphores/{name}`.
-    pub async fn permits(&self, name: &str, permits: i32) -> Result<LeaseGuard, Failure> {
-        self.hold(Kind::Semaphore, name, Terms { owner: self.label(), permits, ..Terms::default() }).await
-    }
-
-    async fn hold(&self, kind: Kind, name: &str, terms: Terms) -> Result<LeaseGuard, Failure> {
-        let name = name
-            .parse()
-            .map_err(|error: caraway_shared::coordination::NoName| Failure::fatal("invalid_name", error.to_string()))?;
-        let address = Address::new(self.owner, kind, name);
-        let held = self.coordination.hold(address, terms, std::time::Duration::MAX);
-        match self.stopped().run_until_cancelled(held).await {
-            Some(held) => held.map_err(|error| match error {
-                HoldError::NeverFits(_) => Failure::fatal("never_fits", error.to_string()),
-                other => Failure::from(other),
-            }),
-            None => Err(Failure::retryable("stopped", "this run should end")),
-        }
-    }
-
-    /// Who holds, for people.
-    fn label(&self) -> String {
-        format!("task {} epoch {}", self.task_id(), self.epoch())
     }
 
     /// An item of the task's owner, without its content.

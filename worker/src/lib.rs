@@ -42,12 +42,13 @@ mod references;
 mod registry;
 mod running;
 mod session;
+mod shared_objects;
 mod silence;
 mod slot;
 mod startup;
 
 pub use caraway_shared::{
-    coordination::{HoldError, LeaseGuard, LeaseLost},
+    coordination::{HoldError, ItemGuard, LeaseGuard, LeaseLost},
     store::{Item, NewItem},
 };
 pub use config::WorkerArgs;
@@ -55,4 +56,5 @@ pub use context::Context;
 pub use failure::Failure;
 pub use follow::NewTask;
 pub use registry::Task;
+pub use shared_objects::{Event, WorkQueue};
 pub use startup::Worker;

@@ -19,5 +19,6 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 )]
 pub(crate) async fn metrics(state: Data<ApiState>) -> HttpResponse {
     metrics::gauge!(names::WAITS).set(state.waiting.open());
+    metrics::gauge!(names::LEASE_WAITS).set(state.coordination.waits());
     HttpResponse::Ok().content_type(TEXT_FORMAT).body(state.metrics.render())
 }

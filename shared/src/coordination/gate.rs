@@ -24,6 +24,9 @@ impl Object {
         if self.leases.values().filter(|lease| lease.is_held()).count() > 1 {
             return Reply::HeldTwice;
         }
+        if self.is_crowded() {
+            return Reply::TooManyWaiters;
+        }
         let Some(turn) = self.take_turn() else { return Reply::TooManyWaiters };
         self.end(share.id, Standing::Released);
         self.put(Lease {

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::wake_id;
@@ -31,7 +31,10 @@ struct Wait {
 
 /// The waits. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Hub(Arc<Mutex<HashMap<Uuid, Wait>>>);
+pub(super) struct Hub {
+    waits: Arc<Mutex<HashMap<Uuid, Wait>>>,
+    entered: watch::Sender<()>,
+}
 
 impl Hub {
     /// One entry for all who wait for the same; it goes some time after the last of them does.
@@ -49,7 +52,19 @@ impl Hub {
         }
         let wake = Arc::new(Notify::new());
         waits.insert(id, Wait { wake: Arc::downgrade(&wake), awaited });
+        self.entered.send_replace(());
         wake
+    }
+
+    /// Changes whenever another wait is entered.
+    pub(super) fn entered(&self) -> watch::Receiver<()> {
+        self.entered.subscribe()
+    }
+
+    /// How many wait.
+    pub(super) fn open(&self) -> u32 {
+        let waits = self.lock();
+        waits.values().map(|wait| u32::try_from(wait.wake.strong_count()).unwrap_or(u32::MAX)).sum()
     }
 
     /// These should look again.
@@ -100,7 +115,7 @@ impl Hub {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Wait>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -21,10 +21,13 @@
 //! never stored but made from leases; everything that changes something has an id of its client's choice, so it can be
 //! repeated.
 
+mod consume;
+mod done;
 mod gate;
 mod guard;
 mod hub;
 mod item;
+mod keeper;
 mod lease;
 mod object;
 mod op;
@@ -36,6 +39,8 @@ use std::{fmt, str::FromStr, sync::Arc};
 use uuid::Uuid;
 
 pub use self::{
+    consume::ItemGuard,
+    done::Done,
     guard::{HoldError, LeaseGuard, LeaseLost},
     item::{Fetched, Get, Item, ItemState, Order, PUTS, Put, Unseen, put_ticket},
     lease::{Lease, Standing, Terms},
@@ -65,7 +70,7 @@ pub mod limits {
     pub const REMEMBERED: Millis = 600_000;
     /// An arrival counts for so long.
     pub const ARRIVAL: Millis = 86_400_000;
-    /// Waiters of one object.
+    /// Waiters of one object, in all its lines.
     pub const WAITERS_MAX: i64 = 10_000;
     /// Holds of one re-entrant lock.
     pub const HOLDS_MAX: usize = 64;

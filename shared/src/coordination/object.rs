@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{
     Kind, Lease, Standing, Terms,
+    done::Done,
     item::{Item, Order, PUTS, Unseen},
     limits,
     op::{Grant, Op, Reply, Share},
@@ -45,6 +46,8 @@ pub struct View {
     pub held: i64,
     /// How many wait in the object's own line.
     pub waiting: i64,
+    /// How many wait in the others: conditions, producers.
+    pub beside: i64,
     /// The last place of the line that is in sight, where it goes on.
     pub horizon: Option<i64>,
     /// The last place of a queue's line of producers that is in sight, where it may go on.
@@ -74,23 +77,6 @@ pub struct Object {
     pub turns: (i64, i64),
     /// What the steps since have done.
     pub done: Done,
-}
-
-/// What steps have done, for whoever writes it down and tells others.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Done {
-    /// Leases to be written.
-    pub leases: BTreeSet<Uuid>,
-    /// Items to be written.
-    pub items: BTreeSet<Uuid>,
-    /// The settings are to be written.
-    pub settings: bool,
-    /// Leases whose clients wait and should look again.
-    pub woken: BTreeSet<Uuid>,
-    /// Those who wait for the object itself should look again.
-    pub stirred: bool,
-    /// There may be more to do than was in sight.
-    pub again: bool,
 }
 
 impl Object {
@@ -166,7 +152,7 @@ impl Object {
         if wait == 0 {
             return Reply::WouldBlock(self.next_end());
         }
-        if self.waiting() >= limits::WAITERS_MAX {
+        if self.is_crowded() {
             return Reply::TooManyWaiters;
         }
         let Some(turn) = self.take_turn() else { return Reply::TooManyWaiters };
@@ -295,6 +281,7 @@ impl Object {
         if let Some(lease) = self.leases.get_mut(&id) {
             (lease.standing, lease.turn, lease.claimed) = (Standing::Held, fence, false);
             (lease.since, lease.until, lease.item) = (now, now + limits::CLAIM, item);
+            self.done.granted += u64::from(lease.line != PUTS);
         }
         self.done.leases.insert(id);
         self.done.woken.insert(id);
@@ -315,6 +302,7 @@ impl Object {
     /// Takes a share at once, in its client's hands.
     fn enter(&mut self, id: Uuid, terms: &Terms, fence: i64) -> Reply {
         let left = Millis::from(terms.ttl_ms);
+        self.done.granted += 1;
         self.put(Lease {
             id,
             standing: Standing::Held,
@@ -332,6 +320,10 @@ impl Object {
     pub(super) fn end(&mut self, id: Uuid, standing: Standing) {
         let now = self.now;
         if let Some(lease) = self.leases.get_mut(&id) {
+            if standing == Standing::Lost && lease.is_held() {
+                let count = if lease.claimed { &mut self.done.lost } else { &mut self.done.unclaimed };
+                *count += 1;
+            }
             (lease.standing, lease.since, lease.until) = (standing, now, now + limits::REMEMBERED);
             self.done.leases.insert(id);
         }
@@ -373,6 +365,12 @@ impl Object {
     pub(super) fn waiting(&self) -> i64 {
         let in_sight = self.leases.values().filter(|lease| lease.waits_in("")).count();
         self.view.waiting + i64::try_from(in_sight).unwrap_or(i64::MAX)
+    }
+
+    /// Whether as many wait as may, in all lines together.
+    pub(super) fn is_crowded(&self) -> bool {
+        let in_sight = self.leases.values().filter(|lease| lease.standing == Standing::Waiting).count();
+        self.view.waiting + self.view.beside + i64::try_from(in_sight).unwrap_or(i64::MAX) >= limits::WAITERS_MAX
     }
 
     fn next_end(&self) -> Option<Millis> {

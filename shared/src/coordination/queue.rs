@@ -74,6 +74,7 @@ impl Object {
             && let Some(fence) = self.take_turn()
         {
             self.hand_over(item);
+            self.done.granted += 1;
             self.put(Lease {
                 id: get.id,
                 standing: Standing::Held,
@@ -93,11 +94,20 @@ impl Object {
         self.queue_up(get.id, "", get.terms.clone(), get.wait)
     }
 
-    /// Task done. What was given back before is not done.
+    /// Task done. What was given back before is not done; and an item that was granted to a waiter who has not heard of it, and
+    /// gives its place up, goes to the next.
     pub(super) fn finish(&mut self, share: &Share) -> Reply {
         match self.leases.get(&share.id).map(|lease| (lease.standing, lease.claimed, lease.item)) {
             Some((Standing::Released, false, Some(_))) => Reply::Lost,
-            Some((Standing::Held, _, Some(item))) => {
+            Some((Standing::Held, false, Some(item))) => {
+                let reply = self.release(share);
+                if reply == Reply::Released {
+                    self.forget_item(share.id);
+                    self.change_item(item, ItemState::Ready, 0);
+                }
+                reply
+            }
+            Some((Standing::Held, true, Some(item))) => {
                 let reply = self.release(share);
                 if reply == Reply::Released {
                     self.mark(share.id, true);
@@ -109,11 +119,11 @@ impl Object {
         }
     }
 
-    /// Gives an item back, to its old place.
+    /// Gives an item back, to its old place; gives a place in the line up, whatever has become of it meanwhile.
     pub(super) fn give_back(&mut self, share: &Share, delay: Millis) -> Reply {
         match self.leases.get(&share.id).map(|lease| (lease.standing, lease.claimed, lease.item)) {
             Some((Standing::Released, true, Some(_))) => Reply::Lost,
-            Some((Standing::Held, _, Some(item))) => {
+            Some((Standing::Held, true, Some(item))) => {
                 let reply = self.release(share);
                 if reply == Reply::Released {
                     self.mark(share.id, false);
@@ -121,9 +131,7 @@ impl Object {
                 }
                 reply
             }
-            Some((Standing::Waiting, ..)) => Reply::NotHeld,
-            None => Reply::Missing,
-            _ => self.release(share),
+            _ => self.finish(share), // which has nothing to finish
         }
     }
 
@@ -202,7 +210,7 @@ impl Object {
     }
 
     fn queue_up(&mut self, id: Uuid, line: &str, terms: Terms, wait: Millis) -> Reply {
-        if self.waiting() >= limits::WAITERS_MAX {
+        if self.is_crowded() {
             return Reply::TooManyWaiters;
         }
         let Some(turn) = self.take_turn() else { return Reply::TooManyWaiters };
@@ -256,6 +264,13 @@ impl Object {
     fn mark(&mut self, id: Uuid, is_done: bool) {
         if let Some(lease) = self.leases.get_mut(&id) {
             lease.claimed = is_done;
+        }
+    }
+
+    /// Of a lease that has been given up: it never had one.
+    fn forget_item(&mut self, id: Uuid) {
+        if let Some(lease) = self.leases.get_mut(&id) {
+            lease.item = None;
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::{
     runtime::Handle,
-    sync::mpsc,
-    time::{Instant, sleep, timeout_at},
+    sync::{mpsc, watch},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -33,15 +33,19 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What runs out sooner is looked at sooner, but not more often than this.
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
+/// How often it is asked where nobody waits in this process: what runs out then concerns those who wait elsewhere, and they look.
+const LOOK_IDLE: Duration = Duration::from_secs(10);
 /// After the moment at which something runs out.
 const LOOK_LATER: Duration = Duration::from_millis(15);
 /// Leases that have run out, in one look.
 const OVER_MAX: i64 = 256;
-/// How often ended leases are removed, how many at a time, and how many objects are looked at then.
+/// How often ended leases are removed, where there are any and where there are none, how many at a time, and how many objects
+/// are looked at then.
 const FORGET_EVERY: Duration = Duration::from_secs(5);
+const FORGET_IDLE: Duration = Duration::from_mins(1);
 const FORGET_MAX: i64 = 5_000;
 const OBJECTS_MAX: i64 = 500;
-/// Objects with more to do that may wait; the timer finds what is dropped.
+/// Objects with more to do that may wait; what is dropped is found when somebody in its line asks again.
 const AGAIN_MAX: usize = 1024;
 
 /// The primitives. Cheap to clone.
@@ -92,6 +96,9 @@ impl Coordination {
         patience: Duration,
         op: impl Fn(Millis) -> Op,
     ) -> Result<Reply, WriteError> {
+        if patience.is_zero() {
+            return self.change(address, op(0)).await;
+        }
         let until = Instant::now() + patience;
         let wake = self.hub.enter(Awaited::Lease(address.id(), lease));
         loop {
@@ -118,6 +125,9 @@ impl Coordination {
         patience: Duration,
         enough: impl Fn(&ObjectView) -> bool,
     ) -> Result<Option<ObjectView>, StoreError> {
+        if patience.is_zero() {
+            return self.look(address).await;
+        }
         let until = Instant::now() + patience;
         let mut known = i64::MAX;
         loop {
@@ -126,7 +136,7 @@ impl Coordination {
             tokio::pin!(woken);
             woken.as_mut().enable();
             let view = self.store.coordination(address).await?;
-            if patience.is_zero() || view.as_ref().is_some_and(&enough) {
+            if view.as_ref().is_some_and(&enough) {
                 return Ok(view);
             }
             known = view.as_ref().map_or(0, |view| view.settings.generation);
@@ -153,13 +163,21 @@ impl Coordination {
         self.store.coordination(address).await
     }
 
+    /// How many requests of this process wait.
+    pub fn waits(&self) -> u32 {
+        self.hub.open()
+    }
+
     /// Those ids were told over Redis.
     pub fn wake(&self, ids: &[Uuid]) {
         self.hub.wake(ids);
     }
 
-    /// Hears wake-ups by a subscription of its own, until shutdown: for a process that hears none otherwise.
+    /// Hears wake-ups by a subscription of its own, from the first wait until shutdown: for a process that hears none otherwise.
     pub async fn hear(self, redis_url: String, shutdown: CancellationToken) {
+        if shutdown.run_until_cancelled(self.hub.entered().changed()).await.is_none() {
+            return;
+        }
         listen(redis_url, shutdown, |ids| {
             let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
             self.wake(&ids);
@@ -168,48 +186,44 @@ impl Coordination {
     }
 
     /// Looks at what is due and forgets what is over, until shutdown.
-    pub async fn keep(self, mut upkeep: Upkeep, shutdown: CancellationToken) {
-        let look = async {
-            loop {
-                let pause = match self.look_around().await {
-                    Ok(next) => next,
-                    Err(error) => {
-                        tracing::debug!(%error, "what is due cannot be looked at now");
-                        LOOK_EVERY
-                    }
-                };
-                sleep(pause).await;
-            }
-        };
-        let go_on = async {
-            while let Some(address) = upkeep.0.recv().await {
-                self.pass(&address, Vec::new()).await;
-            }
-        };
-        let work = async { tokio::join!(look, go_on, self.forget()) };
+    pub async fn keep(self, upkeep: Upkeep, shutdown: CancellationToken) {
+        let work = async { tokio::join!(self.look_out(LOOK_IDLE), self.go_on(upkeep), self.forget()) };
         shutdown.run_until_cancelled(Box::pin(work)).await;
     }
 
     /// The same for a process that has nothing to do with it but now and then a wait of its own: what nobody waits for is left to
     /// the others.
-    pub async fn attend(self, mut upkeep: Upkeep, shutdown: CancellationToken) {
-        let look = async {
-            loop {
-                sleep(LOOK_EVERY).await;
-                if self.hub.is_waited_for()
-                    && let Err(error) = self.look_around().await
-                {
-                    tracing::debug!(%error, "what is due cannot be looked at now");
-                }
-            }
-        };
-        let go_on = async {
-            while let Some(address) = upkeep.0.recv().await {
-                self.pass(&address, Vec::new()).await;
-            }
-        };
-        let work = async { tokio::join!(look, go_on) };
+    pub async fn attend(self, upkeep: Upkeep, shutdown: CancellationToken) {
+        let work = async { tokio::join!(self.look_out(Duration::MAX), self.go_on(upkeep)) };
         shutdown.run_until_cancelled(Box::pin(work)).await;
+    }
+
+    /// Looks again and again, and every `idle` where nobody waits.
+    async fn look_out(&self, idle: Duration) {
+        let mut entered = self.hub.entered();
+        loop {
+            let _ = timeout(idle, self.somebody_waits(&mut entered)).await;
+            let pause = match self.look_around().await {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::debug!(%error, "what is due cannot be looked at now");
+                    LOOK_EVERY
+                }
+            };
+            sleep(pause).await;
+        }
+    }
+
+    async fn somebody_waits(&self, entered: &mut watch::Receiver<()>) {
+        while !self.hub.is_waited_for() {
+            let _ = entered.changed().await; // its sender is ours too
+        }
+    }
+
+    async fn go_on(&self, mut upkeep: Upkeep) {
+        while let Some(address) = upkeep.0.recv().await {
+            self.pass(&address, Vec::new()).await;
+        }
     }
 
     /// One look; how long until the next.
@@ -239,17 +253,28 @@ impl Coordination {
     }
 
     async fn forget(&self) {
-        let mut after = Uuid::nil();
+        let (mut after, mut pause) = (Uuid::nil(), FORGET_EVERY);
         loop {
-            sleep(FORGET_EVERY).await;
-            let forgotten = async {
-                while self.store.forget_leases(FORGET_MAX).await? >= FORGET_MAX.unsigned_abs() {}
-                while self.store.forget_items(FORGET_MAX).await? >= FORGET_MAX.unsigned_abs() {}
-                self.store.forget_objects(after, OBJECTS_MAX).await
-            };
-            match forgotten.await {
-                Ok(next) => after = next.unwrap_or_default(),
+            sleep(pause).await;
+            match self.forget_some(after).await {
+                Ok((next, forgotten)) => {
+                    after = next.unwrap_or_default();
+                    pause = if forgotten > 0 || next.is_some() { FORGET_EVERY } else { FORGET_IDLE };
+                }
                 Err(error) => tracing::debug!(%error, "what is over cannot be forgotten now"),
+            }
+        }
+    }
+
+    /// Where the next page of objects begins, and how many leases and items there were to be forgotten.
+    async fn forget_some(&self, after: Uuid) -> Result<(Option<Uuid>, u64), StoreError> {
+        let mut forgotten = 0;
+        loop {
+            let leases = self.store.forget_leases(FORGET_MAX).await?;
+            let items = self.store.forget_items(FORGET_MAX).await?;
+            forgotten += leases + items;
+            if leases.max(items) < FORGET_MAX.unsigned_abs() {
+                return Ok((self.store.forget_objects(after, OBJECTS_MAX).await?, forgotten));
             }
         }
     }

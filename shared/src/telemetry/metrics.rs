@@ -100,6 +100,14 @@ pub mod names {
     pub const WITHHELD_SLOTS: &str = "caraway_worker_withheld_slots";
     /// Requests that wait for a task's end now.
     pub const WAITS: &str = "caraway_waits_open";
+    /// Requests and handlers that wait for a lease, an event, a barrier or a work queue now.
+    pub const LEASE_WAITS: &str = "caraway_lease_waits_open";
+    /// Leases granted, by `kind`: of a `lock`, a `semaphore`, an item of a `work_queue`.
+    pub const LEASES_GRANTED: &str = "caraway_leases_granted_total";
+    /// Leases that ran out while their client held them, by `kind`: it died, froze, or asks for too little time.
+    pub const LEASES_LOST: &str = "caraway_leases_lost_total";
+    /// Grants that a waiter did not fetch in time, by `kind`: each held up those behind it for five seconds.
+    pub const LEASES_UNCLAIMED: &str = "caraway_leases_unclaimed_total";
     /// Tasks running now.
     pub const RUNNING: &str = "caraway_tasks_running";
     /// Seconds from queued to claimed.

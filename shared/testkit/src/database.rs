@@ -57,6 +57,11 @@ impl Database {
         rows.first().expect("a row").try_get(0).expect("a bigint")
     }
 
+    /// The same, while the server may be down.
+    pub async fn try_number(&self, sql: &str) -> Result<i64, Error> {
+        open(&self.config).await?.query_one(sql, &[]).await?.try_get(0)
+    }
+
     /// The first value of the first row, as RFC 3339.
     pub async fn time(&self, sql: &str) -> String {
         let text = format!("SELECT to_char(({sql}) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')");

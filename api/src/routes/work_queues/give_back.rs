@@ -8,7 +8,7 @@ use super::{put::delay, queue};
 use crate::{
     callers::Caller,
     extract::{Fields, JsonBody, LeasePath, LeaseSecret},
-    leases::{RELEASE_PROBLEMS, RENEW_PROBLEMS, refused},
+    leases::{RELEASE_PROBLEMS, refused},
     problem::Problem,
     state::ApiState,
 };
@@ -25,7 +25,8 @@ struct GiveBack {
 
 /// Give an item back
 ///
-/// It goes to its old place, at once or after a delay. The fetch counts: after `max_attempts` of them it is dead.
+/// It goes to its old place, at once or after a delay. The fetch counts: after `max_attempts` of them it is dead. Also gives up
+/// waiting for an item, and is the way to do so for who may have missed the answer with it.
 #[utoipa::path(
     post,
     path = "/v1/work-queues/{name}/leases/{lease_id}/give-back",
@@ -34,9 +35,7 @@ struct GiveBack {
     params(LeasePath, LeaseSecret),
     request_body(content = Option<GiveBack>, example = json!({"delay": 5})),
     responses((status = 204, description = "It is given back.")),
-    extensions(("x-problems" = json!([
-        LeasePath::PROBLEMS, LeaseSecret::PROBLEMS, JsonBody::PROBLEMS, RELEASE_PROBLEMS, RENEW_PROBLEMS
-    ]))),
+    extensions(("x-problems" = json!([LeasePath::PROBLEMS, LeaseSecret::PROBLEMS, JsonBody::PROBLEMS, RELEASE_PROBLEMS]))),
 )]
 pub(crate) async fn give_back(
     state: Data<ApiState>,

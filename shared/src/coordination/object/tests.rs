@@ -1,8 +1,10 @@
 //! What the specification promises, over random histories.
 
+use bytes::Bytes;
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+use crate::coordination::{Get, ItemState, Put};
 
 fn id(number: u8) -> Uuid {
     Uuid::from_u128(u128::from(number) + 1)
@@ -95,4 +97,50 @@ fn a_condition_loses_no_notify_and_needs_the_lock() {
     assert_eq!(lock.step(&Op::Release(share(2))), Reply::Released);
     assert!(lock.done.woken.contains(&id(1)));
     assert!(matches!(lock.step(&park), Reply::Held(_)));
+}
+
+/// A waiter that gives its place up may have been granted an item, and not know it: the item is not done.
+#[test]
+fn giving_up_a_place_finishes_nothing() {
+    let get = |at: u8, wait| Op::Get(Get { id: id(at), terms: Terms::default(), auto: false, wait });
+    let put = Put { id: id(100), priority: 0.0, delay: 0, payload: Bytes::from_static(b"1"), wait: 0 };
+    for give_up in [Op::Finish(share(0)), Op::GiveBack(share(0), 0)] {
+        let mut queue = Object::new(Kind::WorkQueue, 0, (1, 1000));
+        queue.step(&Op::Configure { capacity: None, order: Order::Fifo, attempts_max: 1 });
+        assert!(matches!(queue.step(&get(0, 1_000)), Reply::Waiting(1)));
+        assert_eq!(queue.step(&Op::Put(put.clone())), Reply::Accepted { known: false });
+        assert!(queue.leases[&id(0)].is_held(), "it was granted");
+        assert_eq!((queue.step(&give_up), queue.step(&give_up)), (Reply::Released, Reply::Released));
+        let Reply::Fetched(fetched) = queue.step(&get(1, 0)) else { panic!("the item is gone") };
+        assert_eq!((fetched.item, fetched.attempt), (id(100), 1));
+        assert_eq!(queue.step(&get(0, 0)), Reply::Lost);
+        assert_eq!(queue.step(&Op::Finish(share(1))), Reply::Released);
+        assert_eq!(queue.items[&id(100)].state, ItemState::Done);
+    }
+    let mut queue = Object::new(Kind::WorkQueue, 0, (1, 1000));
+    queue.step(&Op::Configure { capacity: None, order: Order::Fifo, attempts_max: 1 });
+    assert!(matches!(queue.step(&get(0, 1_000)), Reply::Waiting(1)));
+    assert_eq!(queue.step(&Op::GiveBack(share(0), 0)), Reply::Released, "a place");
+    assert_eq!(queue.step(&Op::GiveBack(share(1), 0)), Reply::Released, "a request that is still on its way");
+    assert_eq!(queue.step(&get(1, 1_000)), Reply::Lost);
+}
+
+#[test]
+fn waiters_are_counted_in_all_lines() {
+    let mut queue = Object::new(Kind::WorkQueue, 0, (1, i64::MAX));
+    queue.step(&Op::Configure { capacity: Some(1), order: Order::Fifo, attempts_max: 1 });
+    let put = |at: i64| {
+        let id = Uuid::from_u128(u128::try_from(at).unwrap() + 1);
+        Op::Put(Put { id, priority: 0.0, delay: 0, payload: Bytes::from_static(b"1"), wait: 1_000 })
+    };
+    assert_eq!(queue.step(&put(0)), Reply::Accepted { known: false });
+    queue.view.beside = limits::WAITERS_MAX - 1;
+    assert!(matches!(queue.step(&put(1)), Reply::Waiting(_)));
+    assert_eq!(queue.step(&put(2)), Reply::TooManyWaiters);
+    let mut lock = Object::new(Kind::Lock, 0, (1, i64::MAX));
+    lock.view.beside = limits::WAITERS_MAX;
+    assert!(matches!(lock.step(&Op::Acquire { id: id(0), terms: Terms::default(), expect: None, wait: 0 }), Reply::Held(_)));
+    let park = Op::Park { share: share(0), id: id(1), line: "c".into(), wait: 1_000 };
+    assert_eq!(lock.step(&park), Reply::TooManyWaiters);
+    assert!(lock.leases[&id(0)].is_held(), "and the lock is kept");
 }

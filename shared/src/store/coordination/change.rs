@@ -11,6 +11,7 @@ use super::{items, load::Wanted, save::Written};
 use crate::{
     coordination::{Address, Millis, Object, Op, Reply, wake_id},
     store::Batched,
+    telemetry::names,
 };
 
 /// A request to one object.
@@ -72,8 +73,24 @@ impl Batched for Changes {
         items::save(&transaction, &objects).await?;
         Written::of(&objects).save(&transaction).await?;
         transaction.commit().await?;
+        count(&objects);
         (self.tell)(told(rows, &objects));
         Ok(replies)
+    }
+}
+
+fn count(objects: &BTreeMap<Uuid, Object>) {
+    for object in objects.values() {
+        let (kind, done) = (object.kind.as_str(), &object.done);
+        for (name, count) in [
+            (names::LEASES_GRANTED, done.granted),
+            (names::LEASES_LOST, done.lost),
+            (names::LEASES_UNCLAIMED, done.unclaimed),
+        ] {
+            if count > 0 {
+                metrics::counter!(name, "kind" => kind).increment(count);
+            }
+        }
     }
 }
 

@@ -50,11 +50,12 @@ const LEASES: &str = "
     ) p JOIN lease l ON l.object_id = p.object_id AND l.id = p.id";
 
 const SUMS: &str = "
-    SELECT o.id,
-        (SELECT count(*) FROM lease w WHERE w.object_id = o.id AND w.line = '' AND w.standing = 'waiting'
-            AND (w.until_ms > c.clock_ms) IS TRUE),
+    SELECT o.id, w.own, w.beside,
         (SELECT coalesce(sum(h.permits), 0) FROM lease h WHERE h.object_id = o.id AND h.standing = 'held')
-    FROM unnest($1::uuid[]) AS o(id) JOIN coordination c ON c.id = o.id";
+    FROM unnest($1::uuid[]) AS o(id) JOIN coordination c ON c.id = o.id CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE l.line = '') AS own, count(*) FILTER (WHERE l.line <> '') AS beside
+        FROM lease l WHERE l.object_id = o.id AND l.standing = 'waiting' AND (l.until_ms > c.clock_ms) IS TRUE
+    ) w";
 
 /// Leases that could end or change and that a transaction of their holder's keeps as they are.
 const FREE: &str = "
@@ -138,7 +139,7 @@ impl Wanted {
         for row in &sums {
             if let Some(object) = objects.get_mut(&row.try_get(0)?) {
                 let first = self.lines.get(&(row.try_get(0)?, String::new())).copied().unwrap_or(0);
-                object.view = view(object, first, row.try_get(1)?, row.try_get(2)?);
+                object.view = view(object, first, (row.try_get(1)?, row.try_get(2)?), row.try_get(3)?);
             }
         }
         self.find_pinned(db, &mut objects).await?;
@@ -173,9 +174,11 @@ impl Wanted {
 }
 
 /// What is out of sight, from the counts of everything.
-fn view(object: &Object, first: i32, waiting: i64, held: i64) -> View {
-    let (mut in_line, mut puts, mut held_here) = (Vec::new(), Vec::new(), 0);
+fn view(object: &Object, first: i32, (waiting, beside): (i64, i64), held: i64) -> View {
+    let (mut in_line, mut puts, mut beside_here, mut held_here) = (Vec::new(), Vec::new(), 0, 0);
     for lease in object.leases.values() {
+        let waits = lease.standing == Standing::Waiting && lease.until > object.now;
+        beside_here += i64::from(waits && !lease.line.is_empty());
         if lease.waits_in("") && lease.until > object.now {
             in_line.push(lease.turn);
         } else if lease.waits_in(PUTS) && lease.until > object.now {
@@ -191,6 +194,7 @@ fn view(object: &Object, first: i32, waiting: i64, held: i64) -> View {
     View {
         held: (held - held_here).max(0),
         waiting: (waiting - seen).max(0),
+        beside: (beside - beside_here).max(0),
         horizon: horizon.filter(|_| waiting > seen),
         puts_horizon: puts.get(usize::try_from(first - 1).unwrap_or(0)).copied(),
         pinned: BTreeSet::new(),

@@ -44,6 +44,7 @@ async fn main() -> anyhow::Result<()> {
         Task::new("gather", gather)?,
         Task::new("spread", spread)?,
         Task::new("permits", permits)?,
+        Task::new("pass_on", pass_on)?,
     ];
     Worker::from_args().register_all(tasks).run().await
 }
@@ -305,4 +306,26 @@ async fn permits(shared: Shared, context: Context) -> Result<Value, Failure> {
     let fence = permit.fence();
     let held = permit.release().await.is_ok();
     Ok(json!({ "fence": fence.to_string(), "held": held }))
+}
+
+#[derive(Deserialize)]
+struct Route {
+    event: String,
+    from: String,
+    to: String,
+}
+
+/// Waits for an event, takes an item out of one queue and puts it into another. One that says `drop` it drops at the first time.
+async fn pass_on(route: Route, context: Context) -> Result<Value, Failure> {
+    context.event(&route.event)?.wait_since(0).await?;
+    let item = context.work_queue(&route.from)?.get().await?;
+    let payload: Value = item.payload()?;
+    if payload == "drop" && item.attempt() == 1 {
+        return Err(Failure::retryable("dropped", "the guard goes, and the item comes back"));
+    }
+    let attempt = item.attempt();
+    let to = context.work_queue(&route.to)?;
+    to.put("copy", &payload).await?;
+    to.put("copy", &payload).await?; // as a repeated attempt would
+    Ok(json!({ "attempt": attempt, "held": item.done().await.is_ok() }))
 }

@@ -2,7 +2,8 @@
 //! killed, the history that the database keeps of a lock, a semaphore and a queue is as promised.
 //!
 //! A trigger writes down every change of a lease with its transaction. All changes of one object are made under the lock of its
-//! row, so they come in the order in which they hold; what counts is how things stand at the end of each transaction.
+//! row, so they come in the order in which they hold; what counts is how things stand at the end of each transaction. Another
+//! does so with items, by which each answer of `join` is judged.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,7 +39,14 @@ const HISTORY: &str = "
         SELECT c.name, NEW.id, NEW.standing::text, NEW.line, NEW.turn, NEW.until_ms, c.clock_ms, NEW.permits
         FROM coordination c WHERE c.id = NEW.object_id;
         RETURN NULL; END $$;
-    CREATE TRIGGER remember AFTER INSERT OR UPDATE ON lease FOR EACH ROW EXECUTE FUNCTION remember();";
+    CREATE TRIGGER remember AFTER INSERT OR UPDATE ON lease FOR EACH ROW EXECUTE FUNCTION remember();
+    CREATE TABLE item_history (
+        at bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, tx text NOT NULL DEFAULT pg_current_xact_id()::text, id uuid,
+        state text);
+    CREATE FUNCTION remember_item() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO item_history (id, state) SELECT NEW.id, NEW.state::text;
+        RETURN NULL; END $$;
+    CREATE TRIGGER remember AFTER INSERT OR UPDATE ON work_item FOR EACH ROW EXECUTE FUNCTION remember_item();";
 
 /// A number that nobody chooses, below `end`.
 fn dice(end: u128) -> u128 {
@@ -132,6 +140,70 @@ async fn consume(mut client: Client, queue: &'static str, done: Arc<AtomicBool>)
         }
     }
     (finished, lost)
+}
+
+/// An answer of `join`: the last change of an item that was there before it was asked for, and the last one that was there when it
+/// had come.
+struct Joined {
+    after: i64,
+    before: i64,
+    finished: bool,
+}
+
+/// Asks again and again whether everything is done.
+async fn join(urls: Vec<String>, database: Database, done: Arc<AtomicBool>) -> Vec<Joined> {
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
+    let mark = async || {
+        let sql = "SELECT coalesce(max(at), 0) FROM item_history";
+        loop {
+            if let Ok(at) = database.try_number(sql).await {
+                return at;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let mut answers = Vec::new();
+    while !done.load(Ordering::Relaxed) {
+        let url = &urls[usize::try_from(dice(3)).unwrap_or(0)];
+        let after = mark().await;
+        let answer = client.get(format!("{url}/v1/work-queues/jobs/join?wait=2")).send().await;
+        let answer: Option<serde_json::Value> = match answer.and_then(reqwest::Response::error_for_status) {
+            Ok(answer) => answer.json().await.ok(),
+            Err(_) => None,
+        };
+        match answer.and_then(|answer| answer["finished"].as_bool()) {
+            Some(finished) => answers.push(Joined { after, before: mark().await, finished }),
+            None => sleep(Duration::from_millis(50)).await, // that process is away, or the database
+        }
+    }
+    answers
+}
+
+/// Nothing was unfinished at a moment of each answer that said so, and something at one of each that did not. How many of either.
+async fn examine_joins(database: &Database, answers: &[Joined]) -> (usize, usize) {
+    let rows = database.rows("SELECT at, tx, id, state FROM item_history ORDER BY at").await;
+    let mut open: BTreeSet<Uuid> = BTreeSet::new();
+    // after each transaction: its last change, and whether anything is unfinished
+    let mut moments = vec![(0_i64, false)];
+    for (at, row) in rows.iter().enumerate() {
+        let state: String = row.get(3);
+        if ["done", "dead"].contains(&state.as_str()) {
+            open.remove(&row.get(2));
+        } else {
+            open.insert(row.get(2));
+        }
+        let tx: String = row.get(1);
+        if rows.get(at + 1).is_none_or(|next| next.get::<_, String>(1) != tx) {
+            moments.push((row.get(0), !open.is_empty()));
+        }
+    }
+    for answer in answers {
+        let first = moments.partition_point(|(at, _)| *at <= answer.after).saturating_sub(1);
+        let mut during = moments[first..].iter().take_while(|(at, _)| *at <= answer.before);
+        assert!(during.any(|(_, open)| *open != answer.finished), "join answered {} wrongly", answer.finished);
+    }
+    let finished = answers.iter().filter(|answer| answer.finished).count();
+    (finished, answers.len() - finished)
 }
 
 async fn break_everything(stack: &Stack, apis: &mut [Program]) {
@@ -253,6 +325,8 @@ async fn the_history_is_as_promised_whatever_dies() {
     let queue = "/v1/work-queues/jobs";
     let consumers: Vec<_> =
         (0..CONSUMERS).map(|_| tokio::spawn(consume(Client::new(&apis), queue, Arc::clone(&done)))).collect();
+    let urls = apis.iter().map(Program::url).collect();
+    let joining = tokio::spawn(join(urls, place.database().await, Arc::clone(&done)));
     let mut producer = Client::new(&apis);
     let producing = tokio::spawn(async move {
         for _ in 0..ITEMS {
@@ -282,12 +356,16 @@ async fn the_history_is_as_promised_whatever_dies() {
     }
     let items = database.number("SELECT count(*) FROM work_item WHERE state = 'done'").await;
     assert_eq!(usize::try_from(items), Ok(ITEMS), "an item is lost");
+    let joins = joining.await.expect("who joins does not panic");
+    let (finished, unfinished) = examine_joins(&database, &joins).await;
     let (locked, shared) = (examine(&database, "one", 1).await, examine(&database, "shared", PERMITS).await);
     println!(
         "coordination-history: a lock was granted {locked} times (its clients held it {}, and were told {} times that it was lost), a \
-         semaphore of {PERMITS} {shared} times ({}, {}), {ITEMS} items all done ({} done by who fetched them, {} lost to others)",
+         semaphore of {PERMITS} {shared} times ({}, {}), {ITEMS} items all done ({} done by who fetched them, {} lost to others), \
+         {finished} times join was right that nothing was unfinished, {unfinished} times that something was",
         told[0].0, told[0].1, told[1].0, told[1].1, told[2].0, told[2].1
     );
     assert!(locked > 50 && shared > 100, "too little happened");
     assert!(told[0].1 + told[1].1 > 0, "nobody ever froze");
+    assert!(finished > 10, "join said too little");
 }

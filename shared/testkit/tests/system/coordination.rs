@@ -83,6 +83,41 @@ async fn handlers_on_three_workers_share_a_semaphore() {
     assert!(orphans > 0 && freed < TTL);
 }
 
+#[tokio::test]
+async fn handlers_wait_for_an_event_and_pass_items_on() {
+    let stage = Stage::start("pass-on").await;
+    let url = stage.api.url();
+    for queue in ["from", "to"] {
+        assert_eq!(ask(&url, Method::PUT, &format!("/v1/work-queues/{queue}"), json!({})).await.0, StatusCode::OK);
+    }
+    for payload in ["drop", "one", "two"] {
+        let put = ask(&url, Method::POST, "/v1/work-queues/from/items", json!({ "payload": payload })).await;
+        assert_eq!(put.0, StatusCode::CREATED);
+    }
+    let task = stage.client.task("pass_on", json!({"event": "go", "from": "from", "to": "to"}));
+    let tasks = stage.client.batch(&vec![task; 3]).await;
+    for id in &tasks {
+        stage.running(*id).await;
+    }
+    let from = "/v1/work-queues/from";
+    assert_eq!(ask(&url, Method::GET, from, json!({})).await.1["ready"], 3, "nobody takes one before the event");
+    // a pulse is enough
+    ask(&url, Method::PUT, "/v1/events/go", json!({})).await;
+    ask(&url, Method::DELETE, "/v1/events/go", json!({})).await;
+    let mut attempts = Vec::new();
+    for id in &tasks {
+        let ended = stage.client.wait(*id, LONG).await;
+        assert_eq!((&ended["state"], &ended["result"]["held"]), (&json!("succeeded"), &json!(true)), "{ended}");
+        attempts.push(ended["result"]["attempt"].as_i64().expect("a number"));
+    }
+    attempts.sort_unstable();
+    assert_eq!(attempts, [1, 1, 2], "the dropped one came back");
+    let (_, joined) = ask(&url, Method::GET, "/v1/work-queues/from/join", json!({})).await;
+    assert_eq!(joined, json!({"finished": true, "unfinished": 0}));
+    let (_, to) = ask(&url, Method::GET, "/v1/work-queues/to", json!({})).await;
+    assert_eq!((&to["ready"], &to["unfinished"]), (&json!(3), &json!(3)), "each was put in once");
+}
+
 /// A resource that everybody writes by reading it, thinking, and writing it back.
 #[derive(Default)]
 struct File {

@@ -6,6 +6,7 @@
 mod cancel;
 mod context;
 mod coordination;
+mod coordination_linear;
 mod coordination_model;
 mod crash_point;
 mod due;
