@@ -104,7 +104,7 @@ impl Waiting {
     pub(crate) async fn keep_awake(self, redis_url: String, coordination: Coordination, shutdown: CancellationToken) {
         let hear = listen(redis_url, shutdown.clone(), |ids| {
             self.wake(ids);
-            coordination.wake(&ids.iter().map(|id| id.0).collect::<Vec<_>>());
+            coordination.wake(ids.iter().map(|id| id.0));
         });
         let ask = async {
             let mut tick = tokio::time::interval(ASK_EVERY);

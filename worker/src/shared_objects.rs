@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use caraway_shared::{
-    coordination::{
-        Address, HoldError, ItemGuard, Kind, LeaseGuard, Millis, NoName, Op, Put, Reply, Terms, limits,
-    },
+    coordination::{Address, HoldError, ItemGuard, Kind, LeaseGuard, Millis, NoName, Op, Put, Reply, Terms, limits},
     store::coordination::ObjectView,
     task::check_json,
 };

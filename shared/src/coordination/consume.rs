@@ -89,7 +89,7 @@ impl Coordination {
         loop {
             match Coordination::put(self, queue, ASK_FOR, put.clone()).await {
                 Ok(Reply::Accepted { .. }) => return Ok(()),
-                Ok(Reply::Waiting(_)) => {}
+                Ok(Reply::Waiting(_)) if !self.closing.is_cancelled() => {}
                 Ok(refusal) => return Err(HoldError::of(refusal)),
                 Err(error) => {
                     tracing::debug!(%error, "an item is put in again");

@@ -194,7 +194,7 @@ impl Coordination {
                     place.is_ours = true;
                     return Ok(Some(Won { id, sent, reply }));
                 }
-                Ok(Reply::Waiting(_)) if !is_over => {}
+                Ok(Reply::Waiting(_)) if !is_over && !self.closing.is_cancelled() => {}
                 Ok(Reply::Lost) if !is_over => return Ok(None),
                 Ok(refusal) => return Err(HoldError::of(refusal)),
                 Err(error) if is_over => {

@@ -1,25 +1,25 @@
 //! Who waits in this process, for which lease or object: thousands of open waits cost one subscription, and one statement now
 //! and then for all of them.
 //!
-//! Invariants: a wait is entered before the database is asked, so that no wake-up can fall between; wake-ups may be lost, so
-//! the timer asks for all of them; the answer is always the database's.
+//! Invariants: there is an entry exactly while somebody waits; a wait is entered before the database is asked, so that no wake-up
+//! can fall between; wake-ups may be lost, so the timer asks for all of them; the answer is always the database's.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, futures::Notified, watch};
 use uuid::Uuid;
 
-use super::wake_id;
+use super::{Standing, wake_id};
 use crate::store::coordination::{Due, Waited};
 
 /// What somebody waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Awaited {
-    /// That this lease of this object waits no more.
-    Lease(Uuid, Uuid),
+    /// That this lease of this object has another standing than this one.
+    Lease(Uuid, Uuid, Standing),
     /// That this object has another generation than this one.
     Object(Uuid, i64),
 }
@@ -37,10 +37,10 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    /// One entry for all who wait for the same; it goes some time after the last of them does.
-    pub(super) fn enter(&self, awaited: Awaited) -> Arc<Notify> {
+    /// One entry for all who wait for the same; it goes with the last of them.
+    pub(super) fn enter(&self, awaited: Awaited) -> Waiter {
         let id = match awaited {
-            Awaited::Lease(object, lease) => wake_id(object, lease),
+            Awaited::Lease(object, lease, _) => wake_id(object, lease),
             Awaited::Object(object, _) => object,
         };
         let mut waits = self.lock();
@@ -48,12 +48,12 @@ impl Hub {
             && let Some(wake) = wait.wake.upgrade()
         {
             wait.awaited = wait.awaited.older(awaited);
-            return wake;
+            return Waiter { hub: self.clone(), id, wake };
         }
         let wake = Arc::new(Notify::new());
         waits.insert(id, Wait { wake: Arc::downgrade(&wake), awaited });
         self.entered.send_replace(());
-        wake
+        Waiter { hub: self.clone(), id, wake }
     }
 
     /// Changes whenever another wait is entered.
@@ -68,23 +68,26 @@ impl Hub {
     }
 
     /// These should look again.
-    pub(super) fn wake(&self, ids: &[Uuid]) {
+    pub(super) fn wake(&self, ids: impl IntoIterator<Item = Uuid>) {
         let waits = self.lock();
-        for wake in ids.iter().filter_map(|id| waits.get(id)).filter_map(|wait| wait.wake.upgrade()) {
+        if waits.is_empty() {
+            return; // ids of tasks come by, thousands a second
+        }
+        for wake in ids.into_iter().filter_map(|id| waits.get(&id)).filter_map(|wait| wait.wake.upgrade()) {
             wake.notify_waiters();
         }
     }
 
     /// Everything that is waited for.
     pub(super) fn waited(&self) -> Waited {
-        let mut waits = self.lock();
-        waits.retain(|_, wait| wait.wake.strong_count() > 0);
+        let waits = self.lock();
         let mut waited = Waited::default();
         for wait in waits.values() {
             match wait.awaited {
-                Awaited::Lease(object, lease) => {
-                    waited.leases.0.push(object);
-                    waited.leases.1.push(lease);
+                Awaited::Lease(object, lease, standing) => {
+                    waited.leases.push(object);
+                    waited.ids.push(lease);
+                    waited.standings.push(standing.as_str());
                 }
                 Awaited::Object(object, _) => waited.objects.push(object),
             }
@@ -94,13 +97,12 @@ impl Hub {
 
     /// Whether anybody waits.
     pub(super) fn is_waited_for(&self) -> bool {
-        self.lock().values().any(|wait| wait.wake.strong_count() > 0)
+        !self.lock().is_empty()
     }
 
     /// Wakes whoever has what it waits for.
     pub(super) fn settle(&self, due: &Due) {
-        let moved: Vec<Uuid> = due.moved.iter().map(|(object, lease)| wake_id(*object, *lease)).collect();
-        self.wake(&moved);
+        self.wake(due.moved.iter().map(|(object, lease)| wake_id(*object, *lease)));
         let mut waits = self.lock();
         for (object, generation) in &due.generations {
             let now = Awaited::Object(*object, *generation);
@@ -116,6 +118,30 @@ impl Hub {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Wait>> {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody's part in an entry.
+pub(super) struct Waiter {
+    hub: Hub,
+    id: Uuid,
+    wake: Arc<Notify>,
+}
+
+impl Waiter {
+    /// That they should look again.
+    pub(super) fn notified(&self) -> Notified<'_> {
+        self.wake.notified()
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        // others enter under the same lock, so the last one is the last one
+        let mut waits = self.hub.lock();
+        if Arc::strong_count(&self.wake) == 1 {
+            waits.remove(&self.id);
+        }
     }
 }
 
@@ -136,13 +162,17 @@ mod tests {
     #[tokio::test]
     async fn who_waits_is_woken_and_forgotten() {
         let (hub, object, lease) = (Hub::default(), Uuid::new_v4(), Uuid::new_v4());
-        let wake = hub.enter(Awaited::Lease(object, lease));
-        let woken = wake.notified();
-        assert_eq!(hub.waited().leases, (vec![object], vec![lease]));
+        let wake = hub.enter(Awaited::Lease(object, lease, Standing::Waiting));
+        let (other, woken) = (hub.enter(Awaited::Lease(object, lease, Standing::Waiting)), wake.notified());
+        assert_eq!(hub.open(), 2);
+        drop(other);
+        let waited = hub.waited();
+        assert_eq!((waited.leases, waited.ids, waited.standings), (vec![object], vec![lease], vec!["waiting"]));
         hub.settle(&Due { moved: vec![(object, lease)], ..Due::default() });
         woken.await;
         drop(wake);
-        assert!(hub.waited().leases.0.is_empty());
+        assert!(hub.waited().leases.is_empty());
+        assert_eq!(hub.open(), 0);
     }
 
     #[tokio::test]

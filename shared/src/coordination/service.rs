@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Address, Get, Millis, Op, Put, Reply,
+    Address, Get, Kind, Millis, Op, Put, Reply, Standing,
     hub::{Awaited, Hub},
     item::put_ticket,
 };
@@ -55,7 +55,7 @@ pub struct Coordination {
     writer: Writer<Changes>,
     hub: Hub,
     /// Ends every wait.
-    closing: CancellationToken,
+    pub(super) closing: CancellationToken,
     /// Where leases are renewed: handlers that burn CPU run elsewhere.
     pub(super) runtime: Handle,
 }
@@ -71,7 +71,7 @@ impl Coordination {
         let (again, more) = mpsc::channel(AGAIN_MAX);
         let near = hub.clone();
         let tell = move |told: Told| {
-            near.wake(&told.woken);
+            near.wake(told.woken.iter().copied());
             told.woken.into_iter().for_each(|id| announcer.moved(id));
             for address in told.again {
                 let _ = again.try_send(address);
@@ -100,7 +100,9 @@ impl Coordination {
             return self.change(address, op(0)).await;
         }
         let until = Instant::now() + patience;
-        let wake = self.hub.enter(Awaited::Lease(address.id(), lease));
+        // who has arrived at a barrier holds a lease and waits for its end
+        let still = if address.kind() == Kind::Barrier { Standing::Held } else { Standing::Waiting };
+        let wake = self.hub.enter(Awaited::Lease(address.id(), lease, still));
         loop {
             let woken = wake.notified();
             tokio::pin!(woken);
@@ -169,7 +171,7 @@ impl Coordination {
     }
 
     /// Those ids were told over Redis.
-    pub fn wake(&self, ids: &[Uuid]) {
+    pub fn wake(&self, ids: impl IntoIterator<Item = Uuid>) {
         self.hub.wake(ids);
     }
 
@@ -178,11 +180,7 @@ impl Coordination {
         if shutdown.run_until_cancelled(self.hub.entered().changed()).await.is_none() {
             return;
         }
-        listen(redis_url, shutdown, |ids| {
-            let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-            self.wake(&ids);
-        })
-        .await;
+        listen(redis_url, shutdown, |ids| self.wake(ids.iter().map(|id| id.0))).await;
     }
 
     /// Looks at what is due and forgets what is over, until shutdown.

@@ -139,7 +139,10 @@ fn waiters_are_counted_in_all_lines() {
     assert_eq!(queue.step(&put(2)), Reply::TooManyWaiters);
     let mut lock = Object::new(Kind::Lock, 0, (1, i64::MAX));
     lock.view.beside = limits::WAITERS_MAX;
-    assert!(matches!(lock.step(&Op::Acquire { id: id(0), terms: Terms::default(), expect: None, wait: 0 }), Reply::Held(_)));
+    assert!(matches!(
+        lock.step(&Op::Acquire { id: id(0), terms: Terms::default(), expect: None, wait: 0 }),
+        Reply::Held(_)
+    ));
     let park = Op::Park { share: share(0), id: id(1), line: "c".into(), wait: 1_000 };
     assert_eq!(lock.step(&park), Reply::TooManyWaiters);
     assert!(lock.leases[&id(0)].is_held(), "and the lock is kept");

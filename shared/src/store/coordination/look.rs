@@ -1,6 +1,7 @@
 //! Questions that change nothing: what an object looks like, and what has become of what is waited for.
 
 use serde::Serialize;
+use tokio_postgres::types::ToSql;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -26,13 +27,14 @@ const HOLDERS: &str = "
         AND until_ms > (extract(epoch FROM statement_timestamp()) * 1000)::bigint
     ORDER BY turn, id LIMIT $2";
 
-/// The time is the statement's, which an index can serve. One statement for everything that a process wants to know now and then: which of the waited leases wait no more, which of
-/// the waited objects have another generation, what has run out and nobody has looked at, and when the next thing does.
+/// One statement for everything that a process wants to know now and then: which of the waited leases stand otherwise, which of
+/// the waited objects have another generation, what has run out and nobody has looked at, and when the next thing does. The time
+/// is the statement's, which an index can serve.
 const TICK: &str = "
     SELECT 0::int2 AS what, n.object_id, n.id, NULL::bigint AS number, NULL::bigint AS owner_id, NULL::text AS kind, NULL::text AS name
-    FROM unnest($1::uuid[], $2::uuid[]) AS n(object_id, id)
+    FROM unnest($1::uuid[], $2::uuid[], $5::text[]) AS n(object_id, id, standing)
     LEFT JOIN lease l ON l.object_id = n.object_id AND l.id = n.id
-    WHERE l.standing IS DISTINCT FROM 'waiting'
+    WHERE l.standing::text IS DISTINCT FROM n.standing
     UNION ALL
     SELECT 1::int2, c.id, NULL, c.generation, NULL, NULL, NULL
     FROM unnest($3::uuid[]) AS o(id) JOIN coordination c ON c.id = o.id
@@ -86,8 +88,12 @@ pub struct ObjectView {
 /// What a process waits for.
 #[derive(Clone, Debug, Default)]
 pub struct Waited {
-    /// Leases that wait: object and lease.
-    pub leases: (Vec<Uuid>, Vec<Uuid>),
+    /// Of leases: their objects.
+    pub leases: Vec<Uuid>,
+    /// The leases.
+    pub ids: Vec<Uuid>,
+    /// How they stand while they are waited for.
+    pub standings: Vec<&'static str>,
     /// Objects whose generation is waited for.
     pub objects: Vec<Uuid>,
 }
@@ -95,7 +101,7 @@ pub struct Waited {
 /// What has become of that, and what else is due.
 #[derive(Clone, Debug, Default)]
 pub struct Due {
-    /// Leases that wait no more: object and lease.
+    /// Leases that stand otherwise now: object and lease.
     pub moved: Vec<(Uuid, Uuid)>,
     /// Generations of the objects.
     pub generations: Vec<(Uuid, i64)>,
@@ -140,7 +146,9 @@ impl Store {
         let db = self.connection().await?;
         let tick = db.prepare_cached(TICK).await?;
         let mut due = Due::default();
-        for row in db.query(&tick, &[&waited.leases.0, &waited.leases.1, &waited.objects, &limit]).await? {
+        let waited: [&(dyn ToSql + Sync); 5] =
+            [&waited.leases, &waited.ids, &waited.objects, &limit, &waited.standings];
+        for row in db.query(&tick, &waited).await? {
             match row.try_get::<_, i16>(0)? {
                 0 => due.moved.push((row.try_get(1)?, row.try_get(2)?)),
                 1 => due.generations.push((row.try_get(1)?, row.try_get(3)?)),

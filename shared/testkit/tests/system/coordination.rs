@@ -118,6 +118,21 @@ async fn handlers_wait_for_an_event_and_pass_items_on() {
     assert_eq!((&to["ready"], &to["unfinished"]), (&json!(3), &json!(3)), "each was put in once");
 }
 
+/// Who waits at a barrier has arrived long before: that must not look like news at each look.
+#[tokio::test]
+async fn waiting_at_a_barrier_changes_nothing() {
+    let stack = Stack::shared().await;
+    let place = Place::on(&stack, "barrier-waits").await;
+    let api = place.api().start().await;
+    let (url, database) = (api.url(), place.database().await);
+    ask(&url, Method::PUT, "/v1/barriers/b", json!({"parties": 2})).await;
+    let arrival = json!({"arrival_id": Uuid::new_v4()});
+    let (status, waits) = ask(&url, Method::POST, "/v1/barriers/b/arrivals?wait=3.5", arrival).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{waits}");
+    let last = "SELECT c.clock_ms - l.since_ms FROM coordination c JOIN lease l ON l.object_id = c.id";
+    assert_eq!(database.number(last).await, 0, "it was asked again in the meantime");
+}
+
 /// A resource that everybody writes by reading it, thinking, and writing it back.
 #[derive(Default)]
 struct File {

@@ -205,7 +205,9 @@ where
         join_all((0..CLIENTS).map(|number| client(number, format!("{name}-{at}"), Arc::clone(&recorder)))).await;
         assert!(recorder.is_consistent(), "no single {name} could have had this: {:#?}", recorder.lock());
     }
-    println!("coordination-linear: {HISTORIES} histories of a {name} with {CLIENTS} clients of three APIs are linearizable");
+    println!(
+        "coordination-linear: {HISTORIES} histories of a {name} with {CLIENTS} clients of three APIs are linearizable"
+    );
 }
 
 /// Takes shares and gives back what it has.
