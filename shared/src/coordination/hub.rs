@@ -33,7 +33,7 @@ struct Wait {
 #[derive(Clone, Default)]
 pub(super) struct Hub {
     waits: Arc<Mutex<HashMap<Uuid, Wait>>>,
-    entered: watch::Sender<()>,
+    news: watch::Sender<()>,
 }
 
 impl Hub {
@@ -52,13 +52,18 @@ impl Hub {
         }
         let wake = Arc::new(Notify::new());
         waits.insert(id, Wait { wake: Arc::downgrade(&wake), awaited });
-        self.entered.send_replace(());
+        self.stir();
         Waiter { hub: self.clone(), id, wake }
     }
 
-    /// Changes whenever another wait is entered.
-    pub(super) fn entered(&self) -> watch::Receiver<()> {
-        self.entered.subscribe()
+    /// Changes whenever another wait is entered, or something has been changed by this process.
+    pub(super) fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
+    /// Something has been changed.
+    pub(super) fn stir(&self) {
+        self.news.send_replace(());
     }
 
     /// How many wait.

@@ -131,7 +131,8 @@ impl Object {
                 }
                 reply
             }
-            _ => self.finish(share), // which has nothing to finish
+            Some((Standing::Held, false, Some(_))) => self.finish(share), // which gives it up
+            _ => self.release(share),
         }
     }
 

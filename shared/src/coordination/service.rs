@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::{
     runtime::Handle,
-    sync::{mpsc, watch},
+    sync::mpsc,
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What runs out sooner is looked at sooner, but not more often than this.
 const LOOK_PAUSE: Duration = Duration::from_millis(250);
-/// How often it is asked where nobody waits in this process: what runs out then concerns those who wait elsewhere, and they look.
+/// How often it is asked while nothing is in use anywhere, as far as this process has seen.
 const LOOK_IDLE: Duration = Duration::from_secs(10);
 /// After the moment at which something runs out.
 const LOOK_LATER: Duration = Duration::from_millis(15);
@@ -71,6 +71,7 @@ impl Coordination {
         let (again, more) = mpsc::channel(AGAIN_MAX);
         let near = hub.clone();
         let tell = move |told: Told| {
+            near.stir();
             near.wake(told.woken.iter().copied());
             told.woken.into_iter().for_each(|id| announcer.moved(id));
             for address in told.again {
@@ -177,45 +178,58 @@ impl Coordination {
 
     /// Hears wake-ups by a subscription of its own, from the first wait until shutdown: for a process that hears none otherwise.
     pub async fn hear(self, redis_url: String, shutdown: CancellationToken) {
-        if shutdown.run_until_cancelled(self.hub.entered().changed()).await.is_none() {
-            return;
+        let mut news = self.hub.news();
+        while !self.hub.is_waited_for() {
+            if shutdown.run_until_cancelled(news.changed()).await.is_none() {
+                return;
+            }
         }
         listen(redis_url, shutdown, |ids| self.wake(ids.iter().map(|id| id.0))).await;
     }
 
     /// Looks at what is due and forgets what is over, until shutdown.
     pub async fn keep(self, upkeep: Upkeep, shutdown: CancellationToken) {
-        let work = async { tokio::join!(self.look_out(LOOK_IDLE), self.go_on(upkeep), self.forget()) };
+        let look_out = async {
+            let mut news = self.hub.news();
+            loop {
+                let lives = self.look_and_rest().await;
+                if !lives && !self.hub.is_waited_for() {
+                    let _ = timeout(LOOK_IDLE, news.changed()).await;
+                }
+            }
+        };
+        let work = async { tokio::join!(look_out, self.go_on(upkeep), self.forget()) };
         shutdown.run_until_cancelled(Box::pin(work)).await;
     }
 
     /// The same for a process that has nothing to do with it but now and then a wait of its own: what nobody waits for is left to
     /// the others.
     pub async fn attend(self, upkeep: Upkeep, shutdown: CancellationToken) {
-        let work = async { tokio::join!(self.look_out(Duration::MAX), self.go_on(upkeep)) };
+        let look_out = async {
+            let mut news = self.hub.news();
+            loop {
+                while !self.hub.is_waited_for() {
+                    let _ = news.changed().await; // its sender is ours too
+                }
+                self.look_and_rest().await;
+            }
+        };
+        let work = async { tokio::join!(look_out, self.go_on(upkeep)) };
         shutdown.run_until_cancelled(Box::pin(work)).await;
     }
 
-    /// Looks again and again, and every `idle` where nobody waits.
-    async fn look_out(&self, idle: Duration) {
-        let mut entered = self.hub.entered();
-        loop {
-            let _ = timeout(idle, self.somebody_waits(&mut entered)).await;
-            let pause = match self.look_around().await {
-                Ok(next) => next,
-                Err(error) => {
-                    tracing::debug!(%error, "what is due cannot be looked at now");
-                    LOOK_EVERY
-                }
-            };
-            sleep(pause).await;
-        }
-    }
-
-    async fn somebody_waits(&self, entered: &mut watch::Receiver<()>) {
-        while !self.hub.is_waited_for() {
-            let _ = entered.changed().await; // its sender is ours too
-        }
+    /// Looks, and waits until it is time to look again. Whether there is anything that can run out.
+    async fn look_and_rest(&self) -> bool {
+        let looked = self.look_around().await;
+        let pause = match &looked {
+            Ok(next) => next.map_or(LOOK_EVERY, |next| (next + LOOK_LATER).clamp(LOOK_PAUSE, LOOK_EVERY)),
+            Err(error) => {
+                tracing::debug!(%error, "what is due cannot be looked at now");
+                LOOK_EVERY
+            }
+        };
+        sleep(pause).await;
+        !matches!(looked, Ok(None))
     }
 
     async fn go_on(&self, mut upkeep: Upkeep) {
@@ -224,8 +238,8 @@ impl Coordination {
         }
     }
 
-    /// One look; how long until the next.
-    async fn look_around(&self) -> Result<Duration, StoreError> {
+    /// One look; how long until the next thing runs out, where there is one.
+    async fn look_around(&self) -> Result<Option<Duration>, StoreError> {
         let due = self.store.coordination_due(&self.hub.waited(), OVER_MAX).await?;
         self.hub.settle(&due);
         let Due { over, next, .. } = due;
@@ -239,8 +253,7 @@ impl Coordination {
         for (address, leases) in by_object {
             self.pass(&address, leases).await;
         }
-        let next = next.and_then(|next| u64::try_from(next).ok()).map(Duration::from_millis);
-        Ok(next.map_or(LOOK_EVERY, |next| (next + LOOK_LATER).clamp(LOOK_PAUSE, LOOK_EVERY)))
+        Ok(next.and_then(|next| u64::try_from(next).ok()).map(Duration::from_millis))
     }
 
     /// Lets time have its way with an object. What cannot be done now, the next look finds.

@@ -4,10 +4,15 @@
 use std::collections::BTreeMap;
 
 use deadpool_postgres::Object as Db;
+use futures::future::try_join3;
 use tokio_postgres::Error as PgError;
 use uuid::Uuid;
 
-use super::{items, load::Wanted, save::Written};
+use super::{
+    items,
+    load::Wanted,
+    save::{self, Written},
+};
 use crate::{
     coordination::{Address, Millis, Object, Op, Reply, wake_id},
     store::Batched,
@@ -68,10 +73,15 @@ impl Batched for Changes {
             None => Reply::Missing,
         };
         let mut replies: Vec<Reply> = ids.iter().zip(rows).map(step).collect();
-        // before what is in an item goes, because it is done
-        items::fill(&transaction, &objects, &ids, &mut replies).await?;
-        items::save(&transaction, &objects).await?;
-        Written::of(&objects).save(&transaction).await?;
+        // sent together, and done one after the other: what is in an item is read before it goes, because it is done. For that
+        // each has to be sent when it is first asked for, and so has to be prepared
+        items::prepare(&transaction).await?;
+        save::prepare(&transaction).await?;
+        let written = Written::of(&objects);
+        let (fetched, saved) = (items::Payloads::of(&objects, &ids, &mut replies), items::Saved::of(&objects));
+        let (payloads, (), ()) =
+            try_join3(fetched.load(&transaction), saved.save(&transaction), written.save(&transaction)).await?;
+        items::fill(&payloads, &ids, &mut replies);
         transaction.commit().await?;
         count(&objects);
         (self.tell)(told(rows, &objects));

@@ -133,34 +133,55 @@ fn unseen(object: &Object, first: i32, (ready, open, promised): (i64, i64, i64))
     }
 }
 
-/// Fills in what is in the items that were fetched. `of` names the object of each reply.
-pub(super) async fn fill(
-    db: &Transaction<'_>,
-    objects: &BTreeMap<Uuid, Object>,
-    of: &[Uuid],
-    replies: &mut [Reply],
-) -> Result<(), PgError> {
-    let (mut queues, mut ids) = (Vec::new(), Vec::new());
-    for (id, reply) in of.iter().zip(replies.iter_mut()) {
-        let Reply::Fetched(fetched) = reply else { continue };
-        let just_put_in = objects.get(id).and_then(|object| object.items.get(&fetched.item)?.payload.clone());
-        if let Some(payload) = just_put_in {
-            fetched.payload = payload;
-        } else {
-            queues.push(*id);
-            ids.push(fetched.item);
+/// Prepares what [`Payloads::load`] and [`Saved::save`] send; the connection remembers it.
+pub(super) async fn prepare(db: &Transaction<'_>) -> Result<(), PgError> {
+    db.prepare_cached(PAYLOADS).await?;
+    db.prepare_cached(SAVE).await?;
+    Ok(())
+}
+
+/// Items that were fetched, and whose contents are in the database.
+pub(super) struct Payloads {
+    queues: Vec<Uuid>,
+    ids: Vec<Uuid>,
+}
+
+/// What is in items, by object and item.
+type Contents = BTreeMap<(Uuid, Uuid), Bytes>;
+
+impl Payloads {
+    /// Of what the replies have fetched; what was put in by the same step is filled in at once. `of` names the object of each reply.
+    pub(super) fn of(objects: &BTreeMap<Uuid, Object>, of: &[Uuid], replies: &mut [Reply]) -> Self {
+        let mut payloads = Self { queues: Vec::new(), ids: Vec::new() };
+        for (id, reply) in of.iter().zip(replies) {
+            let Reply::Fetched(fetched) = reply else { continue };
+            if let Some(payload) = objects.get(id).and_then(|object| object.items.get(&fetched.item)?.payload.clone()) {
+                fetched.payload = payload;
+            } else {
+                payloads.queues.push(*id);
+                payloads.ids.push(fetched.item);
+            }
         }
+        payloads
     }
-    if ids.is_empty() {
-        return Ok(());
+
+    /// Reads them.
+    pub(super) async fn load(&self, db: &Transaction<'_>) -> Result<Contents, PgError> {
+        if self.ids.is_empty() {
+            return Ok(Contents::new());
+        }
+        let payloads = db.prepare_cached(PAYLOADS).await?;
+        let rows = db.query(&payloads, &[&self.queues, &self.ids]).await?;
+        let payload = |row: &tokio_postgres::Row| {
+            let payload: Option<Vec<u8>> = row.try_get(2)?;
+            Ok(((row.try_get(0)?, row.try_get(1)?), Bytes::from(payload.unwrap_or_default())))
+        };
+        rows.iter().map(payload).collect()
     }
-    let payloads = db.prepare_cached(PAYLOADS).await?;
-    let rows = db.query(&payloads, &[&queues, &ids]).await?;
-    let payload = |row: &tokio_postgres::Row| {
-        let payload: Option<Vec<u8>> = row.try_get(2)?;
-        Ok(((row.try_get(0)?, row.try_get(1)?), Bytes::from(payload.unwrap_or_default())))
-    };
-    let found: BTreeMap<(Uuid, Uuid), Bytes> = rows.iter().map(payload).collect::<Result<_, PgError>>()?;
+}
+
+/// Fills in what was read.
+pub(super) fn fill(found: &Contents, of: &[Uuid], replies: &mut [Reply]) {
     for (id, reply) in of.iter().zip(replies) {
         if let Reply::Fetched(fetched) = reply
             && let Some(payload) = found.get(&(*id, fetched.item))
@@ -168,38 +189,48 @@ pub(super) async fn fill(
             fetched.payload = payload.clone();
         }
     }
-    Ok(())
 }
 
-/// Writes the items that have changed.
-pub(super) async fn save(db: &Transaction<'_>, objects: &BTreeMap<Uuid, Object>) -> Result<(), PgError> {
-    fn each<'a, T>(items: &[(Uuid, &'a Item)], get: impl Fn(&'a Item) -> T) -> Vec<T> {
-        items.iter().map(|(_, item)| get(item)).collect()
+/// Items that have changed.
+pub(super) struct Saved<'a>(Vec<(Uuid, &'a Item)>);
+
+impl<'a> Saved<'a> {
+    /// Of these objects.
+    pub(super) fn of(objects: &'a BTreeMap<Uuid, Object>) -> Self {
+        let changed = |(id, object): (&Uuid, &'a Object)| {
+            let id = *id;
+            object.done.items.iter().filter_map(move |item| Some((id, object.items.get(item)?)))
+        };
+        Self(objects.iter().flat_map(changed).collect())
     }
-    let mut all: Vec<(Uuid, &Item)> = Vec::new();
-    for (id, object) in objects {
-        all.extend(object.done.items.iter().filter_map(|item| Some((*id, object.items.get(item)?))));
+
+    /// Writes them.
+    pub(super) async fn save(&self, db: &Transaction<'_>) -> Result<(), PgError> {
+        fn each<'a, T>(items: &[(Uuid, &'a Item)], get: impl Fn(&'a Item) -> T) -> Vec<T> {
+            items.iter().map(|(_, item)| get(item)).collect()
+        }
+        let all = &self.0;
+        if all.is_empty() {
+            return Ok(());
+        }
+        let objects: Vec<Uuid> = all.iter().map(|(object, _)| *object).collect();
+        let statement = db.prepare_cached(SAVE).await?;
+        db.execute(
+            &statement,
+            &[
+                &objects,
+                &each(all, |item| item.id),
+                &each(all, |item| item.state.as_str()),
+                &each(all, |item| item.priority),
+                &each(all, |item| item.turn),
+                &each(all, |item| item.until),
+                &each(all, |item| item.attempt),
+                &each(all, |item| item.payload.as_deref().filter(|_| item.state != ItemState::Done)),
+            ],
+        )
+        .await?;
+        Ok(())
     }
-    if all.is_empty() {
-        return Ok(());
-    }
-    let objects: Vec<Uuid> = all.iter().map(|(object, _)| *object).collect();
-    let statement = db.prepare_cached(SAVE).await?;
-    db.execute(
-        &statement,
-        &[
-            &objects,
-            &each(&all, |item| item.id),
-            &each(&all, |item| item.state.as_str()),
-            &each(&all, |item| item.priority),
-            &each(&all, |item| item.turn),
-            &each(&all, |item| item.until),
-            &each(&all, |item| item.attempt),
-            &each(&all, |item| item.payload.as_deref().filter(|_| item.state != ItemState::Done)),
-        ],
-    )
-    .await?;
-    Ok(())
 }
 
 /// The item that a request names.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::Transaction;
-use futures::future::try_join3;
+use futures::future::try_join4;
 use tokio_postgres::{Error as PgError, Row};
 use uuid::Uuid;
 
@@ -57,10 +57,18 @@ const SUMS: &str = "
         FROM lease l WHERE l.object_id = o.id AND l.standing = 'waiting' AND (l.until_ms > c.clock_ms) IS TRUE
     ) w";
 
-/// Leases that could end or change and that a transaction of their holder's keeps as they are.
+/// Of the leases that hold and could end or change those that no transaction of their holder's keeps as they are.
 const FREE: &str = "
-    SELECT l.object_id, l.id FROM unnest($1::uuid[], $2::uuid[]) AS n(object_id, id)
-    JOIN lease l ON l.object_id = n.object_id AND l.id = n.id FOR UPDATE OF l SKIP LOCKED";
+    SELECT l.object_id, l.id FROM (
+        SELECT n.object_id, n.id FROM unnest($1::uuid[], $2::uuid[]) AS n(object_id, id)
+        UNION
+        SELECT h.object_id, h.id FROM unnest($3::uuid[]) AS o(object_id)
+        JOIN coordination c ON c.id = o.object_id CROSS JOIN LATERAL (
+            SELECT l.object_id, l.id FROM lease l
+            WHERE l.object_id = o.object_id AND l.standing = 'held' AND (l.until_ms <= c.clock_ms) IS TRUE OFFSET 0
+        ) h
+    ) p JOIN lease l ON l.object_id = p.object_id AND l.id = p.id AND (l.standing = 'held') IS TRUE
+    FOR UPDATE OF l SKIP LOCKED";
 
 /// What the requests of a batch need to see.
 #[derive(Default)]
@@ -116,6 +124,7 @@ impl Wanted {
         let lock = db.prepare_cached(LOCK).await?;
         let leases = db.prepare_cached(LEASES).await?;
         let sums = db.prepare_cached(SUMS).await?;
+        let free = db.prepare_cached(FREE).await?;
         let (mut of, mut lines, mut most) = (Vec::new(), Vec::new(), Vec::new());
         for ((id, line), count) in &self.lines {
             of.push(*id);
@@ -123,10 +132,11 @@ impl Wanted {
             most.push(*count);
         }
         // sent together, and done one after the other: each sees what is there when it begins, and that is under the locks
-        let (locked, leases, sums) = try_join3(
+        let (locked, leases, sums, free) = try_join4(
             db.query(&lock, &[&self.ids, &self.owners, &self.kinds, &self.names, &now]),
             db.query(&leases, &[&self.named.0, &self.named.1, &of, &lines, &most, &self.ids, &self.whole]),
             db.query(&sums, &[&self.ids]),
+            db.query(&free, &[&self.named.0, &self.named.1, &self.ids]),
         )
         .await?;
         let mut objects: BTreeMap<Uuid, Object> = locked.iter().map(object).collect::<Result<_, _>>()?;
@@ -142,32 +152,22 @@ impl Wanted {
                 object.view = view(object, first, (row.try_get(1)?, row.try_get(2)?), row.try_get(3)?);
             }
         }
-        self.find_pinned(db, &mut objects).await?;
+        self.find_pinned(&free, &mut objects)?;
         items::load(db, &mut objects, &self.requests, &self.items).await?;
         Ok(objects)
     }
 
-    async fn find_pinned(&self, db: &Transaction<'_>, objects: &mut BTreeMap<Uuid, Object>) -> Result<(), PgError> {
+    /// What could end or change and is not free.
+    fn find_pinned(&self, free: &[Row], objects: &mut BTreeMap<Uuid, Object>) -> Result<(), PgError> {
         let named: BTreeSet<(&Uuid, &Uuid)> = self.named.0.iter().zip(&self.named.1).collect();
-        let (mut of, mut ids) = (Vec::new(), Vec::new());
-        for (id, object) in objects.iter() {
-            let touched = |lease: &&Lease| lease.until <= object.now || named.contains(&(id, &lease.id));
-            for lease in object.leases.values().filter(|lease| lease.is_held()).filter(touched) {
-                of.push(*id);
-                ids.push(lease.id);
-            }
-        }
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let free = db.prepare_cached(FREE).await?;
-        let free = db.query(&free, &[&of, &ids]).await?;
         let free = free.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
         let free: BTreeSet<(Uuid, Uuid)> = free.collect::<Result<_, PgError>>()?;
-        for (of, id) in of.into_iter().zip(ids).filter(|pair| !free.contains(pair)) {
-            if let Some(object) = objects.get_mut(&of) {
-                object.view.pinned.insert(id);
-            }
+        for (id, object) in objects.iter_mut() {
+            let now = object.now;
+            let touched = |lease: &&Lease| lease.until <= now || named.contains(&(id, &lease.id));
+            let touched = object.leases.values().filter(|lease| lease.is_held()).filter(touched);
+            let pinned = touched.map(|lease| lease.id).filter(|lease| !free.contains(&(*id, *lease)));
+            object.view.pinned = pinned.collect();
         }
         Ok(())
     }

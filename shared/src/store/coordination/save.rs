@@ -29,6 +29,13 @@ const SETTINGS: &str = "
         AS n(id, capacity, configured, generation, flag, item_order, attempts_max)
     WHERE c.id = n.id";
 
+/// Prepares what [`Written::save`] sends; the connection remembers it.
+pub(super) async fn prepare(db: &Transaction<'_>) -> Result<(), PgError> {
+    db.prepare_cached(LEASES).await?;
+    db.prepare_cached(SETTINGS).await?;
+    Ok(())
+}
+
 /// What is to be written.
 pub(super) struct Written<'a> {
     leases: Vec<(Uuid, &'a Lease)>,

@@ -45,8 +45,11 @@ async fn handlers_on_three_workers_share_a_semaphore() {
     let url = stage.api.url();
     let at = "/v1/semaphores/gpu";
     assert_eq!(ask(&url, Method::PUT, at, json!({ "permits": PERMITS })).await.0, StatusCode::OK);
-    let task = stage.client.task("permits", json!({"semaphore": "gpu", "seconds": 0.4}));
-    let tasks = stage.client.batch(&vec![task; TASKS]).await;
+    // one by one: a batch could go to one worker in one message
+    let mut tasks = Vec::new();
+    for _ in 0..TASKS {
+        tasks.push(stage.client.run("permits", json!({"semaphore": "gpu", "seconds": 0.4})).await);
+    }
     let third_pid = third.pid();
     let runs = || stage.place.ledger().read().into_values().flatten().collect::<Vec<_>>();
     eventually(LONG, "the third worker holds a permit", async || {
@@ -130,7 +133,8 @@ async fn waiting_at_a_barrier_changes_nothing() {
     let (status, waits) = ask(&url, Method::POST, "/v1/barriers/b/arrivals?wait=3.5", arrival).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{waits}");
     let last = "SELECT c.clock_ms - l.since_ms FROM coordination c JOIN lease l ON l.object_id = c.id";
-    assert_eq!(database.number(last).await, 0, "it was asked again in the meantime");
+    let last = database.number(last).await;
+    assert!(last < 500, "it was asked again after {last} ms");
 }
 
 /// A resource that everybody writes by reading it, thinking, and writing it back.
