@@ -232,6 +232,23 @@ impl World {
         }
     }
 
+    /// The same, frozen while it holds tasks, and how many these are. Between a look and the freeze a worker may end all that it
+    /// held, and would be hit idle.
+    pub(crate) async fn freeze_busiest(&self) -> anyhow::Result<(Arc<Node>, i64)> {
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            let (worker, _) = self.busiest().await?;
+            worker.program.lock().await.counters().await; // a frozen one tells them no more
+            worker.freeze().await;
+            let held = self.rows.held_by(worker.pid().await).await?;
+            if held > 0 {
+                return Ok((worker, held));
+            }
+            worker.thaw().await;
+            anyhow::ensure!(Instant::now() < until, "no worker holds a task when it is frozen");
+        }
+    }
+
     /// Starts a stopped or killed server again; proxies follow it to another port.
     pub(crate) async fn start_server(&self, server: Server) -> anyhow::Result<()> {
         self.stack.start_server(server.name()).await;

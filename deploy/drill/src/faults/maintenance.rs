@@ -47,24 +47,25 @@ async fn race(drill: &Drill) -> anyhow::Result<Hit> {
         node.restart().await;
         node.program.lock().await.set_variable("FAILPOINTS", None);
     }
-    let (frozen, _) = if drill.world.rows.held_by(frozen.pid().await).await? > 0 {
-        (frozen, 0)
+    frozen.freeze().await;
+    let frozen = if drill.world.rows.held_by(frozen.pid().await).await? > 0 {
+        frozen
     } else {
-        drill.world.busiest().await?
+        frozen.thaw().await;
+        drill.world.freeze_busiest().await?.0
     };
     wake_as_dead(drill, &frozen, Duration::ZERO).await
 }
 
 /// The same for rescuers that wait by themselves, between looking and taking (a negative control).
 pub(crate) async fn race_late_rescuers(drill: &Drill) -> anyhow::Result<Hit> {
-    let (frozen, _) = drill.world.busiest().await?;
+    let (frozen, _) = drill.world.freeze_busiest().await?;
     wake_as_dead(drill, &frozen, LOOKED_WITHIN).await
 }
 
-/// Freezes a worker until it is declared dead, and so much longer.
+/// Wakes a frozen worker as soon as it is declared dead, or so much later.
 async fn wake_as_dead(drill: &Drill, frozen: &Node, longer: Duration) -> anyhow::Result<Hit> {
     let pid = frozen.pid().await;
-    frozen.freeze().await;
     let held = drill.world.rows.held_by(pid).await?;
     let dead = "SELECT count(*) FROM session WHERE dead AND name LIKE '%:' || $1";
     until(SOON, "the frozen worker's session is declared dead", async || {

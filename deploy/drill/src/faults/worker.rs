@@ -102,10 +102,9 @@ async fn crash(drill: &Drill) -> anyhow::Result<Hit> {
 }
 
 async fn kill(drill: &Drill) -> anyhow::Result<Hit> {
-    let (worker, _) = drill.world.busiest().await?;
+    let (worker, held) = drill.world.freeze_busiest().await?;
     let pid = worker.pid().await;
     worker.kill().await;
-    let held = drill.world.rows.held_by(pid).await?;
     let released = drill.released(pid).await?;
     worker.restart().await;
     Ok(Hit::new(held, "tasks held").recovered(released))
@@ -117,9 +116,7 @@ async fn kill(drill: &Drill) -> anyhow::Result<Hit> {
 async fn kill_often(drill: &Drill) -> anyhow::Result<Hit> {
     let (mut slowest, mut all, mut kills, mut spared) = (Duration::ZERO, 0, 0, 0);
     while kills < KILLS {
-        let (worker, _) = drill.world.busiest().await?;
-        worker.counter(RESCUED).await; // a frozen one tells its counters no more
-        worker.freeze().await; // what it holds now is what it holds when it is killed
+        let (worker, _) = drill.world.freeze_busiest().await?; // what it holds now is what it holds when it is killed
         if drill.world.rows.suspects_held_by(worker.pid().await).await? > 0 {
             worker.thaw().await;
             spared += 1;
@@ -149,20 +146,15 @@ async fn poison(drill: &Drill) -> anyhow::Result<Hit> {
 }
 
 async fn freeze_long(drill: &Drill) -> anyhow::Result<Hit> {
-    let (worker, _) = drill.world.busiest().await?;
-    let pid = worker.pid().await;
-    worker.freeze().await;
-    let held = drill.world.rows.held_by(pid).await?;
-    let released = drill.released(pid).await?;
+    let (worker, held) = drill.world.freeze_busiest().await?;
+    let released = drill.released(worker.pid().await).await?;
     sleep(Duration::from_secs(2)).await; // the newer attempts run
     worker.thaw().await;
     Ok(Hit::new(held, "tasks held").recovered(released))
 }
 
 async fn freeze_short(drill: &Drill) -> anyhow::Result<Hit> {
-    let (worker, _) = drill.world.busiest().await?;
-    worker.freeze().await;
-    let held = drill.world.rows.held_by(worker.pid().await).await?;
+    let (worker, held) = drill.world.freeze_busiest().await?;
     sleep(Duration::from_secs(5)).await;
     worker.thaw().await;
     Ok(Hit::new(held, "tasks held"))

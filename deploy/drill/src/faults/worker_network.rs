@@ -64,11 +64,10 @@ async fn lose_broker(drill: &Drill) -> anyhow::Result<Hit> {
 }
 
 async fn lose_database(drill: &Drill) -> anyhow::Result<Hit> {
-    let (worker, _) = drill.world.busiest().await?;
-    let pid = worker.pid().await;
+    let (worker, held) = drill.world.freeze_busiest().await?;
     worker.postgres.set(Way::Stalled);
-    let held = drill.world.rows.held_by(pid).await?;
-    let released = drill.released(pid).await?;
+    worker.thaw().await;
+    let released = drill.released(worker.pid().await).await?;
     sleep(Duration::from_secs(45).saturating_sub(released)).await;
     worker.postgres.set(Way::Open);
     Ok(Hit::new(held, "tasks held").recovered(released))
