@@ -6,6 +6,7 @@
 //!
 //! Invariants: the permits of what is held never exceed the capacity at a grant; a fence is greater than all before it; nobody
 //! is granted before somebody who stands before them in the line and lives; a lease that has ended never lives again.
+//! A little longer than other files, so that a lease's whole life stands in one place.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -129,6 +130,11 @@ impl Object {
             let same = lease.terms.permits == terms.permits && lease.terms.owner == terms.owner;
             if lease.terms.secret != terms.secret {
                 return Reply::WrongSecret;
+            }
+            if let Some(capacity) = self.capacity().filter(|capacity| lease.terms.permits > *capacity)
+                && !lease.is_held()
+            {
+                return Reply::NeverFits(capacity); // since it waits, the capacity was lowered
             }
             return if same || !lease.is_live() { self.repeated(id, wait) } else { Reply::Reused };
         }
@@ -266,6 +272,13 @@ impl Object {
         }
         while let Some(first) = self.first_in("") {
             let Some(permits) = self.leases.get(&first).map(|lease| lease.terms.permits) else { return };
+            if self.capacity().is_some_and(|capacity| permits > capacity) {
+                // or it would keep all others out, for as long as it likes
+                self.end(first, Standing::Released);
+                self.done.woken.insert(first);
+                self.done.again |= self.view.horizon.is_some();
+                continue;
+            }
             if !self.fits(permits) {
                 return;
             }
