@@ -3,7 +3,8 @@
 //!
 //! Beside copies and wake-ups, Redis holds how far users' rates are used up (`rates.rs`), which may be forgotten too.
 //!
-//! Two kinds of copies. *Terminal tasks* never change, so they are kept and found by plain SET and GET. *Entries* change
+//! Two kinds of copies. *Terminal tasks* never change, so they are kept and found by plain SET and GET, and those that are asked
+//! for again within a second in this process's own memory (`near.rs`). *Entries* change
 //! (cached data), and are read through [`Cache::get_or_load`]; writes tell [`Cache::after_commit`].
 //!
 //! # Why no entry is ever too old
@@ -35,6 +36,7 @@ mod entries;
 mod invalidate;
 mod keys;
 mod link;
+mod near;
 mod rates;
 mod replica;
 mod rounds;
@@ -44,7 +46,7 @@ pub mod watch;
 
 use std::{
     sync::{Arc, Mutex, RwLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -54,7 +56,7 @@ use tokio::sync::Semaphore;
 pub use self::entries::{Entry, Found, How, Kind, Loaded, ReadError};
 pub use self::invalidate::Invalidation;
 pub use self::rates::Taken;
-use self::{link::Link, rounds::Rounds, watch::Outstanding};
+use self::{link::Link, near::Near, rounds::Rounds, watch::Outstanding};
 use crate::{
     task::{OwnerId, TaskId},
     telemetry::names,
@@ -67,6 +69,7 @@ const TASK_TTL: u64 = 3600;
 #[derive(Clone)]
 pub struct Cache {
     link: Arc<Link>,
+    near: Arc<Near>,
     entries: Arc<Entries>,
 }
 
@@ -101,19 +104,23 @@ impl Cache {
             outstanding: RwLock::default(),
             settled: Mutex::default(),
         };
-        Ok(Self { link: Arc::new(Link::new(url)?), entries: Arc::new(entries) })
+        Ok(Self { link: Arc::new(Link::new(url)?), near: Arc::new(Near::new()), entries: Arc::new(entries) })
     }
 
     /// A terminal task's document, if it is there. It never changes, so it needs no token, no floor and no look at the
     /// outbox.
     pub async fn task(&self, owner: OwnerId, id: TaskId) -> Option<Bytes> {
+        if let Some(document) = self.near.get(owner, id, Instant::now()) {
+            metrics::counter!(names::CACHE_HITS, "kind" => "near").increment(1);
+            return Some(document);
+        }
         let key = keys::task(owner, id);
         let found: Option<Vec<u8>> =
             self.link.ask(async |mut session| session.connection.get(key).await).await.flatten();
-        if found.is_some() {
-            metrics::counter!(names::CACHE_HITS, "kind" => "task").increment(1);
-        }
-        found.map(Bytes::from)
+        let document = Bytes::from(found?);
+        metrics::counter!(names::CACHE_HITS, "kind" => "task").increment(1);
+        self.near.keep(owner, id, &document, Instant::now());
+        Some(document)
     }
 
     /// Keeps a terminal task's document, for `ttl` or an hour, whichever is shorter; for less than a second not at all.
