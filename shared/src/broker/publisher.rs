@@ -260,6 +260,8 @@ impl<'a> Session<'a> {
                 }
             }
         }
+        let mut groups: Vec<_> = groups.into_iter().collect();
+        groups.sort_by_key(|((_, class), _)| *class); // what is urgent does not wait for the rest
         for (key, parts) in groups {
             for bundle in parts.chunks(self.bundles.max(&key.0)) {
                 self.publish(&key, bundle).await?;
