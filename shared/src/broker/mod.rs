@@ -10,6 +10,7 @@ mod bundles;
 mod consumer;
 mod full;
 mod link;
+mod messages;
 mod payments;
 mod publisher;
 mod refusals;

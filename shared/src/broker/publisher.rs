@@ -7,11 +7,7 @@
 //! Bundles fill by themselves, as the batches of the database's writers do: with little on its way a pointer goes out at
 //! once; with much, the next message takes what has gathered when a confirm comes. The broker's cost is per message.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use lapin::{
@@ -30,6 +26,7 @@ use super::{
     bundles::Bundles,
     full::Full,
     link::RPC_TIMEOUT,
+    messages::messages,
     payments::{Part, Payments},
     refusals::Refusals,
     topology::{declare_apart, name},
@@ -247,37 +244,26 @@ impl<'a> Session<'a> {
     /// One message per queue and class, as full as its queue allows.
     async fn publish_all(&mut self, offers: impl Iterator<Item = Offer>) -> Result<(), BrokerError> {
         let now = Instant::now();
-        let mut groups: HashMap<(QueueName, Class), Vec<Part>> = HashMap::new();
-        let (mut alone, mut places) = (Vec::new(), Vec::new());
-        for offer in offers.filter(|offer| offer.until > now) {
+        let mut places = Vec::new();
+        let live = offers.filter(|offer| offer.until > now);
+        let parts = live.flat_map(|offer| {
             places.extend(offer.place);
-            for (owed, part) in Part::of(offer.owed) {
-                let key = (owed.queue, owed.class);
-                if owed.alone {
-                    alone.push((key, part));
-                } else {
-                    groups.entry(key).or_default().push(part);
-                }
-            }
-        }
-        for (key, parts) in groups {
-            for bundle in parts.chunks(self.bundles.max(&key.0)) {
-                self.publish(&key, bundle).await?;
-            }
-        }
-        for (key, part) in alone {
-            self.publish(&key, &[part]).await?;
+            Part::of(offer.owed)
+        });
+        let bundles = self.bundles;
+        for (key, bundle) in messages(parts, |queue| bundles.max(queue)) {
+            self.publish(key, bundle).await?;
         }
         Ok(())
     }
 
-    async fn publish(&mut self, key: &(QueueName, Class), bundle: &[Part]) -> Result<(), BrokerError> {
+    async fn publish(&mut self, key: (QueueName, Class), parts: Vec<Part>) -> Result<(), BrokerError> {
         while self.unconfirmed.len() >= WINDOW
             && let Some(confirmed) = self.unconfirmed.next().await
         {
             self.confirmed(confirmed).await?;
         }
-        if !self.declare(key).await? {
+        if !self.declare(&key).await? {
             return Ok(()); // what it carries stays owed
         }
         self.messages += 1;
@@ -285,16 +271,15 @@ impl<'a> Session<'a> {
         let properties =
             BasicProperties::default().with_delivery_mode(2).with_message_id(ShortString::from(message.to_string()));
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let body = Bundle(bundle.iter().map(|part| part.pointer).collect()).encode();
+        let body = Bundle(parts.iter().map(|part| part.pointer).collect()).encode();
         let queue = name(&key.0, key.1, self.link.queue_type());
         // a blocked connection makes this wait for ever
         let publishing = self.channel.basic_publish("".into(), queue, options, &body, properties);
         let confirm = timeout(CONFIRM_TIMEOUT, publishing).await.map_err(|_| BrokerError::Timeout)??;
         fail::fail_point!("publisher.sent", |_| std::process::abort());
         if Rule::MarkAfterConfirm.is_broken() {
-            self.payments.confirmed(message, bundle.to_vec());
+            self.payments.confirmed(message, parts.clone());
         }
-        let (key, parts) = (key.clone(), bundle.to_vec());
         let confirmed = timeout(CONFIRM_TIMEOUT, confirm).map(move |answer| {
             let answer = answer.map_err(|_| BrokerError::Timeout).and_then(|answer| answer.map_err(Into::into));
             Confirmed { message, key, parts, answer }

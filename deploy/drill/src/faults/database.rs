@@ -7,11 +7,14 @@ use futures::FutureExt as _;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
-use super::counters::{DEAD, REPEATS};
+use super::{
+    SOON,
+    counters::{DEAD, REPEATS},
+};
 use crate::{
     drill::Drill,
     fault::{Fault, Hit, usual},
-    world::Server,
+    world::{Server, until},
 };
 
 const AWAY: Duration = Duration::from_secs(25);
@@ -52,6 +55,9 @@ async fn backend(drill: &Drill) -> anyhow::Result<Hit> {
     let pid = drill.world.rows.number(sql, &[]).await?;
     signal(u32::try_from(pid)?, Signal::KILL)?;
     sleep(Duration::from_secs(1)).await;
+    // the server ends all others with it and recovers, which takes as long as its disk needs; what is promised counts from then
+    let back = async || Ok(drill.world.rows.number("SELECT 1::int8", &[]).await.ok());
+    until(SOON, "the database answers again", back).await?;
     Ok(Hit::new(1, "backend killed"))
 }
 

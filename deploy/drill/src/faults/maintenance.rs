@@ -48,25 +48,25 @@ async fn race(drill: &Drill) -> anyhow::Result<Hit> {
         node.program.lock().await.set_variable("FAILPOINTS", None);
     }
     frozen.freeze().await;
-    let frozen = if drill.world.rows.held_by(frozen.pid().await).await? > 0 {
-        frozen
+    let held = drill.world.rows.held_by(frozen.pid().await).await?;
+    let (frozen, held) = if held > 0 {
+        (frozen, held)
     } else {
         frozen.thaw().await;
-        drill.world.freeze_busiest().await?.0
+        drill.world.freeze_busiest().await?
     };
-    wake_as_dead(drill, &frozen, Duration::ZERO).await
+    wake_as_dead(drill, &frozen, held, Duration::ZERO).await
 }
 
 /// The same for rescuers that wait by themselves, between looking and taking (a negative control).
 pub(crate) async fn race_late_rescuers(drill: &Drill) -> anyhow::Result<Hit> {
-    let (frozen, _) = drill.world.freeze_busiest().await?;
-    wake_as_dead(drill, &frozen, LOOKED_WITHIN).await
+    let (frozen, held) = drill.world.freeze_busiest().await?;
+    wake_as_dead(drill, &frozen, held, LOOKED_WITHIN).await
 }
 
-/// Wakes a frozen worker as soon as it is declared dead, or so much later.
-async fn wake_as_dead(drill: &Drill, frozen: &Node, longer: Duration) -> anyhow::Result<Hit> {
+/// Wakes a frozen worker, which holds so many tasks, as soon as it is declared dead, or so much later.
+async fn wake_as_dead(drill: &Drill, frozen: &Node, held: i64, longer: Duration) -> anyhow::Result<Hit> {
     let pid = frozen.pid().await;
-    let held = drill.world.rows.held_by(pid).await?;
     let dead = "SELECT count(*) FROM session WHERE dead AND name LIKE '%:' || $1";
     until(SOON, "the frozen worker's session is declared dead", async || {
         let dead = drill.world.rows.number(dead, &[&pid.to_string()]).await?;

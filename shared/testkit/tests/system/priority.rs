@@ -1,5 +1,6 @@
 //! Priorities are strict between the classes: what is urgent passes what waits.
 
+use caraway_testkit::eventually;
 use rand::seq::SliceRandom as _;
 use serde_json::json;
 
@@ -46,6 +47,19 @@ async fn known(stage: &Stage) {
     }
 }
 
+/// Every slot is taken for a while, so that what is submitted now has come to the worker by the time it may choose: three
+/// queues deliver when they can, and what is still on its way cannot be preferred.
+async fn occupy(stage: &Stage) {
+    let sleeper = stage.client.task("sleep", json!({ "seconds": 0.7 }));
+    stage.client.batch(&vec![sleeper; SLOTS]).await;
+    let slots = i64::try_from(SLOTS).expect("few");
+    eventually(SOON, "every slot is taken", async || {
+        let running = stage.database.number("SELECT count(*) FROM task WHERE state = 'running'").await;
+        if running == slots { Ok(()) } else { Err(format!("{running} run")) }
+    })
+    .await;
+}
+
 /// Within a class the numbers mean nothing; between the classes they do, at every boundary.
 #[tokio::test]
 async fn the_classes_are_strict() {
@@ -58,6 +72,7 @@ async fn the_classes_are_strict() {
         tasks.extend(vec![task; OF_EACH]);
     }
     tasks.shuffle(&mut rand::rng());
+    occupy(&stage).await;
     let ids = stage.client.batch(&tasks).await;
     for id in ids {
         stage.client.wait(id, SOON).await;
