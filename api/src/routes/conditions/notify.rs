@@ -28,7 +28,7 @@ struct Notify {
     /// Your lease of it.
     lease_id: Uuid,
     /// How many; 1000 are all that one request moves.
-    #[schema(minimum = 1, maximum = 1000, default = 1, nullable = false)]
+    #[schema(minimum = 1, maximum = 1000, default = 1)]
     count: Option<i32>,
 }
 

@@ -21,19 +21,18 @@ use crate::{
 #[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
 struct NewLease {
     /// New for each lease; made here where it is left out, but then the request cannot be repeated.
-    #[schema(nullable = false)]
     lease_id: Option<Uuid>,
     /// A label, for people; and whoever re-enters must give the same.
-    #[schema(min_length = 1, max_length = 128, nullable = false)]
+    #[schema(min_length = 1, max_length = 128)]
     owner: Option<String>,
     /// Seconds until it ends unless it is renewed.
-    #[schema(minimum = 1, maximum = 600, default = 30, nullable = false)]
+    #[schema(minimum = 1, maximum = 600, default = 30)]
     ttl: Option<f64>,
     /// Whether the owner may hold it several times, each time as a lease of its own with the same fence.
-    #[schema(default = false, nullable = false)]
+    #[schema(default = false)]
     reentrant: Option<bool>,
     /// Only where the owner holds it with this fence: re-entry, and never a new start.
-    #[schema(pattern = "^[0-9]{1,18}$", nullable = false)]
+    #[schema(pattern = "^[0-9]{1,18}$")]
     expect_fence: Option<String>,
 }
 

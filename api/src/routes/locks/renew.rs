@@ -20,7 +20,7 @@ use crate::{
 #[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
 pub(crate) struct Renewal {
     /// Seconds from now; left out, as before.
-    #[schema(minimum = 1, maximum = 600, nullable = false)]
+    #[schema(minimum = 1, maximum = 600)]
     ttl: Option<f64>,
 }
 

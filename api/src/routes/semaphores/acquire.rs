@@ -21,16 +21,15 @@ use crate::{
 #[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
 struct NewLease {
     /// New for each lease; made here where it is left out, but then the request cannot be repeated.
-    #[schema(nullable = false)]
     lease_id: Option<Uuid>,
     /// A label, for people.
-    #[schema(min_length = 1, max_length = 128, nullable = false)]
+    #[schema(min_length = 1, max_length = 128)]
     owner: Option<String>,
     /// Seconds until it ends unless it is renewed.
-    #[schema(minimum = 1, maximum = 600, default = 30, nullable = false)]
+    #[schema(minimum = 1, maximum = 600, default = 30)]
     ttl: Option<f64>,
     /// How many permits.
-    #[schema(minimum = 1, maximum = 10000, default = 1, nullable = false)]
+    #[schema(minimum = 1, maximum = 10000, default = 1)]
     permits: Option<i32>,
 }
 

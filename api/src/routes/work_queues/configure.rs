@@ -15,18 +15,29 @@ use crate::{
     state::ApiState,
 };
 
-/// How a queue works.
-#[derive(Serialize, ToSchema)]
+/// How a queue is to work.
+#[derive(ToSchema)]
+#[schema(as = NewWorkQueueSettings)]
 #[serde(deny_unknown_fields)]
-struct WorkQueueSettings {
+#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
+struct Wanted {
     /// `fifo` where nothing is said.
-    #[schema(required = false)]
-    order: ItemOrder,
+    order: Option<ItemOrder>,
     /// How many items may be ready before producers wait; null: any number.
     #[schema(minimum = 1, maximum = 10000)]
     maxsize: Option<i32>,
     /// An item that was fetched so often and is not done is dead.
-    #[schema(required = false, minimum = 1, maximum = 100, default = 5)]
+    #[schema(minimum = 1, maximum = 100, default = 5)]
+    max_attempts: Option<i32>,
+}
+
+/// How a queue works.
+#[derive(Serialize, ToSchema)]
+struct WorkQueueSettings {
+    order: ItemOrder,
+    /// How many items may be ready before producers wait; null: any number.
+    maxsize: Option<i32>,
+    /// An item that was fetched so often and is not done is dead.
     max_attempts: i32,
 }
 
@@ -39,7 +50,7 @@ struct WorkQueueSettings {
     operation_id = "configure_work_queue",
     tag = "coordination",
     params(NamePath),
-    request_body(content = Option<WorkQueueSettings>, example = json!({"order": "priority", "maxsize": 100})),
+    request_body(content = Option<Wanted>, example = json!({"order": "priority", "maxsize": 100})),
     responses((status = 200, description = "It works like this.", body = WorkQueueSettings,
         example = json!({"order": "priority", "maxsize": 100, "max_attempts": 5}))),
     extensions(("x-problems" = json!([NamePath::PROBLEMS, JsonBody::PROBLEMS]))),

@@ -36,15 +36,13 @@ enum Ack {
 #[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
 struct NewLease {
     /// New for each fetch; made here where it is left out, but then the request cannot be repeated.
-    #[schema(nullable = false)]
     lease_id: Option<Uuid>,
     /// A label, for people.
-    #[schema(min_length = 1, max_length = 128, nullable = false)]
+    #[schema(min_length = 1, max_length = 128)]
     owner: Option<String>,
     /// Seconds after which the item comes back unless it is done or the lease is renewed.
-    #[schema(minimum = 1, maximum = 600, default = 30, nullable = false)]
+    #[schema(minimum = 1, maximum = 600, default = 30)]
     ttl: Option<f64>,
-    #[schema(nullable = false)]
     ack: Option<Ack>,
 }
 

@@ -19,7 +19,7 @@ use crate::{
 #[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
 struct GiveBack {
     /// Seconds.
-    #[schema(minimum = 0, maximum = 86400, default = 0, nullable = false)]
+    #[schema(minimum = 0, maximum = 86400, default = 0)]
     delay: Option<f64>,
 }
 

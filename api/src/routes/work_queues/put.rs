@@ -27,15 +27,14 @@ use crate::{
 #[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
 struct NewItem {
     /// New for each item; made here where it is left out, but then the request cannot be repeated.
-    #[schema(nullable = false)]
     item_id: Option<Uuid>,
     /// Any JSON, up to 64 KiB.
     payload: Value,
     /// The lowest leaves first, where the order is `priority`.
-    #[schema(default = 0.0, nullable = false)]
+    #[schema(default = 0.0)]
     priority: Option<f64>,
     /// Seconds before which it is not to be fetched.
-    #[schema(minimum = 0, maximum = 86400, default = 0, nullable = false)]
+    #[schema(minimum = 0, maximum = 86400, default = 0)]
     delay: Option<f64>,
 }
 
