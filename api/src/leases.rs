@@ -71,6 +71,16 @@ pub(crate) async fn acquire(
     answer(id, reply)
 }
 
+/// More time.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
+pub(crate) struct Renewal {
+    /// Seconds from now; left out, as before.
+    #[schema(minimum = 1, maximum = 600)]
+    ttl: Option<f64>,
+}
+
 /// Gives a lease more time.
 pub(crate) async fn renew(
     state: &ApiState,

@@ -24,22 +24,11 @@ impl Object {
         if self.leases.values().filter(|lease| lease.is_held()).count() > 1 {
             return Reply::HeldTwice;
         }
-        if self.is_crowded() {
-            return Reply::TooManyWaiters;
+        let place = self.queue_up(id, line, terms, wait);
+        if !matches!(place, Reply::Waiting(_)) {
+            return place;
         }
-        let Some(turn) = self.take_turn() else { return Reply::TooManyWaiters };
         self.end(share.id, Standing::Released);
-        self.put(Lease {
-            id,
-            standing: Standing::Waiting,
-            line: line.to_owned(),
-            turn,
-            until: self.now + wait + limits::TICKET,
-            since: self.now,
-            claimed: false,
-            terms,
-            item: None,
-        });
         Reply::Parked
     }
 
@@ -88,17 +77,8 @@ impl Object {
             None => (),
         }
         let Some(turn) = self.take_turn() else { return Reply::TooManyWaiters };
-        self.put(Lease {
-            id,
-            standing: Standing::Held,
-            line: String::new(),
-            turn,
-            until: self.now + limits::ARRIVAL,
-            since: self.now,
-            claimed: true,
-            terms: Terms::default(),
-            item: None,
-        });
+        let lease = self.lease(id, Standing::Held, turn, limits::ARRIVAL, Terms::default());
+        self.put(Lease { claimed: true, ..lease });
         let mut arrived: Vec<(i64, Uuid)> =
             self.leases.values().filter(|lease| lease.is_held()).map(|lease| (lease.turn, lease.id)).collect();
         if i32::try_from(arrived.len()).unwrap_or(i32::MAX) < parties {

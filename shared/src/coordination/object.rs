@@ -6,7 +6,6 @@
 //!
 //! Invariants: the permits of what is held never exceed the capacity at a grant; a fence is greater than all before it; nobody
 //! is granted before somebody who stands before them in the line and lives; a lease that has ended never lives again.
-//! A little longer than other files, so that a lease's whole life stands in one place.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -158,21 +157,17 @@ impl Object {
         if wait == 0 {
             return Reply::WouldBlock(self.next_end());
         }
+        self.queue_up(id, "", terms.clone(), wait)
+    }
+
+    /// Takes the last place of a line.
+    pub(super) fn queue_up(&mut self, id: Uuid, line: &str, terms: Terms, wait: Millis) -> Reply {
         if self.is_crowded() {
             return Reply::TooManyWaiters;
         }
         let Some(turn) = self.take_turn() else { return Reply::TooManyWaiters };
-        self.put(Lease {
-            id,
-            standing: Standing::Waiting,
-            line: String::new(),
-            turn,
-            until: self.now + wait + limits::TICKET,
-            since: self.now,
-            claimed: false,
-            terms: terms.clone(),
-            item: None,
-        });
+        let lease = self.lease(id, Standing::Waiting, turn, wait + limits::TICKET, terms);
+        self.put(Lease { line: line.to_owned(), ..lease });
         Reply::Waiting(self.waiting())
     }
 
@@ -226,17 +221,8 @@ impl Object {
 
     pub(super) fn release(&mut self, share: &Share) -> Reply {
         let Some(lease) = self.leases.get(&share.id) else {
-            self.put(Lease {
-                id: share.id,
-                standing: Standing::Released,
-                line: String::new(),
-                turn: 0,
-                until: self.now + limits::REMEMBERED,
-                since: self.now,
-                claimed: false,
-                terms: Terms { secret: share.secret.clone(), ..Terms::default() },
-                item: None,
-            });
+            let terms = Terms { secret: share.secret.clone(), ..Terms::default() };
+            self.put(self.lease(share.id, Standing::Released, 0, limits::REMEMBERED, terms));
             return Reply::Released;
         };
         if lease.terms.secret != share.secret {
@@ -316,17 +302,8 @@ impl Object {
     fn enter(&mut self, id: Uuid, terms: &Terms, fence: i64) -> Reply {
         let left = Millis::from(terms.ttl_ms);
         self.done.granted += 1;
-        self.put(Lease {
-            id,
-            standing: Standing::Held,
-            line: String::new(),
-            turn: fence,
-            until: self.now + left,
-            since: self.now,
-            claimed: true,
-            terms: terms.clone(),
-            item: None,
-        });
+        let lease = self.lease(id, Standing::Held, fence, left, terms.clone());
+        self.put(Lease { claimed: true, ..lease });
         Reply::Held(Grant { fence, left })
     }
 
@@ -340,6 +317,12 @@ impl Object {
             (lease.standing, lease.since, lease.until) = (standing, now, now + limits::REMEMBERED);
             self.done.leases.insert(id);
         }
+    }
+
+    /// One that begins now, and of which its client has not heard.
+    pub(super) fn lease(&self, id: Uuid, standing: Standing, turn: i64, lasts: Millis, terms: Terms) -> Lease {
+        let (since, until) = (self.now, self.now + lasts);
+        Lease { id, standing, line: String::new(), turn, until, since, claimed: false, terms, item: None }
     }
 
     pub(super) fn put(&mut self, lease: Lease) {

@@ -75,17 +75,8 @@ impl Object {
         {
             self.hand_over(item);
             self.done.granted += 1;
-            self.put(Lease {
-                id: get.id,
-                standing: Standing::Held,
-                line: String::new(),
-                turn: fence,
-                until: self.now + limits::CLAIM,
-                since: self.now,
-                claimed: false,
-                terms: get.terms.clone(),
-                item: Some(item),
-            });
+            let lease = self.lease(get.id, Standing::Held, fence, limits::CLAIM, get.terms.clone());
+            self.put(Lease { item: Some(item), ..lease });
             return self.fetch(get, item);
         }
         if get.wait == 0 {
@@ -208,25 +199,6 @@ impl Object {
             self.close_item(id, ItemState::Done);
         }
         Reply::Fetched(Fetched { grant, item: id, attempt, payload: Bytes::new() })
-    }
-
-    fn queue_up(&mut self, id: Uuid, line: &str, terms: Terms, wait: Millis) -> Reply {
-        if self.is_crowded() {
-            return Reply::TooManyWaiters;
-        }
-        let Some(turn) = self.take_turn() else { return Reply::TooManyWaiters };
-        self.put(Lease {
-            id,
-            standing: Standing::Waiting,
-            line: line.to_owned(),
-            turn,
-            until: self.now + wait + limits::TICKET,
-            since: self.now,
-            claimed: false,
-            terms,
-            item: None,
-        });
-        Reply::Waiting(self.waiting())
     }
 
     /// An attempt is over without success.

@@ -2,27 +2,16 @@
 
 use actix_web::{HttpResponse, web::Data};
 use caraway_shared::coordination::Share;
-use utoipa::ToSchema;
 
 use super::lock;
 use crate::{
     callers::Caller,
     extract::{JsonBody, LeasePath, LeaseSecret},
-    leases::{self, LeaseView, RENEW_PROBLEMS},
+    leases::{self, LeaseView, RENEW_PROBLEMS, Renewal},
     openapi::examples,
     problem::Problem,
     state::ApiState,
 };
-
-/// More time.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
-pub(crate) struct Renewal {
-    /// Seconds from now; left out, as before.
-    #[schema(minimum = 1, maximum = 600)]
-    ttl: Option<f64>,
-}
 
 /// Renew a lock
 ///

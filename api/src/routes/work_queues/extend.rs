@@ -7,10 +7,9 @@ use super::queue;
 use crate::{
     callers::Caller,
     extract::{JsonBody, LeasePath, LeaseSecret},
-    leases::{self, LeaseView, RENEW_PROBLEMS},
+    leases::{self, LeaseView, RENEW_PROBLEMS, Renewal},
     openapi::examples,
     problem::Problem,
-    routes::locks::renew::Renewal,
     state::ApiState,
 };
 
