@@ -130,7 +130,7 @@ impl Batched for Record {
 }
 
 /// The rows that were changed, and what they are now.
-type Done = HashMap<Uuid, State>;
+pub(in crate::store) type Done = HashMap<Uuid, State>;
 
 /// Records outcomes. No row is in both statements, and most batches have only the first kind.
 pub(in crate::store) async fn record_rows(db: &impl GenericClient, rows: &[&RecordRow]) -> Result<Done, PgError> {

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::Transaction;
-use tokio_postgres::{Error as PgError, Row};
+use tokio_postgres::{Error as PgError, Row, types::ToSql};
 use uuid::Uuid;
 
 use crate::{
@@ -164,10 +164,21 @@ type Node = (Uuid, i32);
 
 /// Takes the locks of these workflows, before any of their tasks is changed.
 pub(in crate::store) async fn lock(db: &Transaction<'_>, workflows: &BTreeSet<Uuid>) -> Result<(), PgError> {
+    lock_then(db, workflows, async { Ok(()) }).await
+}
+
+/// Takes the locks, and does what `next` does with the locks held: its first statement is sent without waiting for them, and the
+/// database takes one after the other. They are held for an exchange less than if each were awaited.
+pub(super) async fn lock_then<T>(
+    db: &Transaction<'_>,
+    workflows: &BTreeSet<Uuid>,
+    next: impl Future<Output = Result<T, PgError>>,
+) -> Result<T, PgError> {
     let ids: Vec<Uuid> = workflows.iter().copied().collect();
-    let lock = db.prepare_cached(LOCK).await?;
-    db.query(&lock, &[&ids]).await?;
-    Ok(())
+    let lock = db.prepare_cached(LOCK).await?; // before, so that nothing of `next` can be sent first
+    let ids: [&(dyn ToSql + Sync); 1] = [&ids];
+    let (_, done) = tokio::try_join!(biased; db.query(&lock, &ids), next)?;
+    Ok(done)
 }
 
 /// Moves on everything that these ends lead to: wave after wave, because what is cancelled has ended too.

@@ -89,13 +89,8 @@ impl Store {
             return answered(&transaction, new.owner, key).await;
         }
         new.place_tasks();
-        new.insert(&transaction).await?;
-        let mut debts = Vec::new();
-        for part in new.tasks.chunks(ROWS_MAX) {
-            let part: Vec<&TaskSpec> = part.iter().collect();
-            let accepted = insert(&*transaction, &part).await?;
-            debts.extend(owed_by(&part, &accepted));
-        }
+        // beside each other: the database inserts a part while the next is put together
+        let ((), debts) = tokio::try_join!(new.insert(&transaction), new.insert_tasks(&transaction))?;
         let view = super::show::view(&*transaction, new.owner, new.id).await?;
         let view = view.ok_or_else(|| StoreError::Data("a workflow that was inserted is not there".into()))?;
         if let Some(key) = key {
@@ -162,6 +157,17 @@ impl NewWorkflow {
     pub(super) const FOR_DEPENDENCIES: &str = "dependencies";
     /// What one tells that could start.
     pub(super) const FOR_ROOM: &str = "max_in_flight";
+
+    /// What of them is to be published.
+    async fn insert_tasks(&self, db: &Transaction<'_>) -> Result<Vec<Owed>, PgError> {
+        let mut debts = Vec::new();
+        for part in self.tasks.chunks(ROWS_MAX) {
+            let part: Vec<&TaskSpec> = part.iter().collect();
+            let accepted = insert(db, &part).await?;
+            debts.extend(owed_by(&part, &accepted));
+        }
+        Ok(debts)
+    }
 
     async fn insert(&self, db: &Transaction<'_>) -> Result<(), PgError> {
         let nodes = i32::try_from(self.tasks.len()).unwrap_or(i32::MAX);

@@ -5,7 +5,7 @@
 //! Invariants: what a handler spawned and submitted is there exactly if its success was recorded; only rows that this
 //! transaction changed move anything on, so a batch that is repeated does nothing the second time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::{Object, Transaction};
 use tokio_postgres::Error as PgError;
@@ -13,14 +13,14 @@ use uuid::Uuid;
 
 use super::{
     NewWorkflow,
-    advance::{Advanced, End, advance, lock},
+    advance::{Advanced, End, advance, lock, lock_then},
     create::{NodeRow, insert_nodes},
 };
 use crate::{
     broken::Rule,
     store::{
         Batched,
-        tasks::{Offer, RecordRow, Recorded, insert, owed_by, record_rows, recorded_before},
+        tasks::{Done, Offer, Owed, RecordRow, Recorded, insert, owed_by, record_rows, recorded_before},
     },
     task::{Outcome, OwnerId, State, TaskError, TaskId, TaskSpec},
     workflow::{LEVELS_MAX, NODES_MAX},
@@ -125,30 +125,39 @@ impl Batched for Steps {
     }
 }
 
-async fn step(db: &Transaction<'_>, rows: &[&RecordRow]) -> Result<(HashMap<Uuid, State>, Advanced), PgError> {
+async fn step(db: &Transaction<'_>, rows: &[&RecordRow]) -> Result<(Done, Advanced), PgError> {
     let workflows: BTreeSet<Uuid> = rows.iter().filter_map(|row| row.member).map(|member| member.workflow).collect();
-    lock(db, &workflows).await?;
+    let (done, follow_ups) = if rows.iter().all(|row| row.follow.is_empty()) {
+        (lock_then(db, &workflows, record_rows(db, rows)).await?, Vec::new())
+    } else {
+        lock(db, &workflows).await?;
+        record_and_follow(db, rows).await?
+    };
+    let end = |row: &&RecordRow| {
+        let (member, state) = (row.member?, done.get(&row.id.0).copied());
+        let state = if Rule::CountOnce.is_broken() { state.or(Some(State::Succeeded)) } else { state };
+        state.filter(|state| state.is_terminal()).map(|state| End::of(member.workflow, member.node, state))
+    };
+    let mut advanced = advance(db, rows.iter().filter_map(end).collect()).await?;
+    advanced.owed.extend(follow_ups);
+    Ok((done, advanced))
+}
+
+/// Records outcomes, and inserts what those that succeeded leave behind; what of it is to be published.
+async fn record_and_follow(db: &Transaction<'_>, rows: &[&RecordRow]) -> Result<(Done, Vec<Owed>), PgError> {
     let mut parents = parents(db, rows).await?;
     let refused: Vec<RecordRow> =
         rows.iter().filter(|row| !fits(row, &mut parents)).map(|row| row.too_many()).collect();
     let recorded: Vec<&RecordRow> =
         rows.iter().map(|row| refused.iter().find(|refused| refused.id == row.id).unwrap_or(row)).collect();
     let done = record_rows(db, &recorded).await?;
-    let changed = |row: &&&RecordRow| Rule::CountOnce.is_broken() || done.contains_key(&row.id.0);
     let mut follow_ups = Vec::new();
-    for row in recorded.iter().filter(changed) {
+    for row in recorded {
         if done.get(&row.id.0) == Some(&State::Succeeded) && !row.follow.is_empty() {
             follow_ups.extend(follow(db, row, &mut parents).await?);
         }
     }
-    let end = |row: &&RecordRow| {
-        let (member, state) = (row.member?, done.get(&row.id.0).copied());
-        let state = if Rule::CountOnce.is_broken() { state.or(Some(State::Succeeded)) } else { state };
-        state.filter(|state| state.is_terminal()).map(|state| End::of(member.workflow, member.node, state))
-    };
-    let mut advanced = advance(db, recorded.iter().filter_map(end).collect()).await?;
-    advanced.owed.extend(follow_ups);
-    Ok((done, advanced))
+    Ok((done, follow_ups))
 }
 
 /// The node of a task that spawns others.
@@ -216,11 +225,7 @@ impl RecordRow {
 }
 
 /// Inserts what a handler left behind; what of it is to be published.
-async fn follow(
-    db: &Transaction<'_>,
-    row: &RecordRow,
-    parents: &mut Parents,
-) -> Result<Vec<crate::store::tasks::Owed>, PgError> {
+async fn follow(db: &Transaction<'_>, row: &RecordRow, parents: &mut Parents) -> Result<Vec<Owed>, PgError> {
     let mut tasks: Vec<TaskSpec> = row.follow.submitted.clone();
     if let Some(member) = row.member
         && let Some(parent) = parents.get_mut(&(member.workflow, member.node)).filter(|parent| !parent.stopping)
