@@ -31,8 +31,10 @@ use self::table::{Listed, Table, delete, get, post, put, resource};
 use crate::middleware::Needs::{Admin, Cancel, Nothing, Operator, Read, Submit};
 
 /// All routes, and what each needs of who calls it. Each stands in `openapi.rs` too; a test there compares the two.
+///
+/// actix-web tries them in this order for every request, most of them by a regular expression: what is asked for most comes first.
 pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
-    coordination(Table::new(api))
+    let table = Table::new(api)
         // tasks
         .service(resource("/v1/tasks").route(post(Submit, tasks::submit::submit)).route(get(Read, tasks::list::list)))
         .service(resource("/v1/tasks/batch").route(post(Submit, tasks::batch::batch)))
@@ -41,7 +43,8 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
         .service(resource("/v1/tasks/{id}/result").route(get(Read, tasks::result::result)))
         .service(resource("/v1/tasks/{id}/attempts").route(get(Read, tasks::attempts::attempts)))
         .service(resource("/v1/tasks/{id}/cancel").route(post(Cancel, tasks::cancel::cancel)))
-        .service(resource("/v1/tasks/{id}/retry").route(post(Submit, tasks::retry::retry)))
+        .service(resource("/v1/tasks/{id}/retry").route(post(Submit, tasks::retry::retry)));
+    coordination(table)
         // graphs of tasks
         .service(resource("/v1/workflows").route(post(Submit, workflows::submit::submit)))
         .service(resource("/v1/groups").route(post(Submit, workflows::group::group)))
