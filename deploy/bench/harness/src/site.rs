@@ -4,16 +4,22 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, ensure};
 use tokio::process::Command;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config, NoTls, error::SqlState};
 
 use crate::{proc::Watched, settings::Paths};
 
 /// A database that stays until the end of the run, to be copied.
 pub(crate) const TEMPLATE: &str = "bench_template";
+
+/// Autovacuum is done with a database of a round in much less.
+const DROP_TIMEOUT: Duration = Duration::from_secs(20);
+/// Between two tries.
+const DROP_PAUSE: Duration = Duration::from_millis(50);
 
 /// The servers, which outlive all rounds.
 pub(crate) struct Servers {
@@ -64,7 +70,7 @@ impl Servers {
         let database = site.database.clone();
         drop(site);
         let client = connect(&self.config).await?;
-        client.batch_execute(&format!("DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)")).await?;
+        drop_database(&client, TEMPLATE).await?;
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
         client.query(sql, &[&database]).await?;
         client.batch_execute(&format!("ALTER DATABASE {database} RENAME TO {TEMPLATE}")).await?;
@@ -104,8 +110,7 @@ impl Servers {
         let client = connect(&self.config).await?;
         let sql = "SELECT datname FROM pg_database WHERE datname LIKE 'bench\\_%' AND datname <> $1";
         for row in client.query(sql, &[&keep]).await? {
-            let name: &str = row.get(0);
-            client.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await?;
+            drop_database(&client, row.get(0)).await?;
         }
         self.broker(
             "[rabbit_vhost:delete(V, <<\"bench\">>) || V <- rabbit_vhost:list_names(), binary:match(V, <<\"bench_\">>) =/= nomatch].",
@@ -133,6 +138,19 @@ impl Servers {
 impl Site {
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+}
+
+/// Again for a while: autovacuum may be looking at the database, and only a superuser may interrupt that.
+async fn drop_database(client: &Client, name: &str) -> anyhow::Result<()> {
+    let until = Instant::now() + DROP_TIMEOUT;
+    loop {
+        match client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await {
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) && Instant::now() < until => {
+                tokio::time::sleep(DROP_PAUSE).await;
+            }
+            ended => return Ok(ended?),
+        }
     }
 }
 
