@@ -273,11 +273,13 @@ async fn forward(mut inside: TcpStream, shared: Arc<Shared>) {
     });
     let in_order = {
         let ((client, to_client), (server, to_server)) = (inside.split(), outside.split());
+        // the ends first: what is held back does not slip through when the way opens in the same moment
         tokio::select! {
-            ended = pump(client, to_server, Side::Request, &inspector, &shared) => ended.is_ok(),
-            ended = pump(server, to_client, Side::Answer, &inspector, &shared) => ended.is_ok(),
+            biased;
             _ = way.wait_for(|way| *way == Way::Cut) => { shared.hinder(); false }
             _ = resets.changed() => { shared.hinder(); false }
+            ended = pump(client, to_server, Side::Request, &inspector, &shared) => ended.is_ok(),
+            ended = pump(server, to_client, Side::Answer, &inspector, &shared) => ended.is_ok(),
         }
     };
     if !in_order {
@@ -391,6 +393,27 @@ mod tests {
         assert_eq!(&answers(&mut stream).await.unwrap(), b"ping");
         proxy.set(Way::Cut);
         assert_ne!(answers(&mut stream).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn what_a_deaf_way_holds_back_does_not_pass_after_a_reset() {
+        let proxy = Proxy::to(echo().await, Protocol::Bytes).await;
+        for round in 1..=50 {
+            proxy.set(Way::Open);
+            let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+            assert_eq!(&answers(&mut stream).await.unwrap(), b"ping");
+            proxy.set(Way::Deaf);
+            let before = proxy.hindered();
+            stream.write_all(b"ping").await.unwrap();
+            while proxy.hindered() == before {
+                tokio::task::yield_now().await;
+            }
+            proxy.reset();
+            proxy.set(Way::Open);
+            let mut answer = [0; 4];
+            let read = timeout(Duration::from_secs(5), stream.read_exact(&mut answer)).await.unwrap();
+            assert!(read.is_err(), "an answer passed in round {round}");
+        }
     }
 
     #[tokio::test]
