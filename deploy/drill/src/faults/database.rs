@@ -18,6 +18,10 @@ use crate::{
 };
 
 const AWAY: Duration = Duration::from_secs(25);
+/// A writer gives a commit up after 25 s: so long, and what a task may take to end, or what began in the freeze would be answered.
+const FROZEN: Duration = Duration::from_secs(30);
+/// Enough that one of them ends in the freeze and has to be recorded.
+const BUSY: i64 = 3;
 
 pub(crate) fn faults() -> Vec<Fault> {
     let away = |id, name, inject| Fault { rises: &[REPEATS], stays: &[DEAD], ..usual(id, name, inject) };
@@ -25,7 +29,7 @@ pub(crate) fn faults() -> Vec<Fault> {
         away("F29", "PostgreSQL killed -9 and started", |drill| kill(drill).boxed_local()),
         away("F29b", "PostgreSQL stopped at once (SIGQUIT)", |drill| quit(drill).boxed_local()),
         away("F29c", "one backend killed -9", |drill| backend(drill).boxed_local()),
-        away("F30", "PostgreSQL frozen 25 s", |drill| freeze(drill).boxed_local()),
+        away("F30", "PostgreSQL frozen 30 s", |drill| freeze(drill).boxed_local()),
         away("F30b", "PostgreSQL out of reach 25 s, no reset", |drill| black_hole(drill).boxed_local()),
         Fault { stays: &[DEAD], ..usual("F33", "connections exhausted", |drill| exhaust(drill).boxed_local()) },
     ]
@@ -67,9 +71,10 @@ fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
 }
 
 async fn freeze(drill: &Drill) -> anyhow::Result<Hit> {
-    let running = drill.world.rows.counts().await?.running;
+    let busy = async || Ok(Some(drill.world.rows.counts().await?.running).filter(|running| *running >= BUSY));
+    let running = until(SOON, "tasks are running", busy).await?;
     drill.world.stack.freeze("postgres");
-    sleep(AWAY).await;
+    sleep(FROZEN).await;
     drill.world.stack.thaw("postgres");
     Ok(Hit::new(running, "tasks running"))
 }
