@@ -18,7 +18,7 @@ use crate::{
 };
 
 const AWAY: Duration = Duration::from_secs(25);
-/// A writer gives a commit up after 25 s: so long, and what a task may take to end, or what began in the freeze would be answered.
+/// A writer gives its commit up after 25 s. The freeze outlasts that also for what began some seconds into it.
 const FROZEN: Duration = Duration::from_secs(30);
 /// Enough that one of them ends in the freeze and has to be recorded.
 const BUSY: i64 = 3;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     NewWorkflow,
-    advance::{Advanced, End, advance, lock, lock_then},
+    advance::{Advanced, End, advance, lock_then},
     create::{NodeRow, insert_nodes},
 };
 use crate::{
@@ -127,12 +127,7 @@ impl Batched for Steps {
 
 async fn step(db: &Transaction<'_>, rows: &[&RecordRow]) -> Result<(Done, Advanced), PgError> {
     let workflows: BTreeSet<Uuid> = rows.iter().filter_map(|row| row.member).map(|member| member.workflow).collect();
-    let (done, follow_ups) = if rows.iter().all(|row| row.follow.is_empty()) {
-        (lock_then(db, &workflows, record_rows(db, rows)).await?, Vec::new())
-    } else {
-        lock(db, &workflows).await?;
-        record_and_follow(db, rows).await?
-    };
+    let (done, follow_ups) = lock_then(db, &workflows, record_and_follow(db, rows)).await?;
     let end = |row: &&RecordRow| {
         let (member, state) = (row.member?, done.get(&row.id.0).copied());
         let state = if Rule::CountOnce.is_broken() { state.or(Some(State::Succeeded)) } else { state };

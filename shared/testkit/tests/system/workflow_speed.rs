@@ -31,6 +31,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 async fn a_group_is_nearly_as_fast_as_its_tasks() {
     const TASKS: usize = 10_000;
     const ROUNDS: usize = 5;
+    const RATIO_MIN: f64 = 0.6;
     let stack = Stack::shared().await;
     let place = Place::on(&stack, "group-speed").await;
     let api = place.api().start().await;
@@ -41,22 +42,28 @@ async fn a_group_is_nearly_as_fast_as_its_tasks() {
     client.batch(&tasks[..1000]).await; // everything is open and warm
     all_ended(&database).await;
 
-    let (mut plain, mut group) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        let began = Instant::now();
-        for part in tasks.chunks(1000) {
-            client.batch(part).await;
+    // Each beside its neighbour, because the machine is not equally fast all the time; what looks too slow is looked at twice.
+    let (mut plain, mut group, mut ratio) = (Vec::new(), Vec::new(), 0.0);
+    for _ in 0..2 {
+        for _ in 0..ROUNDS {
+            let began = Instant::now();
+            for part in tasks.chunks(1000) {
+                client.batch(part).await;
+            }
+            all_ended(&database).await;
+            plain.push(began.elapsed().as_secs_f64());
+            let began = Instant::now();
+            let workflow = client.workflow("/v1/groups", &json!({ "tasks": tasks })).await;
+            all_ended(&database).await;
+            group.push(began.elapsed().as_secs_f64());
+            client.workflow_ended(workflow, LONG).await;
         }
-        all_ended(&database).await;
-        plain.push(began.elapsed().as_secs_f64());
-        let began = Instant::now();
-        let workflow = client.workflow("/v1/groups", &json!({ "tasks": tasks })).await;
-        all_ended(&database).await;
-        group.push(began.elapsed().as_secs_f64());
-        client.workflow_ended(workflow, LONG).await;
+        ratio = median(plain.iter().zip(&group).map(|(plain, group)| plain / group).collect());
+        if ratio >= RATIO_MIN {
+            break;
+        }
     }
-    // each beside its neighbour, because the machine is not equally fast all the time
-    let ratio = median(plain.iter().zip(&group).map(|(plain, group)| plain / group).collect());
+    let rounds = plain.len();
     let (plain, group) = (median(plain), median(group));
 
     // a thousand groups of ten against one of ten thousand: the workers' time for a child
@@ -67,11 +74,12 @@ async fn a_group_is_nearly_as_fast_as_its_tasks() {
     all_ended(&database).await;
     let small = began.elapsed().as_secs_f64();
     println!(
-        "group-speed: {TASKS} by batch {plain:.2} s, as a group {group:.2} s (medians of {ROUNDS}), ratio {ratio:.2}; as groups \
+        "group-speed: {TASKS} by batch {plain:.2} s, as a group {group:.2} s (medians of {rounds}), ratio {ratio:.2}; as groups \
          of 10 {small:.2} s"
     );
-    // The goal is 0.6; a development build on a shared machine gives 0.65 to 0.76, and the bound has room for its noise.
-    assert!(ratio >= 0.5, "a group has {ratio:.2} of the throughput");
+    let succeeded = database.number("SELECT count(*) FROM task WHERE state = 'succeeded'").await;
+    assert_eq!(usize::try_from(succeeded), Ok(1000 + (2 * rounds + 1) * TASKS), "nothing else happened");
+    assert!(ratio >= RATIO_MIN, "a group has {ratio:.2} of the throughput");
 }
 
 /// The database's time for recording a child, by its own clock, in a group of 10 and of 10,000.
