@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use actix_web::{HttpResponse, http::header};
-use caraway_shared::coordination::{Address, Grant, Millis, Op, Reply, Share, Terms, limits};
+use caraway_shared::coordination::{Address, Grant, Millis, Op, Reply, Share, Terms, limits, seconds};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -115,7 +115,7 @@ pub(crate) fn answer(lease_id: Uuid, reply: Reply) -> Result<HttpResponse, Probl
     let view = |state| LeaseView { lease_id, state, fence: None, expires_in: None, waiting: None };
     let (mut response, view) = match reply {
         Reply::Held(Grant { fence, left }) => {
-            let left = Duration::from_millis(u64::try_from(left).unwrap_or(0)).as_secs_f64();
+            let left = seconds(left);
             let mut response = HttpResponse::Ok();
             response.insert_header((FENCING_TOKEN, fence.to_string()));
             (response, LeaseView { fence: Some(fence.to_string()), expires_in: Some(left), ..view(LeaseState::Held) })
@@ -133,12 +133,9 @@ pub(crate) fn answer(lease_id: Uuid, reply: Reply) -> Result<HttpResponse, Probl
 pub(crate) fn refused(reply: &Reply) -> Problem {
     let (code, detail) = match reply {
         Reply::WouldBlock(Some(left)) => {
-            let seconds = Duration::from_millis(u64::try_from(*left).unwrap_or(0)).as_secs_f64();
-            return Problem::new(
-                Code::WouldBlock,
-                format!("it is taken, for {seconds} s unless it is renewed or given back"),
-            )
-            .with("expires_in", seconds);
+            let left = seconds(*left);
+            let detail = format!("it is taken, for {left} s unless it is renewed or given back");
+            return Problem::new(Code::WouldBlock, detail).with("expires_in", left);
         }
         Reply::WouldBlock(None) => (Code::WouldBlock, "it is taken; ask with ?wait=N to stand in the line".to_owned()),
         Reply::Lost => {

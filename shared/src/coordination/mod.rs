@@ -45,7 +45,7 @@ pub use self::{
     item::{Fetched, Get, Item, ItemState, Order, PUTS, Put, Unseen, put_ticket},
     lease::{Lease, Standing, Terms},
     object::{Millis, Object, Settings, View},
-    op::{Grant, Op, Reply, Share},
+    op::{Grant, Op, Reply, Share, seconds},
     service::{Coordination, Upkeep},
 };
 use crate::task::OwnerId;

@@ -96,6 +96,12 @@ pub struct Grant {
     pub left: Millis,
 }
 
+/// What is left, in the seconds that clients read; 0 where it is over. `Duration::as_secs_f64` adds two numbers, and calls 29.952 s
+/// 29.951999999999998.
+pub fn seconds(left: Millis) -> f64 {
+    f64::from(u32::try_from(left.max(0)).unwrap_or(u32::MAX)) / 1000.0
+}
+
 /// An answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reply {
@@ -176,5 +182,16 @@ impl Op {
             Self::Notify { line, count, .. } => Some((line, *count)),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_told_as_they_would_be_written() {
+        let told = |left| seconds(left).to_string();
+        assert_eq!([told(29_952), told(30_000), told(1), told(0), told(-5)], ["29.952", "30", "0.001", "0", "0"]);
     }
 }

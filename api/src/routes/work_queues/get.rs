@@ -1,9 +1,7 @@
 //! `POST /v1/work-queues/{name}/leases`: fetches an item, and waits for one. Safe to repeat with the same `lease_id`.
 
-use std::time::Duration;
-
 use actix_web::{HttpResponse, http::header, web::Data};
-use caraway_shared::coordination::{Get, Reply, Terms, limits};
+use caraway_shared::coordination::{Get, Reply, Terms, limits, seconds};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -114,7 +112,6 @@ pub(crate) async fn get(
     match state.coordination.get(&queue(caller.owner, name), wait, get).await? {
         Reply::Fetched(fetched) => {
             let payload = String::from_utf8(fetched.payload.to_vec()).map_err(Problem::internal)?;
-            let left = Duration::from_millis(u64::try_from(fetched.grant.left).unwrap_or(0));
             let fence = fetched.grant.fence.to_string();
             response.insert_header(("Fencing-Token", fence.clone()));
             Ok(response.json(Fetched {
@@ -122,7 +119,7 @@ pub(crate) async fn get(
                 item_id: fetched.item,
                 attempt: fetched.attempt,
                 fence,
-                expires_in: left.as_secs_f64(),
+                expires_in: seconds(fetched.grant.left),
                 payload: RawValue::from_string(payload).map_err(Problem::internal)?,
             }))
         }

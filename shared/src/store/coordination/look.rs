@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    coordination::{Address, Kind, Millis, Order, Settings},
+    coordination::{Address, Kind, Millis, Order, Settings, seconds},
     store::{Store, StoreError},
     task::OwnerId,
 };
@@ -126,8 +126,7 @@ impl Store {
             attempts_max: row.try_get(7)?,
         };
         let holder = |row: &tokio_postgres::Row| {
-            let left: i64 = row.try_get(3)?;
-            let expires_in = std::time::Duration::from_millis(u64::try_from(left).unwrap_or(0)).as_secs_f64();
+            let expires_in = seconds(row.try_get(3)?);
             Ok(Holder { owner: row.try_get(0)?, fence: row.try_get(1)?, permits: row.try_get(2)?, expires_in })
         };
         let holders = db.query(&holders, &[&address.id(), &HOLDERS_MAX]).await?;
