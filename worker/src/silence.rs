@@ -1,5 +1,6 @@
-//! Notices a consumer that the broker has forgotten: its queue was deleted and made anew in the moment in which it was
-//! opened, and nobody says so. Its messages lie ready, slots are free, and nothing comes.
+//! Notices a consumer that the broker has forgotten: its queue was deleted and made anew before the broker turned to its
+//! consumers (the publisher's `GONE_PAUSE` tells the story), and nobody says so. Messages lie ready, slots are free, and
+//! nothing comes.
 //!
 //! Invariant: a lane is called silent only if all of that was seen twice in a row, so that a message on its way is none.
 

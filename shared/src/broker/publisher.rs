@@ -7,11 +7,16 @@
 //! Bundles fill by themselves, as the batches of the database's writers do: with little on its way a pointer goes out at
 //! once; with much, the next message takes what has gathered when a confirm comes. The broker's cost is per message.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use lapin::{
     BasicProperties, Channel, Confirmation,
+    message::BasicReturnMessage,
     options::{BasicPublishOptions, ConfirmSelectOptions},
     types::ShortString,
 };
@@ -58,6 +63,12 @@ const FRESH: Duration = Duration::from_millis(800);
 const RELAYED: Duration = Duration::from_secs(8);
 /// Between two sessions with a broker that refuses.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// Before a queue that was deleted is made anew: until then RabbitMQ has told its consumers. Where the queue is back by the
+/// time that it turns to them, it consumes it in their stead, and forgets that it did (3.10, `rabbit_channel`: what handles
+/// `eol` drops the state that its own `basic_consume` made): they count as consumers, take messages and hear nothing.
+/// Shorter than a relay leaves what was just accepted, or that would be tried in vain and held for ten seconds.
+const GONE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Whole rows of the outbox, as far as their tasks are queued.
 struct Offer {
@@ -162,6 +173,8 @@ struct Session<'a> {
     bundles: &'a Bundles,
     channel: Channel,
     declared: HashSet<(QueueName, Class)>,
+    /// Queues that were deleted behind our back, and when that was seen.
+    gone: HashMap<(QueueName, Class), Instant>,
     /// They outlive the session, or each would tell of them anew.
     refusals: &'a mut Refusals<(QueueName, Class)>,
     full: &'a mut Full<(QueueName, Class)>,
@@ -190,6 +203,7 @@ impl<'a> Session<'a> {
             bundles,
             channel,
             declared: HashSet::new(),
+            gone: HashMap::new(),
             refusals,
             full,
             unconfirmed,
@@ -210,7 +224,7 @@ impl<'a> Session<'a> {
         let mut pay = tokio::time::interval(PAY_EVERY);
         loop {
             tokio::select! {
-                Some(confirmed) = self.unconfirmed.next() => self.confirmed(confirmed).await?,
+                Some(confirmed) = self.unconfirmed.next() => self.confirmed(confirmed)?,
                 count = offers.recv_many(taken, TAKE_MAX), if self.unconfirmed.len() < EAGER_MAX => {
                     if count == 0 {
                         return self.finish(Served::Shutdown).await;
@@ -222,6 +236,7 @@ impl<'a> Session<'a> {
                     self.payments.write(self.store);
                     self.check_open()?;
                     let now = Instant::now();
+                    self.gone.retain(|_, seen| now - *seen < GONE_PAUSE);
                     self.refusals.forget(now);
                     self.full.forget(now);
                     if self.full.doubts(now) {
@@ -261,7 +276,7 @@ impl<'a> Session<'a> {
         while self.unconfirmed.len() >= WINDOW
             && let Some(confirmed) = self.unconfirmed.next().await
         {
-            self.confirmed(confirmed).await?;
+            self.confirmed(confirmed)?;
         }
         if !self.declare(&key).await? {
             return Ok(()); // what it carries stays owed
@@ -294,7 +309,8 @@ impl<'a> Session<'a> {
         if self.declared.contains(key) {
             return Ok(true);
         }
-        if self.refusals.stands(key, now) {
+        let just_gone = self.gone.get(key).is_some_and(|seen| now - *seen < GONE_PAUSE);
+        if just_gone || self.refusals.stands(key, now) {
             return Ok(false);
         }
         match declare_apart(self.link, &key.0, key.1).await {
@@ -314,7 +330,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn confirmed(&mut self, confirmed: Confirmed) -> Result<(), BrokerError> {
+    fn confirmed(&mut self, confirmed: Confirmed) -> Result<(), BrokerError> {
         let Confirmed { message, key, parts, answer } = confirmed;
         fail::fail_point!("publisher.confirmed", |_| std::process::abort());
         match answer? {
@@ -325,7 +341,7 @@ impl<'a> Session<'a> {
                     self.payments.confirmed(message, parts);
                 }
                 if let Some(returned) = returned {
-                    self.take_back(message_number(&returned.delivery.properties), &key).await?;
+                    self.take_back(&returned);
                 }
             }
             // refused (a full queue), or a channel without confirms: the rows stay owed
@@ -340,25 +356,27 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// lapin attaches a returned message to whichever confirm completes next, so it is matched by its own id:
-    /// its confirm may have come already, or be still to come.
-    async fn take_back(&mut self, message: Option<u64>, key: &(QueueName, Class)) -> Result<(), BrokerError> {
+    /// lapin attaches a returned message to whichever confirm completes next, so it is matched by its own id: its confirm
+    /// may have come already, or be still to come. Its queue is missing, and left so for a moment.
+    fn take_back(&mut self, returned: &BasicReturnMessage) {
         metrics::counter!(names::UNROUTABLE).increment(1);
-        tracing::warn!(queue = %key.0, "a message was returned: its queue is missing and is declared anew");
-        match message {
+        let delivery = &returned.delivery;
+        match message_number(&delivery.properties) {
             Some(message) if !self.payments.forget(message) => drop(self.returned.insert(message)),
             Some(_) => (),
             None => self.payments.forget_all(),
         }
-        for key in std::mem::take(&mut self.declared) {
-            self.declare(&key).await?;
+        let (queue_type, now) = (self.link.queue_type(), Instant::now());
+        let is_it = |key: &(QueueName, Class)| name(&key.0, key.1, queue_type) == delivery.routing_key;
+        for (queue, class) in self.declared.extract_if(is_it) {
+            tracing::warn!(%queue, class = class.as_str(), "a message was returned: its queue is gone");
+            self.gone.insert((queue, class), now);
         }
-        Ok(())
     }
 
     async fn finish(&mut self, served: Served) -> Result<Served, BrokerError> {
         while let Some(confirmed) = self.unconfirmed.next().await {
-            self.confirmed(confirmed).await?;
+            self.confirmed(confirmed)?;
         }
         self.payments.write(self.store);
         Ok(served)

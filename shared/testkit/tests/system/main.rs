@@ -9,6 +9,7 @@ mod coordination;
 mod coordination_linear;
 mod coordination_model;
 mod crash_point;
+mod deleted_queue;
 mod due;
 mod duplicates;
 mod fetch;
