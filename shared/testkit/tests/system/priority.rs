@@ -60,16 +60,8 @@ async fn known(stage: &mut Stage) {
 
 /// Messages that the broker has confirmed to the API; what was run was confirmed, or is about to be.
 async fn published(stage: &mut Stage) -> u64 {
-    all_with_the_broker(stage).await;
+    stage.all_with_the_broker().await;
     stage.api.counters().await.sum("caraway_messages_published_total")
-}
-
-async fn all_with_the_broker(stage: &Stage) {
-    eventually(SOON, "nothing is owed", async || {
-        let owed = stage.database.number("SELECT count(*) FROM owed").await;
-        if owed == 0 { Ok(()) } else { Err(format!("{owed} rows are owed")) }
-    })
-    .await;
 }
 
 /// Within a class the numbers mean nothing; between the classes they do, at every boundary. All is with the broker before the
@@ -87,7 +79,7 @@ async fn the_classes_are_strict() {
     tasks.shuffle(&mut rand::rng());
     stage.worker.terminate(SOON).await;
     let ids = stage.client.batch(&tasks).await;
-    all_with_the_broker(&stage).await;
+    stage.all_with_the_broker().await;
     stage.worker.restart().await;
     for id in ids {
         stage.client.wait(id, SOON).await;

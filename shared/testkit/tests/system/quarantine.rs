@@ -52,11 +52,7 @@ async fn strangers_in_a_message_stop_none_of_those_beside_them() {
     let queue = stage.place.queue().to_owned();
     stage.worker.terminate(SOON).await;
     let tasks = stage.client.batch(&vec![stage.client.task("sleep", json!({ "seconds": 0 })); 20]).await;
-    eventually(SOON, "their own messages are with the broker", async || {
-        let owed = stage.database.number("SELECT count(*) FROM owed").await;
-        if owed == 0 { Ok(()) } else { Err(format!("{owed} rows are owed")) }
-    })
-    .await;
+    stage.all_with_the_broker().await;
     // nobody owes them for half a minute: what runs them before is the message below
     assert!(broker.purge(&queue).await >= 1);
     let strangers: Vec<Uuid> = tasks.iter().map(|_| Uuid::now_v7()).collect();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use caraway_testkit::{Api, Database, Place, Program, Stack};
+use caraway_testkit::{Api, Database, Place, Program, Stack, eventually};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -43,6 +43,15 @@ impl Stage {
     /// Waits until a task runs; its document.
     pub(crate) async fn running(&self, task: Uuid) -> Value {
         self.client.wait_for(task, &["running"], SOON).await
+    }
+
+    /// Waits until the broker has confirmed the message of every task that is queued.
+    pub(crate) async fn all_with_the_broker(&self) {
+        eventually(SOON, "nothing is owed", async || {
+            let owed = self.database.number("SELECT count(*) FROM owed").await;
+            if owed == 0 { Ok(()) } else { Err(format!("{owed} rows are owed")) }
+        })
+        .await;
     }
 
     /// How its attempts ended, the first one first.
