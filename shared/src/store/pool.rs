@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod, Runtime, Timeouts};
 use tokio_postgres::{Config, NoTls};
 
 use super::{
@@ -122,6 +122,7 @@ fn pool(config: &StoreConfig, application: &str, settings: &str, size: usize) ->
     let manager = Manager::from_config(pg, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     Pool::builder(manager)
         .max_size(size)
+        .queue_mode(QueueMode::Lifo) // the backend that worked last still has its caches warm
         .runtime(Runtime::Tokio1)
         .timeouts(Timeouts { wait: Some(WAIT_TIMEOUT), create: Some(CONNECT_TIMEOUT), recycle: Some(WAIT_TIMEOUT) })
         .build()

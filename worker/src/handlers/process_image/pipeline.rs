@@ -58,7 +58,7 @@ pub(crate) enum Fit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
-    /// Baseline JPEG without subsampling; transparency is flattened on white.
+    /// Baseline JPEG, below quality 90 with colour at half the resolution; transparency is flattened on white.
     #[serde(alias = "jpg")]
     Jpeg,
     /// PNG, 8 bits a channel.

@@ -26,7 +26,7 @@ pub(super) fn worker(servers: &Servers, site: &Site, number: usize, slots: Slots
     let slot = site.folder().join(format!("{}-{number}.slot", site.database)).display().to_string();
     let launch = launch.arguments(&["--demo-tasks", "--bind", &bind, "--slot-file", &slot]);
     let launch = match slots {
-        Slots::Usual => launch.arguments(&["--queue", "default=256", "--queue", "images=2"]),
+        Slots::Many => launch.arguments(&["--queue", "default=1000", "--queue", "images=4"]),
         Slots::Concurrency(slots) => launch.arguments(&["--concurrency", &slots.to_string()]),
     };
     launch.spawn(site.folder())

@@ -96,15 +96,16 @@ pub(crate) struct Setup {
 
 #[derive(Clone, Copy)]
 pub(crate) enum Slots {
-    /// As `deploy/dev up` starts workers.
-    Usual,
+    /// 1,000 for tasks that hardly do anything, as many as `limit` has in hand (`PREFETCH`); 4 for pictures, so that two can be
+    /// at work while others wait for the database.
+    Many,
     /// `--concurrency N`
     Concurrency(u32),
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { workers: 1, slots: Slots::Usual, template: false }
+        Self { workers: 1, slots: Slots::Many, template: false }
     }
 }
 
