@@ -30,18 +30,20 @@ impl Object {
             return Reply::ShutDown;
         }
         let ticket = put_ticket(put.id);
-        match self.leases.get(&ticket).map(|lease| lease.standing) {
-            Some(Standing::Held) => {
+        match self.leases.get(&ticket).map(|lease| (lease.standing, lease.turn)) {
+            // the turn of its grant: however late its client comes, it is before those that were granted later
+            Some((Standing::Held, turn)) => {
                 self.end(ticket, Standing::Released);
-                return self.take_in(put);
+                return self.take_in(put, turn);
             }
-            Some(Standing::Waiting) => return self.repeated(ticket, put.wait),
+            Some((Standing::Waiting, _)) => return self.repeated(ticket, put.wait),
             // a ticket that has run out is no reason to refuse: it starts again
-            Some(Standing::Released | Standing::Lost) | None => (),
+            Some((Standing::Released | Standing::Lost, _)) | None => (),
         }
         let is_first = self.view.puts_horizon.is_none() && self.first_in(PUTS).is_none();
         if is_first && self.has_room() {
-            return self.take_in(put);
+            let Some(turn) = self.take_turn() else { return Reply::TooManyWaiters };
+            return self.take_in(put, turn);
         }
         if put.wait == 0 {
             return Reply::Full;
@@ -171,8 +173,7 @@ impl Object {
         self.done.again |= !self.is_open() && self.view.horizon.is_some();
     }
 
-    fn take_in(&mut self, put: &Put) -> Reply {
-        let Some(turn) = self.take_turn() else { return Reply::TooManyWaiters };
+    fn take_in(&mut self, put: &Put, turn: i64) -> Reply {
         let (state, until) =
             if put.delay > 0 { (ItemState::Delayed, self.now + put.delay) } else { (ItemState::Ready, 0) };
         // there is one zero only, as in the database

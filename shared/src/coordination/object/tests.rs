@@ -135,6 +135,25 @@ fn giving_up_a_place_finishes_nothing() {
     assert_eq!(queue.step(&get(1, 1_000)), Reply::Lost);
 }
 
+/// Two producers have room at once, and the one that came later hears of it first.
+#[test]
+fn items_of_producers_that_waited_are_in_the_order_of_their_line() {
+    let mut queue = Object::new(Kind::WorkQueue, 0, (1, 1000));
+    queue.step(&Op::Configure { capacity: Some(2), order: Order::Fifo, attempts_max: 1 });
+    let put = |at| Op::Put(Put { id: id(at), priority: 0.0, delay: 0, payload: Bytes::from_static(b"1"), wait: 1_000 });
+    let get = |at| Op::Get(Get { id: id(at), terms: Terms::default(), auto: true, wait: 0 });
+    let accepted = Reply::Accepted { known: false };
+    assert_eq!((queue.step(&put(101)), queue.step(&put(102))), (accepted.clone(), accepted.clone()));
+    assert!(matches!((queue.step(&put(103)), queue.step(&put(104))), (Reply::Waiting(_), Reply::Waiting(_))));
+    let fetched = |queue: &mut Object, at| match queue.step(&get(at)) {
+        Reply::Fetched(fetched) => fetched.item,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([fetched(&mut queue, 1), fetched(&mut queue, 2)], [id(101), id(102)]);
+    assert_eq!((queue.step(&put(104)), queue.step(&put(103))), (accepted.clone(), accepted));
+    assert_eq!([fetched(&mut queue, 3), fetched(&mut queue, 4)], [id(103), id(104)]);
+}
+
 #[test]
 fn waiters_are_counted_in_all_lines() {
     let mut queue = Object::new(Kind::WorkQueue, 0, (1, i64::MAX));
