@@ -22,7 +22,7 @@ use lapin::{
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::{Instant, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -223,7 +223,9 @@ impl<'a> Session<'a> {
         self.publish_all(taken.drain(..)).await?; // what the last session took and could not publish any more
         let mut pay = tokio::time::interval(PAY_EVERY);
         loop {
+            let anew = self.gone.values().min().map(|seen| *seen + GONE_PAUSE);
             tokio::select! {
+                () = sleep_until(anew.unwrap_or_else(Instant::now)), if anew.is_some() => self.make_anew().await?,
                 Some(confirmed) = self.unconfirmed.next() => self.confirmed(confirmed)?,
                 count = offers.recv_many(taken, TAKE_MAX), if self.unconfirmed.len() < EAGER_MAX => {
                     if count == 0 {
@@ -236,7 +238,6 @@ impl<'a> Session<'a> {
                     self.payments.write(self.store);
                     self.check_open()?;
                     let now = Instant::now();
-                    self.gone.retain(|_, seen| now - *seen < GONE_PAUSE);
                     self.refusals.forget(now);
                     self.full.forget(now);
                     if self.full.doubts(now) {
@@ -300,6 +301,17 @@ impl<'a> Session<'a> {
             Confirmed { message, key, parts, answer }
         });
         self.unconfirmed.push(confirmed.boxed());
+        Ok(())
+    }
+
+    /// The queues that were deleted a while ago; now, and not when there is next something to publish, for that could be just after
+    /// they were deleted once more.
+    async fn make_anew(&mut self) -> Result<(), BrokerError> {
+        let now = Instant::now();
+        let over: Vec<_> = self.gone.extract_if(|_, seen| now - *seen >= GONE_PAUSE).map(|(key, _)| key).collect();
+        for key in over {
+            self.declare(&key).await?;
+        }
         Ok(())
     }
 

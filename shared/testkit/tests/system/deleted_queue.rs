@@ -13,7 +13,7 @@ use tokio::time::interval;
 
 use crate::stage::{SOON, Stage};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 8;
 /// The drill's bound for work to go on.
 const WITHIN: Duration = Duration::from_secs(10);
 /// Tasks that a worker ends of those that came after the deletion; what it had in hand is far less.
