@@ -2,8 +2,11 @@
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::codecs::webp::WebPEncoder;
-use image::{ColorType, DynamicImage, GrayAlphaImage, GrayImage, ImageEncoder, ImageResult, RgbImage, RgbaImage};
-use jpeg_encoder::{ChromaSubsamplingMethod, Encoder as JpegEncoder, EncodingError};
+use image::error::EncodingError;
+use image::{
+    ColorType, DynamicImage, GrayAlphaImage, GrayImage, ImageEncoder, ImageError, ImageFormat, ImageResult, RgbImage,
+    RgbaImage,
+};
 
 use super::{Format, PictureFault};
 
@@ -76,46 +79,37 @@ pub(super) fn write(
     quality: Option<u8>,
     profile: Option<Vec<u8>>,
 ) -> Result<Vec<u8>, PictureFault> {
-    let failed = |fault: &dyn std::error::Error| PictureFault::EncodingFailed(fault.to_string());
     let mut bytes = Vec::new();
     let profile = profile.filter(|profile| describes(profile, image, format));
-    match format {
-        Format::Jpeg => {
-            let quality = quality.unwrap_or(JPEG_QUALITY);
-            write_jpeg(&mut bytes, image, quality, profile).map_err(|fault| failed(&fault))?;
-        }
+    let written = match format {
+        Format::Jpeg => write_jpeg(&mut bytes, image, quality.unwrap_or(JPEG_QUALITY), profile),
         Format::Png => {
             let encoder = PngEncoder::new_with_quality(&mut bytes, PNG_COMPRESSION, FilterType::Adaptive);
-            write_with(encoder, image, profile).map_err(|fault| failed(&fault))?;
+            write_with(encoder, image, profile)
         }
-        Format::Webp => {
-            write_with(WebPEncoder::new_lossless(&mut bytes), image, profile).map_err(|fault| failed(&fault))?;
-        }
-    }
+        Format::Webp => write_with(WebPEncoder::new_lossless(&mut bytes), image, profile),
+    };
+    written.map_err(|fault| PictureFault::EncodingFailed(fault.to_string()))?;
     Ok(bytes)
 }
 
-/// The crate's own choice of sampling is `ImageMagick`'s: colour at half the resolution below quality 90. What is not RGB
-/// here is gray, see [`tone`].
-fn write_jpeg(
-    bytes: &mut Vec<u8>,
-    image: &DynamicImage,
-    quality: u8,
-    profile: Option<Vec<u8>>,
-) -> Result<(), EncodingError> {
-    let mut encoder = JpegEncoder::new(bytes, quality);
-    encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
+/// The crate's own choice of sampling is `ImageMagick`'s: colour at half the resolution below quality 90. What has no
+/// colour here is [`tone`]d to one channel.
+fn write_jpeg(bytes: &mut Vec<u8>, image: &DynamicImage, quality: u8, profile: Option<Vec<u8>>) -> ImageResult<()> {
+    let failed = |fault| ImageError::Encoding(EncodingError::new(ImageFormat::Jpeg.into(), fault));
+    let mut encoder = jpeg_encoder::Encoder::new(bytes, quality);
+    encoder.set_chroma_subsampling_method(jpeg_encoder::ChromaSubsamplingMethod::Average);
     if let Some(profile) = profile {
-        encoder.add_icc_profile(&profile)?;
+        encoder.add_icc_profile(&profile).map_err(failed)?;
     }
-    let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX);
+    let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX); // more than a JPEG, and a result, can have
     let channels = if image.color().has_color() { jpeg_encoder::ColorType::Rgb } else { jpeg_encoder::ColorType::Luma };
-    encoder.encode(image.as_bytes(), side(image.width()), side(image.height()), channels)
+    encoder.encode(image.as_bytes(), side(image.width()), side(image.height()), channels).map_err(failed)
 }
 
 fn write_with(mut encoder: impl ImageEncoder, image: &DynamicImage, profile: Option<Vec<u8>>) -> ImageResult<()> {
     if let Some(profile) = profile {
-        encoder.set_icc_profile(profile).map_err(image::ImageError::Unsupported)?;
+        encoder.set_icc_profile(profile).map_err(ImageError::Unsupported)?;
     }
     encoder.write_image(image.as_bytes(), image.width(), image.height(), image.color().into())
 }

@@ -166,6 +166,24 @@ fn quality_changes_a_jpeg_alone() {
     assert_eq!(length(r#"{"format":"png","quality":1}"#), length(r#"{"format":"png"}"#));
 }
 
+/// How finely the first component is sampled beside the others: 0x22 twice as finely in both directions, 0x11 alike.
+fn sampling(jpeg: &[u8]) -> u8 {
+    let start_of_frame = jpeg.windows(2).position(|marker| marker == b"\xFF\xC0").unwrap();
+    jpeg[start_of_frame + 11]
+}
+
+#[test]
+fn colour_has_half_the_resolution_below_quality_90() {
+    let red = png(&RgbImage::from_pixel(40, 30, Rgb([200, 30, 60])).into());
+    for (quality, factors) in [(1, 0x22), (80, 0x22), (89, 0x22), (90, 0x11), (100, 0x11)] {
+        let picture = run(&red, &format!(r#"{{"format":"jpeg","quality":{quality}}}"#));
+        assert_eq!(sampling(&picture.bytes), factors, "quality {quality}");
+        let Rgb(seen) = *decoded(&picture).to_rgb8().get_pixel(20, 15);
+        let off = seen.into_iter().zip([200, 30, 60]).map(|(seen, wanted)| seen.abs_diff(wanted)).max();
+        assert!(quality < 80 || off < Some(4), "quality {quality}: {seen:?}");
+    }
+}
+
 #[test]
 fn grayscale_has_one_channel() {
     for json in [r#"{"grayscale":true}"#, r#"{"grayscale":true,"format":"png"}"#] {
