@@ -102,7 +102,7 @@ fn write_jpeg(bytes: &mut Vec<u8>, image: &DynamicImage, quality: u8, profile: O
     if let Some(profile) = profile {
         encoder.add_icc_profile(&profile).map_err(failed)?;
     }
-    let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX); // more than a JPEG, and a result, can have
+    let side = |pixels: u32| u16::try_from(pixels).unwrap_or(u16::MAX); // a result has 8192 at most
     let channels = if image.color().has_color() { jpeg_encoder::ColorType::Rgb } else { jpeg_encoder::ColorType::Luma };
     encoder.encode(image.as_bytes(), side(image.width()), side(image.height()), channels).map_err(failed)
 }
