@@ -9,11 +9,11 @@
 //! Chunks of an upload are written without waiting for the disk. The statement that makes the item visible does wait, which
 //! brings them there too, and counts them: a database that crashed and came back in between may have lost some.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
 use super::{Store, StoreError};
@@ -23,6 +23,14 @@ use crate::task::{OwnerId, TaskId};
 pub const CHUNK_BYTES: usize = 256 << 10;
 /// [`CHUNK_BYTES`] as lengths in the database are counted.
 const CHUNK_LENGTH: i64 = 256 << 10;
+
+/// A new item with its first chunk, which is all that most have.
+const PUT: &str = "
+    WITH whole AS (
+        INSERT INTO item (id, owner_id, content_type, bytes, sha256, task_id) VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (id) DO NOTHING RETURNING id, owner_id
+    )
+    INSERT INTO item_chunk (item_id, owner_id, seq, data) SELECT id, owner_id, 0, $7::bytea FROM whole";
 
 const COLUMNS: &str = "id, content_type, bytes, sha256, task_id, created_at";
 
@@ -78,39 +86,31 @@ pub struct ItemSearch {
 }
 
 impl Store {
-    /// Stores an item in one commit; one with the same id that stands already stays as it is. Answers when it was stored.
-    pub async fn put_item(&self, item: &NewItem) -> Result<Timestamp, StoreError> {
+    /// Stores an item in one commit; one with the same id that stands already stays as it is.
+    pub async fn put_item(&self, item: &NewItem) -> Result<(), StoreError> {
+        let (first, rest) = item.content.split_at(item.content.len().min(CHUNK_BYTES));
         let mut db = self.connection().await?;
-        let transaction = db.transaction().await?;
+        let insert = db.prepare_cached(PUT).await?;
         let bytes = i64::try_from(item.content.len()).unwrap_or(i64::MAX);
-        let inserted = transaction
-            .query_opt(
-                "INSERT INTO item (id, owner_id, content_type, bytes, sha256, task_id) VALUES ($1, $2, $3, $4, $5, $6)
-                 ON CONFLICT (id) DO NOTHING RETURNING created_at",
-                &[
-                    &item.id,
-                    &item.owner.0,
-                    &item.content_type,
-                    &bytes,
-                    &item.sha256.as_slice(),
-                    &item.task.map(|task| task.0),
-                ],
-            )
-            .await?;
-        let Some(row) = inserted else {
-            drop(transaction);
-            let row = db.query_one("SELECT created_at FROM item WHERE id = $1", &[&item.id]).await?;
-            return Ok(row.try_get(0)?);
-        };
-        let created_at = row.try_get(0)?;
+        let (sha256, task) = (item.sha256.as_slice(), item.task.map(|task| task.0));
+        let whole: [&(dyn ToSql + Sync); 7] =
+            [&item.id, &item.owner.0, &item.content_type, &bytes, &sha256, &task, &first];
+        if rest.is_empty() {
+            db.execute(&insert, &whole).await?;
+            return Ok(());
+        }
+        let transaction = db.transaction().await?;
+        if transaction.execute(&insert, &whole).await? == 0 {
+            return Ok(());
+        }
         let insert = transaction
             .prepare_cached("INSERT INTO item_chunk (item_id, owner_id, seq, data) VALUES ($1, $2, $3, $4)")
             .await?;
-        for (seq, chunk) in (0_i32..).zip(item.content.chunks(CHUNK_BYTES)) {
+        for (seq, chunk) in (1_i32..).zip(rest.chunks(CHUNK_BYTES)) {
             transaction.execute(&insert, &[&item.id, &item.owner.0, &seq, &chunk]).await?;
         }
         transaction.commit().await?;
-        Ok(created_at)
+        Ok(())
     }
 
     /// Begins an upload. Nothing is written before its first whole chunk, or its end.
@@ -186,16 +186,29 @@ impl Store {
     /// A whole item's content. For workers, which need all of it; it is bounded by the limit on items. One that is removed
     /// meanwhile is none.
     pub async fn item_content(&self, owner: OwnerId, id: Uuid) -> Result<Option<Bytes>, StoreError> {
-        let Some(item) = self.item(owner, id).await? else { return Ok(None) };
-        let mut content = BytesMut::with_capacity(usize::try_from(item.bytes).unwrap_or(0));
+        let Some((bytes, mut content)) = self.item_begin(owner, id).await? else { return Ok(None) };
+        content.reserve_exact(usize::try_from(bytes).unwrap_or(0).saturating_sub(content.len()));
         loop {
             let offset = i64::try_from(content.len()).unwrap_or(i64::MAX);
-            if offset >= item.bytes {
-                return Ok(Some(content.freeze()));
+            if offset >= bytes {
+                return Ok(Some(content.into()));
             }
             let Some(chunk) = self.item_bytes(owner, id, offset).await? else { return Ok(None) };
             content.extend_from_slice(&chunk);
         }
+    }
+
+    /// The size of an item and its first chunk, for most are no larger.
+    async fn item_begin(&self, owner: OwnerId, id: Uuid) -> Result<Option<(i64, Vec<u8>)>, StoreError> {
+        let db = self.chunks().await?;
+        let select = db
+            .prepare_cached(
+                "SELECT i.bytes, c.data FROM item i LEFT JOIN item_chunk c ON c.item_id = i.id AND c.seq = 0
+                 WHERE i.id = $1 AND i.owner_id = $2 AND (i.sha256 IS NOT NULL) IS TRUE",
+            )
+            .await?;
+        let Some(row) = db.query_opt(&select, &[&id, &owner.0]).await? else { return Ok(None) };
+        Ok(Some((row.try_get(0)?, row.try_get::<_, Option<Vec<u8>>>(1)?.unwrap_or_default())))
     }
 
     /// Removes up to `limit` uploads that began over five minutes ago and were not finished: no upload may take that long.
@@ -288,7 +301,7 @@ impl Upload {
                      SELECT created_at FROM whole",
                 )
                 .await?;
-            let whole: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+            let whole: [&(dyn ToSql + Sync); 6] =
                 [&self.id, &self.owner.0, &self.content_type, &self.bytes, &sha256, &&*rest];
             Some(db.query_one(&insert, &whole).await?)
         } else {

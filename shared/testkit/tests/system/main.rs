@@ -20,6 +20,7 @@ mod latest;
 mod limits;
 mod linear;
 mod no_handler;
+mod outputs;
 mod overdue;
 mod poison;
 mod priority;
