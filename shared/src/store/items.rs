@@ -24,13 +24,16 @@ pub const CHUNK_BYTES: usize = 256 << 10;
 /// [`CHUNK_BYTES`] as lengths in the database are counted.
 const CHUNK_LENGTH: i64 = 256 << 10;
 
-/// A new item with its first chunk, which is all that most have.
-const PUT: &str = "
+/// A new item with its first chunk, which is all that most have. One with the same id that stands already stays as it is, and
+/// nothing is returned.
+const WHOLE: &str = "
     WITH whole AS (
         INSERT INTO item (id, owner_id, content_type, bytes, sha256, task_id) VALUES ($1, $2, $3, $4, $5, $6)
-        ON CONFLICT (id) DO NOTHING RETURNING id, owner_id
+        ON CONFLICT (id) DO NOTHING RETURNING id, owner_id, created_at
+    ), first AS (
+        INSERT INTO item_chunk (item_id, owner_id, seq, data) SELECT id, owner_id, 0, $7::bytea FROM whole
     )
-    INSERT INTO item_chunk (item_id, owner_id, seq, data) SELECT id, owner_id, 0, $7::bytea FROM whole";
+    SELECT created_at FROM whole";
 
 const COLUMNS: &str = "id, content_type, bytes, sha256, task_id, created_at";
 
@@ -90,17 +93,17 @@ impl Store {
     pub async fn put_item(&self, item: &NewItem) -> Result<(), StoreError> {
         let (first, rest) = item.content.split_at(item.content.len().min(CHUNK_BYTES));
         let mut db = self.connection().await?;
-        let insert = db.prepare_cached(PUT).await?;
+        let insert = db.prepare_cached(WHOLE).await?;
         let bytes = i64::try_from(item.content.len()).unwrap_or(i64::MAX);
         let (sha256, task) = (item.sha256.as_slice(), item.task.map(|task| task.0));
         let whole: [&(dyn ToSql + Sync); 7] =
             [&item.id, &item.owner.0, &item.content_type, &bytes, &sha256, &task, &first];
         if rest.is_empty() {
-            db.execute(&insert, &whole).await?;
+            db.query_opt(&insert, &whole).await?;
             return Ok(());
         }
         let transaction = db.transaction().await?;
-        if transaction.execute(&insert, &whole).await? == 0 {
+        if transaction.query_opt(&insert, &whole).await?.is_none() {
             return Ok(());
         }
         let insert = transaction
@@ -290,20 +293,10 @@ impl Upload {
         let sha256 = self.digest.clone().finalize().to_vec();
         let db = self.store.connection().await?;
         let row = if self.stored == Stored::Nothing {
-            let insert = db
-                .prepare_cached(
-                    "WITH whole AS (
-                        INSERT INTO item (id, owner_id, content_type, bytes, sha256) VALUES ($1, $2, $3, $4, $5)
-                        RETURNING created_at
-                     ), rest AS (
-                        INSERT INTO item_chunk (item_id, owner_id, seq, data) VALUES ($1, $2, 0, $6)
-                     )
-                     SELECT created_at FROM whole",
-                )
-                .await?;
-            let whole: [&(dyn ToSql + Sync); 6] =
-                [&self.id, &self.owner.0, &self.content_type, &self.bytes, &sha256, &&*rest];
-            Some(db.query_one(&insert, &whole).await?)
+            let insert = db.prepare_cached(WHOLE).await?;
+            let whole: [&(dyn ToSql + Sync); 7] =
+                [&self.id, &self.owner.0, &self.content_type, &self.bytes, &sha256, &None::<Uuid>, &&*rest];
+            db.query_opt(&insert, &whole).await?
         } else {
             let update = db
                 .prepare_cached(
