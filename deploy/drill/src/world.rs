@@ -23,6 +23,8 @@ use crate::rows::Rows;
 /// So few slots that several workers are busy at the drill's rate.
 const SLOTS: usize = 8;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long until a worker holds a task, at the drill's rate.
+const BUSY_WITHIN: Duration = Duration::from_secs(20);
 
 /// One process under test, and its ways to the servers.
 pub(crate) struct Node {
@@ -215,7 +217,7 @@ impl World {
 
     /// The worker that holds most tasks now.
     pub(crate) async fn busiest(&self) -> anyhow::Result<(Arc<Node>, i64)> {
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = Instant::now() + BUSY_WITHIN;
         loop {
             let mut best = None;
             for worker in &self.workers {
@@ -232,21 +234,25 @@ impl World {
         }
     }
 
-    /// The same, frozen while it holds tasks, and how many these are. Between a look and the freeze a worker may end all that it
-    /// held, and would be hit idle.
+    /// The same, frozen while it holds tasks, and how many these are.
     pub(crate) async fn freeze_busiest(&self) -> anyhow::Result<(Arc<Node>, i64)> {
-        let until = Instant::now() + Duration::from_secs(20);
-        loop {
+        until(BUSY_WITHIN, "a worker holds a task when it is frozen", async || {
             let (worker, _) = self.busiest().await?;
-            worker.program.lock().await.counters().await; // a frozen one tells them no more
-            worker.freeze().await;
-            let held = self.rows.held_by(worker.pid().await).await?;
-            if held > 0 {
-                return Ok((worker, held));
-            }
+            Ok(self.freeze_if_holding(&worker).await?.map(|held| (worker, held)))
+        })
+        .await
+    }
+
+    /// Freezes this worker if it holds tasks, and says how many. Between a look and the freeze a worker may end all that
+    /// it held, and would be hit idle: so the look is at the frozen one, which runs on if it holds none.
+    pub(crate) async fn freeze_if_holding(&self, worker: &Node) -> anyhow::Result<Option<i64>> {
+        worker.program.lock().await.counters().await; // a frozen one tells them no more
+        worker.freeze().await;
+        let held = self.rows.held_by(worker.pid().await).await?;
+        if held == 0 {
             worker.thaw().await;
-            anyhow::ensure!(Instant::now() < until, "no worker holds a task when it is frozen");
         }
+        Ok((held > 0).then_some(held))
     }
 
     /// Starts a stopped or killed server again; proxies follow it to another port.

@@ -222,10 +222,12 @@ impl Program {
         self.end();
     }
 
-    /// Asks it to end (SIGTERM) and waits for that.
+    /// Asks it to end (SIGTERM) and waits for that. A frozen one finds the signal when it runs on: it ends with what it
+    /// held in its frozen moment.
     pub async fn terminate(&mut self, deadline: Duration) -> ExitStatus {
         let _ = self.counters().await;
         self.signal(Signal::TERM);
+        self.thaw();
         self.wait_exit(deadline).await
     }
 

@@ -47,13 +47,9 @@ async fn race(drill: &Drill) -> anyhow::Result<Hit> {
         node.restart().await;
         node.program.lock().await.set_variable("FAILPOINTS", None);
     }
-    frozen.freeze().await;
-    let held = drill.world.rows.held_by(frozen.pid().await).await?;
-    let (frozen, held) = if held > 0 {
-        (frozen, held)
-    } else {
-        frozen.thaw().await;
-        drill.world.freeze_busiest().await?
+    let (frozen, held) = match drill.world.freeze_if_holding(&frozen).await? {
+        Some(held) => (frozen, held),
+        None => drill.world.freeze_busiest().await?,
     };
     wake_as_dead(drill, &frozen, held, Duration::ZERO).await
 }

@@ -169,11 +169,12 @@ async fn hang(drill: &Drill) -> anyhow::Result<Hit> {
     Ok(Hit::new(hung.await?, "attempts ended at their limit"))
 }
 
-/// One after the other, as a deploy does.
+/// One after the other, as a deploy does, each worker while it holds tasks.
 async fn terminate(drill: &Drill) -> anyhow::Result<Hit> {
     let mut all = 0;
     for worker in drill.world.workers.iter().take(2) {
-        let held = drill.world.rows.held_by(worker.pid().await).await?;
+        let held = until(SOON, "the worker holds a task", async || drill.world.freeze_if_holding(worker).await);
+        let held = held.await?;
         anyhow::ensure!(worker.terminate(Duration::from_secs(20)).await, "{} did not end in order", worker.name);
         worker.restart().await;
         all += held;
