@@ -262,7 +262,7 @@ impl Engine {
                 settle.done();
                 fail::fail_point!("worker.claimed", |_| std::process::abort());
                 self.note_claimed(queue, class, &claim);
-                self.run(queue, *claim, Kept { slot, alone: None });
+                self.run(queue, claim, Kept { slot, alone: None });
             }
             Claimed::Stale => {
                 metrics::counter!(names::STALE).increment(1);
@@ -304,7 +304,7 @@ impl Engine {
             Ok(Some(Claimed::Run(claim))) => {
                 tracing::info!(task.id = %claim.id, queue = %queue, "a task that was lost twice runs as a suspect");
                 settle.done();
-                self.run(queue, *claim, Kept { slot, alone: Some(alone) });
+                self.run(queue, claim, Kept { slot, alone: Some(alone) });
             }
             Ok(Some(Claimed::Stale)) => settle.done(),
             Ok(_) => self.hand_back(pointer, settle, NOT_NOW_SECONDS, None),
@@ -316,7 +316,7 @@ impl Engine {
     }
 
     /// Runs a claimed task to its recorded outcome; then the slot is free, unless too many handlers are overdue.
-    fn run(self: &Arc<Self>, queue: &QueueName, claim: Claim, kept: Kept) {
+    fn run(self: &Arc<Self>, queue: &QueueName, claim: Box<Claim>, kept: Kept) {
         let Some(ticket) = self.running.enter(claim.id, claim.epoch) else { return };
         let (engine, queue) = (Arc::clone(self), queue.clone());
         self.tracker.spawn(async move {

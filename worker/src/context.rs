@@ -31,7 +31,7 @@ pub struct Context {
     pub(crate) traceparent: Option<Arc<str>>,
     pub(crate) store: Store,
     pub(crate) follow: Collector,
-    pub(crate) coordination: Coordination,
+    pub(crate) coordination: Arc<Coordination>,
 }
 
 impl Context {

@@ -43,11 +43,11 @@ pub(crate) struct Executor<'a> {
     /// Whose blocking threads run the handlers that burn CPU.
     pub(crate) threads: &'a Handle,
     pub(crate) store: &'a Store,
-    pub(crate) coordination: &'a Coordination,
+    pub(crate) coordination: &'a Arc<Coordination>,
 }
 
 /// Runs a claimed task to its outcome. The job comes with it if it was dropped and may go on all the same.
-pub(crate) async fn execute(claim: Claim, ticket: Ticket, executor: Executor<'_>) -> (RecordRow, Option<Job>) {
+pub(crate) async fn execute(claim: Box<Claim>, ticket: Ticket, executor: Executor<'_>) -> (RecordRow, Option<Job>) {
     let started = Instant::now();
     let (id, epoch, age) = (claim.id, claim.epoch, claim.age);
     let budget = Arc::new(claim.budget.clone());
@@ -66,7 +66,7 @@ pub(crate) async fn execute(claim: Claim, ticket: Ticket, executor: Executor<'_>
         traceparent,
         store,
         follow: follow.clone(),
-        coordination: executor.coordination.clone(),
+        coordination: Arc::clone(executor.coordination),
     };
     let started_job = match resolved(&claim, executor.store).await {
         Ok(input) => start(&claim.name, input, context, executor),

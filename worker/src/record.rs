@@ -21,7 +21,8 @@ pub(crate) async fn record(writers: &Writers, announcer: &Announcer, row: Record
         tracing::error!(task.id = %id, task.epoch = epoch.0, error, "an outcome cannot be stored; the task fails");
         let outcome = Outcome::Fail(TaskError::new("outcome_refused", "its outcome could not be stored"));
         let follow = Follow::default();
-        written = writers.write(RecordRow { id, epoch, outcome, progress: None, member, follow }).await;
+        let row = RecordRow { id, epoch, outcome, progress: None, member, follow };
+        written = Box::pin(writers.write(row)).await; // rare: not in every task's future
     }
     match written {
         Ok(Recorded::Done(state)) => {

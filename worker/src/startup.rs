@@ -61,7 +61,7 @@ pub(crate) struct Engine {
     pub(crate) hand_backs: Writer<HandBacks>,
     pub(crate) announcer: Announcer,
     /// Locks and their kin, for handlers.
-    pub(crate) coordination: Coordination,
+    pub(crate) coordination: Arc<Coordination>,
     pub(crate) running: Running,
     /// One place: a process runs at most one suspect at a time.
     pub(crate) suspects: Arc<Semaphore>,
@@ -179,7 +179,7 @@ impl Worker {
             },
             hand_backs: Writer::start(store.clone(), HandBacks),
             announcer,
-            coordination,
+            coordination: Arc::new(coordination),
             running: Running::default(),
             suspects: Arc::new(Semaphore::new(1)),
             overdue: Overdue::new(overdue_max, slots),

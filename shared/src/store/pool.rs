@@ -43,64 +43,66 @@ pub struct StoreConfig {
     pub connections: usize,
 }
 
-/// The database. Cheap to clone.
+/// The database. Cheap to clone: one count, for every request and every task has one.
 #[derive(Clone)]
-pub struct Store {
+pub struct Store(Arc<Pools>);
+
+struct Pools {
     reads: Lender,
     writers: Lender,
     lazy: Lender,
     beats: Lender,
     chunks: Lender,
     /// What the beat's connection is called.
-    beating: Arc<str>,
+    beating: String,
 }
 
 impl Store {
     /// Prepares the pools; connects to nothing yet.
     pub fn new(config: &StoreConfig) -> Result<Self, StoreError> {
-        let beating: Arc<str> = format!("{} beats", config.application).into();
+        let beating = format!("{} beats", config.application);
         let named = config.application;
-        Ok(Self {
+        Ok(Self(Arc::new(Pools {
             reads: Lender::new(pool(config, named, "", config.connections)?, "reads"),
             writers: Lender::new(pool(config, named, PINNED_PLAN, 6)?, "writers"),
             lazy: Lender::new(pool(config, named, &[PINNED_PLAN, LAZY].join(" "), 2)?, "lazy"),
             beats: Lender::new(pool(config, &beating, LAZY, 1)?, "beats"),
             chunks: Lender::new(pool(config, named, LAZY, 4)?, "chunks"),
             beating,
-        })
+        })))
     }
 
     /// A connection for a read or a single write.
     pub(super) async fn connection(&self) -> Result<Connection, StoreError> {
-        self.reads.lend().await
+        self.0.reads.lend().await
     }
 
     /// A connection for a statement over arrays of ids.
     pub(super) async fn writer(&self) -> Result<Connection, StoreError> {
-        self.writers.lend().await
+        self.0.writers.lend().await
     }
 
     /// A connection whose commits may be lost in a crash of the database.
     pub(super) async fn lazy(&self) -> Result<Connection, StoreError> {
-        self.lazy.lend().await
+        self.0.lazy.lend().await
     }
 
     /// The beat's own connection, and in the API that of the outbox of invalidations: however busy the process is, it must
     /// not look dead, nor know less than it should.
     pub(super) async fn beats(&self) -> Result<Connection, StoreError> {
-        self.beats.lend().await
+        self.0.beats.lend().await
     }
 
     /// A connection for a piece of an item's content: however many come and go, other reads must not wait for them.
     /// Commits may be lost in a crash of the database, but not below one that was not.
     pub(super) async fn chunks(&self) -> Result<Connection, StoreError> {
-        self.chunks.lend().await
+        self.0.chunks.lend().await
     }
 
     /// How many processes of this program are connected to this database, this one included.
     pub(super) async fn processes(&self, db: &Connection) -> Result<u32, StoreError> {
         let count = db.prepare_cached(PROCESSES).await?;
-        let connected: i64 = db.query_one(&count, &[&&*self.beating]).await?.try_get(0)?;
+        let connected: i64 = db.query_one(&count, &[&self.0.beating]).await?.try_get(0)?;
         Ok(u32::try_from(connected).unwrap_or(u32::MAX).max(1))
     }
 
