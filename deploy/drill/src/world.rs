@@ -244,15 +244,15 @@ impl World {
     }
 
     /// Freezes this worker if it holds tasks, and says how many. Between a look and the freeze a worker may end all that
-    /// it held, and would be hit idle: so the look is at the frozen one, which runs on if it holds none.
+    /// it held, and would be hit idle: so the look is at the frozen one, which runs on if it holds none or nobody can tell.
     pub(crate) async fn freeze_if_holding(&self, worker: &Node) -> anyhow::Result<Option<i64>> {
         worker.program.lock().await.counters().await; // a frozen one tells them no more
         worker.freeze().await;
-        let held = self.rows.held_by(worker.pid().await).await?;
-        if held == 0 {
+        let held = self.rows.held_by(worker.pid().await).await;
+        if !matches!(held, Ok(1..)) {
             worker.thaw().await;
         }
-        Ok((held > 0).then_some(held))
+        Ok(Some(held?).filter(|held| *held > 0))
     }
 
     /// Starts a stopped or killed server again; proxies follow it to another port.
