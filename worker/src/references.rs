@@ -25,7 +25,7 @@ pub(crate) async fn resolved(claim: &Claim, store: &Store) -> Result<Bytes, Fail
         .into_iter()
         .filter_map(|reference| if let Reference::Node { key, .. } = reference { Some(key) } else { None })
         .collect();
-    // the reads alone are as large as the rest of a task's future, and few tasks have them
+    // apart: these reads would be the larger part of every task's future, and few tasks have them
     let left = match Box::pin(store.dependencies(member, &keys, all)).await? {
         Left::These(nodes, list) => resolve(input, &nodes, list.as_deref()),
         Left::TooLarge => Err(Unresolved::TooLarge),

@@ -60,7 +60,7 @@ pub(crate) struct Engine {
     pub(crate) records: Writers,
     pub(crate) hand_backs: Writer<HandBacks>,
     pub(crate) announcer: Announcer,
-    /// Locks and their kin, for handlers.
+    /// Locks and their kin, for handlers: one count for each task, and not one for each part of it.
     pub(crate) coordination: Arc<Coordination>,
     pub(crate) running: Running,
     /// One place: a process runs at most one suspect at a time.

@@ -27,7 +27,6 @@ const QUIET_TIMEOUT: Duration = Duration::from_secs(1);
 type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// One pool, and how many of its connections are lent.
-#[derive(Clone)]
 pub(super) struct Lender {
     pool: Pool,
     in_use: Gauge,
