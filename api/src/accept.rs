@@ -31,6 +31,8 @@ use crate::{
 const WAITING_MAX: usize = 4096;
 /// How long a client waits for a commit before it is told that nobody knows.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two tries of a request whose guard somebody else keeps.
+const CONTENDED_PAUSE: Duration = Duration::from_millis(250);
 
 /// The way in for tasks. Cheap to clone.
 #[derive(Clone)]
@@ -84,11 +86,12 @@ impl Acceptor {
         key: Option<Key>,
         problem: Problem,
     ) -> Result<Admitted, Problem> {
-        if key.is_none() || problem.status().is_server_error() {
+        // what a key is not for, it learns nothing of
+        if key.is_none() || problem.status().is_server_error() || problem.code() == Code::QueueForbidden {
             return Err(problem);
         }
         let tasks = vec![Asked::Refused(refusal(&problem)?)];
-        match self.commit(Guarded { owner, key, tasks, atomic: true, once: false }).await? {
+        match self.commit(Guarded { owner, key, tasks, atomic: true, once: false, grant: None }).await? {
             Admitted::Fresh(_) => Err(problem), // which frees the key
             answered => Ok(answered),
         }
@@ -112,15 +115,19 @@ impl Acceptor {
 
     async fn commit(&self, request: Guarded) -> Result<Admitted, Problem> {
         let _place = self.places.try_acquire().map_err(|_| overloaded())?;
-        let write = async {
-            if request.is_plain() {
-                self.plain(&request).await
-            } else {
-                let answers = self.guarded.try_write(vec![request]).await?;
-                Ok(answers.into_iter().next().unwrap_or(Admitted::InFlight))
-            }
-        };
+        let write = async { if request.is_plain() { self.plain(&request).await } else { self.guarded(request).await } };
         Ok(tokio::time::timeout(PATIENCE, write).await.map_err(|_| Problem::outcome_unknown())??)
+    }
+
+    /// A request whose guard somebody else keeps is tried again as long as its client waits; the others of its batch have
+    /// gone on without it.
+    async fn guarded(&self, request: Guarded) -> Result<Admitted, WriteError> {
+        loop {
+            match self.guarded.try_write(vec![request.clone()]).await {
+                Err(WriteError::Contended(_)) => tokio::time::sleep(CONTENDED_PAUSE).await,
+                written => return Ok(written?.into_iter().next().unwrap_or(Admitted::InFlight)),
+            }
+        }
     }
 
     /// Nothing stands in the way of these tasks.

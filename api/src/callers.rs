@@ -13,7 +13,7 @@ use std::{
 
 use actix_web::http::header::{self, HeaderMap};
 use caraway_shared::{
-    access::{Key, KeyId, KeySecret, Quotas, Scope},
+    access::{Grant, Key, KeyId, KeySecret, Quotas, Scope},
     store::{Access, LiveKey, Store, StoreError},
     task::OwnerId,
 };
@@ -60,6 +60,11 @@ impl Caller {
     /// Whether it is good for every queue.
     pub(crate) fn covers_all(&self) -> bool {
         self.key.as_ref().is_none_or(|key| key.grant.covers_all())
+    }
+
+    /// What it may touch, where that is not everything.
+    pub(crate) fn restriction(&self) -> Option<Grant> {
+        self.key.as_ref().map(|key| &key.grant).filter(|grant| !grant.covers_all()).cloned()
     }
 
     /// That it is good for this queue, or the problem that it is not.

@@ -19,6 +19,10 @@ pub enum Rule {
     Poison,
     /// Lost messages are found. It would hide what others break.
     Audit,
+    /// A unique key moves on by what is read under its lock.
+    DecideUnderLock,
+    /// A unique key is locked while it is decided on.
+    LockUniqueKeys,
     /// Of a batch, the ends that a node waits for are added up before they are counted.
     Aggregate,
     /// Only what a transaction has changed moves a workflow on.
@@ -55,6 +59,8 @@ impl Rule {
             Self::MarkAfterConfirm => "break.mark-after-confirm",
             Self::Poison => "break.poison",
             Self::Audit => "break.audit",
+            Self::DecideUnderLock => "break.decide-under-lock",
+            Self::LockUniqueKeys => "break.lock-unique-keys",
             Self::Aggregate => "break.aggregate",
             Self::CountOnce => "break.count-once",
             Self::CacheToken => "break.cache-token",

@@ -129,7 +129,8 @@ catalogue! {
     /// The workflow had ended before it could be cancelled.
     WorkflowAlreadyFinished "workflow_already_finished" CONFLICT "The workflow is already finished"
         "Nothing: what has ended cannot be cancelled.";
-    /// The task is unique, and another one that counts as the same keeps it out; `existing_task_id` names that one.
+    /// The task is unique, and another one that counts as the same keeps it out; `existing_task_id` names that one, where your
+    /// key may know of it.
     DuplicateTask "duplicate_task" CONFLICT "Another task like this one exists"
         "Follow the task that exists, wait for its end, or choose another key.";
     /// Another user has this name.

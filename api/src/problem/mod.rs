@@ -251,6 +251,11 @@ impl Problem {
     }
 
     /// The status of its answer.
+    pub(crate) fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// The status of its answer.
     pub(crate) fn status(&self) -> StatusCode {
         self.0.code.status()
     }
@@ -331,7 +336,7 @@ impl From<ReadError> for Problem {
 impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Self {
         match error {
-            WriteError::Unavailable(_) => database_unavailable(error),
+            WriteError::Unavailable(_) | WriteError::Contended(_) => database_unavailable(error),
             WriteError::Unknown(_) => Self::outcome_unknown().caused_by(error),
             WriteError::Refused(_) => Self::internal(error),
         }

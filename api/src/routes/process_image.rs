@@ -152,7 +152,8 @@ pub(crate) async fn process_image(
     let input = input(&Arguments { image_id, options })?;
     let task = spec(&known, owner, input, traceparent(request.headers()));
     let key = key.of(&request, body.optional().unwrap_or_default());
-    let guarded = Guarded { owner, key, tasks: vec![Asked::Task(Arc::new(task), None)], atomic: true, once: false };
+    let tasks = vec![Asked::Task(Arc::new(task), None)];
+    let guarded = Guarded { owner, key, tasks, atomic: true, once: false, grant: caller.restriction() };
     let (fates, replayed) = admitted(state.acceptor.accept(&caller, guarded).await?)?;
     match fates.into_iter().next() {
         Some(Fate::Accepted(task)) => Ok(with_replay(HttpResponse::Accepted(), replayed, &task)

@@ -46,5 +46,7 @@ mod retries;
 mod server;
 mod submit;
 mod unique;
+mod unique_races;
+mod unique_rules;
 mod work_queues;
 mod workflows;

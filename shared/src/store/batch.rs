@@ -142,13 +142,14 @@ enum Tried<A> {
 }
 
 impl<S: Batched> Commit<S> {
-    /// Writes a batch. Where the database refuses data, halves it until the guilty request stands alone.
+    /// Writes a batch. Where the database refuses data, or a lock is kept by somebody else, halves it until the request that
+    /// it is about stands alone.
     async fn all(&self, batch: Vec<Request<S>>) {
         let mut stack = vec![(batch, false)];
         while let Some((mut batch, again)) = stack.pop() {
             match self.persist(&batch, again).await {
                 Ok(answers) => tell(batch, answers),
-                Err(WriteError::Refused(_)) if batch.len() > 1 => {
+                Err(WriteError::Refused(_) | WriteError::Contended(_)) if batch.len() > 1 => {
                     let rest = batch.split_off(batch.len() / 2);
                     stack.push((rest, true));
                     stack.push((batch, true));
@@ -178,9 +179,10 @@ impl<S: Batched> Commit<S> {
                     again = true;
                     rollbacks += 1;
                 }
+                Verdict::Contended if !S::PERSISTENT => return Err(WriteError::Contended(text)),
                 Verdict::Unknown if !S::PERSISTENT => return Err(WriteError::Unknown(text)),
                 Verdict::NotNow | Verdict::RolledBack if !S::PERSISTENT => return Err(WriteError::Unavailable(text)),
-                Verdict::Unknown | Verdict::NotNow | Verdict::RolledBack => {
+                Verdict::Unknown | Verdict::NotNow | Verdict::Contended | Verdict::RolledBack => {
                     again = true;
                     metrics::counter!("caraway_batch_repeats_total", "write" => S::NAME).increment(1);
                     tracing::warn!(write = S::NAME, requests = batch.len(), error = text, "a batch is repeated");

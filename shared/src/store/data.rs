@@ -126,7 +126,7 @@ fn not_written(error: &tokio_postgres::Error) -> WriteError {
     let text = chain(error);
     match verdict(error) {
         Verdict::Unknown => WriteError::Unknown(text),
-        Verdict::NotNow | Verdict::RolledBack => WriteError::Unavailable(text),
+        Verdict::NotNow | Verdict::Contended | Verdict::RolledBack => WriteError::Unavailable(text),
         Verdict::Refused => WriteError::Refused(text),
     }
 }

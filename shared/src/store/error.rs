@@ -28,6 +28,9 @@ pub enum WriteError {
     /// The connection ended while the commit was under way: written or not, nobody knows yet.
     #[error("the outcome of the commit is unknown: {0}")]
     Unknown(String),
+    /// Nothing was written: somebody else kept a lock that this request wants for too long.
+    #[error("somebody else works on this: {0}")]
+    Contended(String),
     /// The database refused this request's data, and only this request's.
     #[error("refused: {0}")]
     Refused(String),
@@ -51,6 +54,8 @@ pub(super) enum Verdict {
     RolledBack,
     /// The server cannot work now, and this statement did not happen.
     NotNow,
+    /// Another transaction kept a lock for longer than this statement was to wait; it did not happen.
+    Contended,
     /// The connection ended: it may have happened.
     Unknown,
     /// The statement or its data is wrong.
@@ -70,9 +75,10 @@ pub(super) fn verdict(error: &PgError) -> Verdict {
     let class = code.code().get(..2).unwrap_or_default();
     match (class, code) {
         (_, &SqlState::T_R_DEADLOCK_DETECTED | &SqlState::T_R_SERIALIZATION_FAILURE) => Verdict::RolledBack,
+        (_, &SqlState::LOCK_NOT_AVAILABLE) => Verdict::Contended,
         // 57P01–57P05: the server is going down, crashed, or not up yet; the answer of a commit may be lost with it
         ("08", _) | (_, &SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN) => Verdict::Unknown,
-        // resources, operator intervention, object state (lock timeout), read-only, system and I/O errors
+        // resources, operator intervention, object state, read-only, system and I/O errors
         ("53" | "57" | "55" | "58", _) | (_, &SqlState::READ_ONLY_SQL_TRANSACTION) => Verdict::NotNow,
         _ => Verdict::Refused,
     }
@@ -89,7 +95,9 @@ impl From<PgError> for StoreError {
     fn from(error: PgError) -> Self {
         match verdict(&error) {
             Verdict::Refused => Self::Statement(error),
-            Verdict::RolledBack | Verdict::NotNow | Verdict::Unknown => Self::Unavailable(Box::new(error)),
+            Verdict::RolledBack | Verdict::NotNow | Verdict::Contended | Verdict::Unknown => {
+                Self::Unavailable(Box::new(error))
+            }
         }
     }
 }

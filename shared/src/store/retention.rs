@@ -56,8 +56,9 @@ const KEEP_CURSOR: &str = "UPDATE upkeep SET cursor = $2 WHERE name = 'retention
 /// What has its own time: keys, periods, sessions that are long dead and hold nothing, old quarantine, deleted data.
 const OTHERS: [&str; 5] = [
     "DELETE FROM idempotency WHERE ctid = ANY(ARRAY(
-        SELECT ctid FROM idempotency WHERE created_at < now() - interval '24 hours' LIMIT $1))",
-    "DELETE FROM task_unique WHERE ctid = ANY(ARRAY(SELECT ctid FROM task_unique WHERE until < now() LIMIT $1))",
+        SELECT ctid FROM idempotency WHERE created_at < now() - interval '24 hours' LIMIT $1 FOR UPDATE SKIP LOCKED))",
+    "DELETE FROM task_unique WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM task_unique WHERE until < now() LIMIT $1 FOR UPDATE SKIP LOCKED)) AND until < now()",
     "DELETE FROM session WHERE id IN (SELECT s.id FROM session s WHERE s.dead AND s.ended_at < now() - interval '1 day'
         AND NOT EXISTS (SELECT FROM hold h WHERE h.session_id = s.id)
         LIMIT $1)",

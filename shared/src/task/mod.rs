@@ -3,6 +3,7 @@
 //! Invariants: nothing here reads a clock, draws a random number or talks to a server; whoever needs one of these
 //! passes the value in. Every state change the system can make is an arm of [`State::next`].
 
+mod canonical;
 mod glob;
 mod id;
 mod json;
@@ -14,6 +15,7 @@ mod spec;
 mod state;
 mod unique;
 
+pub use canonical::canonical_json;
 pub use glob::glob;
 pub use id::{Epoch, OwnerId, SessionId, TaskId};
 pub use json::{JsonFault, check_json};

@@ -20,6 +20,9 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 3] = [Self::Queued, Self::Incomplete, Self::Period];
+
     /// The name used in the database.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -41,6 +41,8 @@ pub mod names {
     pub const PROMOTED: &str = "caraway_promoted_total";
     /// Tasks whose turn came after a unique one.
     pub const UNBLOCKED: &str = "caraway_unblocked_total";
+    /// Tasks that waited for a unique key which did not know them, and were queued by the audit. A defect, where it rises.
+    pub const UNIQUE_ORPHANS: &str = "caraway_unique_orphans_total";
     /// Tasks not started in time.
     pub const EXPIRED: &str = "caraway_expired_total";
     /// Attempts given up by the deadline sweep.
@@ -149,6 +151,7 @@ impl Metrics {
             names::QUARANTINED,
             names::PROMOTED,
             names::UNBLOCKED,
+            names::UNIQUE_ORPHANS,
             names::EXPIRED,
             names::OVERDUE,
             names::OVERSTAYED,

@@ -25,5 +25,6 @@ pub(crate) fn start(engine: &Arc<Engine>, done: &CancellationToken) {
     engine.tracker.spawn(audit::run(Arc::clone(engine), done.clone()));
     engine.tracker.spawn(retain::run(Arc::clone(engine), done.clone()));
     engine.tracker.spawn(unblock::run(Arc::clone(engine), done.clone()));
+    engine.tracker.spawn(unblock::audit(Arc::clone(engine), done.clone()));
     engine.tracker.spawn(sweep::run(Arc::clone(engine), done.clone()));
 }

@@ -121,7 +121,7 @@ pub(crate) async fn batch(
     let fates = match checked(&state, &caller, parts, (batch_id, traceparent(request.headers())), atomic).await {
         Err(problem) => admitted(state.acceptor.answered_before(owner, key, problem).await?)?.0,
         Ok(tasks) => {
-            let guarded = Guarded { owner, key, tasks, atomic, once: false };
+            let guarded = Guarded { owner, key, tasks, atomic, once: false, grant: caller.restriction() };
             if guarded.key.is_none() && guarded.specs().next().is_none() {
                 guarded.all_in(&mut std::iter::empty())
             } else {

@@ -58,7 +58,7 @@ pub(crate) async fn retry(
         Some((_, Retriable::Ended(task))) => {
             caller.covers(task.queue.as_str())?;
             let tasks = vec![Asked::Task(Arc::new(*task), None)];
-            let request = Guarded { owner, key, tasks, atomic: true, once: false };
+            let request = Guarded { owner, key, tasks, atomic: true, once: false, grant: caller.restriction() };
             admitted(state.acceptor.accept(&caller, request).await?)?
         }
         Some((_, Retriable::NotYet(stands))) => {

@@ -182,7 +182,8 @@ pub(crate) async fn retry_many(
     let asked: Vec<Asked> =
         ids.iter().map(|id| asked(&caller, found.remove(id), batch_id)).collect::<Result<_, Problem>>()?;
     let once = matches!(wanted.of, Of::Matching(_));
-    let guarded = Guarded { owner, key: key.of(&request, body), tasks: asked, atomic: false, once };
+    let (key, grant) = (key.of(&request, body), caller.restriction());
+    let guarded = Guarded { owner, key, tasks: asked, atomic: false, once, grant };
     let answer = if wanted.dry_run {
         would(&ids, &guarded.tasks, &wanted.of)
     } else {

@@ -96,7 +96,7 @@ pub(crate) async fn submit(
         match check(&state, &caller, submission, traceparent(request.headers()), Instant::now()).await {
             Ok((task, unique)) => {
                 let tasks = vec![Asked::Task(Arc::new(task), unique)];
-                let request = Guarded { owner, key, tasks, atomic: true, once: false };
+                let request = Guarded { owner, key, tasks, atomic: true, once: false, grant: caller.restriction() };
                 admitted(state.acceptor.accept(&caller, request).await?)?
             }
             Err(problem) => admitted(state.acceptor.answered_before(owner, key, problem).await?)?,
@@ -201,17 +201,25 @@ async fn existing(
     wait: PreferWait,
 ) -> Result<HttpResponse, Problem> {
     let task = match ended(state, caller.owner, id, wait).await {
-        Some(task) => task,
-        // its key may outlive it
-        None => state.store.show_task(caller.owner, id).await?.ok_or_else(|| duplicate(id))?,
+        Some(task) => Some(task),
+        None => state.store.show_task(caller.owner, id).await?,
     };
-    caller.covers(&task.queue)?; // a unique key is the user's, over all queues
+    let Some(task) = task else {
+        return Err(duplicate(Some(id).filter(|_| caller.restriction().is_none()))); // its key may outlive it
+    };
+    // a unique key is the user's, over all queues; an answer that is repeated may have been another key's
+    caller.covers(&task.queue).map_err(|_| duplicate(None))?;
     let mut response = with_replay(HttpResponse::Ok(), replayed, &task);
     applied(&mut response, wait);
     Ok(response.json(Deduplicated { task, deduplicated: true }))
 }
 
-pub(super) fn duplicate(id: TaskId) -> Problem {
+/// Without an id where the caller may not know of the other task.
+pub(super) fn duplicate(id: Option<TaskId>) -> Problem {
+    let Some(id) = id else {
+        let detail = "a unique task in a queue that this key is not for keeps this one out";
+        return Problem::new(Code::DuplicateTask, detail);
+    };
     let detail = format!("task {id} is unique and keeps this one out");
     Problem::new(Code::DuplicateTask, detail).with("existing_task_id", id.to_string())
 }

@@ -1,15 +1,15 @@
-//! Accept with a guard: an idempotency key, or unique tasks. A transaction of several statements, so it has a writer of
-//! its own and the plain accept pays nothing for it.
+//! Accept with a guard: an idempotency key, unique tasks, or tasks that repeat others. A transaction of several statements, so
+//! it has a writer of its own and the plain accept pays nothing for it.
 //!
-//! Invariants: the key's row, the answer and the tasks commit together; a guard that was lost is looked at in a later
-//! statement, because the one that lost cannot see the winner's row; guards are taken in one order, so that two
-//! batches never wait for each other in a circle.
+//! Invariants: the key's row, the answer and the tasks commit together. The guards of a whole batch are taken before anything
+//! is decided, in one order: idempotency keys, unique keys, tasks; so two batches never wait for each other in a circle. What
+//! is decided on is read in a later statement than the one that locked it. A guard that another transaction keeps is waited
+//! for only a moment: then the batch is halved (`batch.rs`), and in the end only the requests that want it wait.
 
+mod decide;
 mod keys;
-mod repeats;
-mod unique;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use deadpool_postgres::{GenericClient, Object, Transaction};
 use serde::{Deserialize, Serialize};
@@ -18,18 +18,25 @@ use tokio_postgres::Error as PgError;
 use uuid::Uuid;
 
 use self::{
+    decide::{Guards, Place},
     keys::{keep_answers, replay, take_keys},
-    repeats::repeatable,
-    unique::{fate_beside, placed, take_unique},
 };
 use super::{
     Owed, TaskView,
     accept::{Offer, insert, owed},
 };
 use crate::{
+    access::Grant,
     store::Batched,
     task::{OwnerId, TaskId, TaskSpec, Unique},
 };
+
+/// How long a batch waits for one guard. Batches hold theirs for some milliseconds; whatever holds one for longer should
+/// delay only those that want it. A batch of 256 requests is halved nine times at most, so its others wait for less than five
+/// seconds.
+const GUARD_WAIT: &str = "SET LOCAL lock_timeout = '500ms'";
+/// What a task that waits behind a unique one tells people.
+const WAITS_FOR: &str = "unique";
 
 /// An idempotency key and what it stands for.
 #[derive(Clone, Debug)]
@@ -53,6 +60,8 @@ pub struct Guarded {
     pub atomic: bool,
     /// Tasks that repeat one which was repeated meanwhile are left out.
     pub once: bool,
+    /// What its submitter may touch of unique tasks, where that is not everything.
+    pub grant: Option<Grant>,
 }
 
 /// One task of a request.
@@ -94,8 +103,8 @@ pub enum Fate {
     Accepted(Box<TaskView>),
     /// This one stands for it.
     Existing(TaskId),
-    /// This one keeps it out.
-    Rejected(TaskId),
+    /// This one keeps it out; without an id where its submitter may not know of that one.
+    Rejected(Option<TaskId>),
     /// Another task of its atomic request was kept out; or the one that it was to repeat is gone, or was repeated.
     Abandoned,
     /// It was no good.
@@ -127,11 +136,11 @@ impl Batched for AcceptGuarded {
     }
 
     async fn write(&self, db: &mut Object, rows: &[&Guarded], _again: bool) -> Result<Vec<Admitted>, PgError> {
-        let mut transaction = db.transaction().await?;
-        let first = take_keys(&transaction, rows).await?;
+        let transaction = db.transaction().await?;
+        let ((), first) = tokio::try_join!(transaction.batch_execute(GUARD_WAIT), take_keys(&transaction, rows))?;
         let fresh: Vec<&Guarded> = rows.iter().zip(&first).filter(|(_, first)| **first).map(|(row, _)| *row).collect();
         let mut owed = Vec::new();
-        let fates = admit(&mut transaction, &fresh, &mut owed).await?;
+        let fates = admit(&transaction, &fresh, &mut owed).await?;
         keep_answers(&transaction, &fresh, &fates).await?;
         let later: Vec<&Guarded> = rows.iter().zip(&first).filter(|(_, first)| !**first).map(|(row, _)| *row).collect();
         let replays = if later.is_empty() { Vec::new() } else { replay(&transaction, &later).await? };
@@ -160,7 +169,7 @@ impl Guarded {
 
     /// A fate for each task, when all that are good are in: these are their documents.
     pub fn all_in(&self, views: &mut impl Iterator<Item = TaskView>) -> Vec<Fate> {
-        self.fates(|_, _| None, views)
+        self.fates(Vec::new(), views)
     }
 
     fn has_unique(&self) -> bool {
@@ -171,85 +180,65 @@ impl Guarded {
         self.specs().any(|(task, _)| task.extra.retry_of.is_some())
     }
 
-    fn fates(
-        &self,
-        decided: impl Fn(&TaskSpec, Option<&Unique>) -> Option<Fate>,
-        views: &mut impl Iterator<Item = TaskView>,
-    ) -> Vec<Fate> {
+    fn fates(&self, places: Vec<Place>, views: &mut impl Iterator<Item = TaskView>) -> Vec<Fate> {
+        let mut places = places.into_iter();
         let fate = |asked: &Asked| match asked {
             Asked::Refused(refusal) => Fate::Refused(refusal.clone()),
-            Asked::Task(task, unique) => decided(task, unique.as_ref())
-                .or_else(|| views.next().map(|view| Fate::Accepted(Box::new(view))))
-                .unwrap_or(Fate::Abandoned),
+            Asked::Task(..) => match places.next() {
+                Some(Place::Out(fate)) => fate,
+                _ => views.next().map_or(Fate::Abandoned, |view| Fate::Accepted(Box::new(view))),
+            },
         };
         self.tasks.iter().map(fate).collect()
     }
 }
 
 impl Fate {
+    /// The task that stands for it, or keeps it out.
+    const fn other(&self) -> Option<TaskId> {
+        match self {
+            Self::Existing(id) | Self::Rejected(Some(id)) => Some(*id),
+            Self::Accepted(_) | Self::Rejected(None) | Self::Abandoned | Self::Refused(_) => None,
+        }
+    }
+
     /// Whether the task is in, or another stands for it.
     pub const fn is_in(&self) -> bool {
         matches!(self, Self::Accepted(_) | Self::Existing(_))
     }
 }
 
-/// Decides the fate of every task of these requests, and inserts those that are in. Requests with unique tasks, and those
-/// that repeat others, go one by one, so that none can rest on what another has taken and given back, or repeat the same.
-async fn admit(
-    db: &mut Transaction<'_>,
-    requests: &[&Guarded],
-    owed: &mut Vec<Owed>,
-) -> Result<Vec<Vec<Fate>>, PgError> {
-    let plain: Vec<&TaskSpec> = requests
-        .iter()
-        .filter(|request| !request.has_unique() && !request.repeats())
-        .flat_map(|request| request.specs())
-        .map(|(task, _)| task.as_ref())
+/// Decides the fate of every task of these requests, and inserts those that are in. All their guards are taken first.
+async fn admit(db: &Transaction<'_>, requests: &[&Guarded], owed: &mut Vec<Owed>) -> Result<Vec<Vec<Fate>>, PgError> {
+    let mut guards = Guards::take(db, requests).await?;
+    let places: Vec<Vec<Place>> = requests.iter().map(|request| guards.decide(request)).collect();
+    let waiting = waiting(requests, &places);
+    let asked = requests.iter().zip(&places).flat_map(|(request, places)| request.specs().zip(places));
+    let inside: Vec<&TaskSpec> = asked
+        .filter_map(|((task, _), place)| match place {
+            Place::In => Some(task.as_ref()),
+            Place::Waits => waiting.get(&task.id),
+            Place::Out(_) => None,
+        })
         .collect();
-    let mut views = insert_all(&*db, &plain, owed).await?.into_iter();
-    let mut fates = Vec::with_capacity(requests.len());
-    for request in requests {
-        fates.push(if request.has_unique() {
-            admit_unique(db, request, owed).await?
-        } else if request.repeats() {
-            admit_repeats(db, request, owed).await?
-        } else {
-            request.all_in(&mut views)
-        });
-    }
-    Ok(fates)
-}
-
-/// One request whose tasks repeat others, as far as those are there.
-async fn admit_repeats(db: &Transaction<'_>, request: &Guarded, owed: &mut Vec<Owed>) -> Result<Vec<Fate>, PgError> {
-    let there = repeatable(db, request).await?;
-    let gone = |task: &TaskSpec| task.extra.retry_of.is_some_and(|old| !there.contains(&old));
-    let inside: Vec<&TaskSpec> = request.specs().map(|(task, _)| task.as_ref()).filter(|task| !gone(task)).collect();
     let mut views = insert_all(db, &inside, owed).await?.into_iter();
-    Ok(request.fates(|task, _| gone(task).then_some(Fate::Abandoned), &mut views))
+    guards.write(db).await?;
+    Ok(requests.iter().zip(places).map(|(request, places)| request.fates(places, &mut views)).collect())
 }
 
-/// One request with unique tasks. An atomic one that is kept out leaves nothing behind, not even a cancelled holder.
-async fn admit_unique(db: &mut Transaction<'_>, request: &Guarded, owed: &mut Vec<Owed>) -> Result<Vec<Fate>, PgError> {
-    let savepoint = db.transaction().await?;
-    let holders = take_unique(&savepoint, request).await?;
-    let decided = |task: &TaskSpec, unique: Option<&Unique>| fate_beside(task, unique?, &holders);
-    let rejected =
-        |(task, unique): (&Arc<TaskSpec>, Option<&Unique>)| matches!(decided(task, unique), Some(Fate::Rejected(_)));
-    if request.atomic && request.specs().any(rejected) {
-        savepoint.rollback().await?;
-        return Ok(request.fates(decided, &mut std::iter::empty()));
-    }
-    let inside: Vec<TaskSpec> = request
-        .specs()
-        .filter(|(task, unique)| decided(task, *unique).is_none())
-        .map(|(task, unique)| placed(task, unique, &holders))
-        .collect();
-    let views = insert_all(&savepoint, &inside.iter().collect::<Vec<_>>(), owed).await?;
-    savepoint.commit().await?;
-    Ok(request.fates(decided, &mut views.into_iter()))
+/// Those tasks that wait for others, as they are inserted.
+fn waiting(requests: &[&Guarded], places: &[Vec<Place>]) -> HashMap<TaskId, TaskSpec> {
+    let asked = requests.iter().zip(places).flat_map(|(request, places)| request.specs().zip(places));
+    let waits = asked.filter(|(_, place)| matches!(place, Place::Waits));
+    let waiting = waits.map(|((task, _), _)| {
+        let mut task = TaskSpec::clone(task);
+        task.extra.waits_for = Some(WAITS_FOR);
+        (task.id, task)
+    });
+    waiting.collect()
 }
 
+/// Inserts these tasks, and adds what they owe; their documents, in order.
 async fn insert_all(
     db: &impl GenericClient,
     tasks: &[&TaskSpec],

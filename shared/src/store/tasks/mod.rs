@@ -14,7 +14,7 @@ mod record;
 mod rescue;
 mod retry;
 mod show;
-mod unblock;
+mod unique;
 
 pub use accept::{Accept, Accepted, Offer};
 pub(in crate::store) use accept::{insert, owed as owed_by};

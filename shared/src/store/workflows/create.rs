@@ -19,8 +19,10 @@ use crate::{
     workflow::{Kind, Plan, Planned},
 };
 
+/// As `tasks/guarded/keys.rs` does it: a key that is there is locked, so that it cannot vanish before its answer is read.
 const TAKE_KEY: &str = "
-    INSERT INTO idempotency (owner_id, key, fingerprint, answer) VALUES ($1, $2, $3, '') ON CONFLICT DO NOTHING";
+    INSERT INTO idempotency (owner_id, key, fingerprint, answer) VALUES ($1, $2, $3, '')
+    ON CONFLICT (owner_id, key) DO UPDATE SET fingerprint = excluded.fingerprint WHERE false";
 
 const SEE_KEY: &str = "SELECT fingerprint, answer FROM idempotency WHERE owner_id = $1 AND key = $2";
 

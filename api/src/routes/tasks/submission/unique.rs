@@ -1,12 +1,16 @@
 //! The `unique` object: what makes two tasks the same.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use caraway_shared::{
     store::TaskType,
-    task::{OnConflict, QueueName, Scope, Unique},
+    task::{OnConflict, QueueName, Scope, Unique, canonical_json},
 };
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use super::Submission;
 use crate::{
@@ -29,7 +33,7 @@ pub(super) struct UniqueBy {
 #[derive(Debug)]
 enum Same {
     Key(String),
-    By(Vec<String>),
+    By(BTreeSet<Part>),
 }
 
 impl UniqueBy {
@@ -39,8 +43,8 @@ impl UniqueBy {
         });
         let by =
             fields.optional("by", "must be a list of name, queue, args (all arguments) or args.PARAMETER", |value| {
-                typed::<Vec<String>>(value)
-                    .filter(|parts| (1..=PARTS_MAX).contains(&parts.len()) && parts.iter().all(|part| is_part(part)))
+                let parts = typed::<Vec<String>>(value).filter(|parts| (1..=PARTS_MAX).contains(&parts.len()))?;
+                parts.iter().map(|part| Part::read(part)).collect::<Option<BTreeSet<Part>>>()
             });
         let scope = fields.optional("while", "must be queued, incomplete or period", typed);
         let period = fields.optional("period", "must be a number of seconds, more than 0 and up to a year", period);
@@ -49,7 +53,7 @@ impl UniqueBy {
         let same = match (key, by) {
             (Some(key), None) => Same::Key(key),
             (None, Some(by)) => Same::By(by),
-            (None, None) => Same::By(vec!["name".into(), "args".into()]),
+            (None, None) => Same::By(BTreeSet::from([Part::Name, Part::Args])),
             (Some(_), Some(_)) => {
                 fields.refuse("by", "cannot be given beside key");
                 return None;
@@ -84,7 +88,7 @@ impl UniqueBy {
             Same::By(by) => {
                 let arguments = bound(submission, &known.parameters)?;
                 by.iter()
-                    .map(|part| Ok((part.clone(), value_of(part, submission, queue, &arguments, known)?)))
+                    .map(|part| Ok((part.to_string(), value_of(part, submission, queue, &arguments, known)?)))
                     .collect::<Result<_, Problem>>()?
             }
         };
@@ -93,8 +97,36 @@ impl UniqueBy {
     }
 }
 
-fn is_part(part: &str) -> bool {
-    matches!(part, "name" | "queue" | "args") || part.starts_with("args.")
+/// What two tasks must agree in. Parts are a set: neither their order counts nor how often one is named. They are hashed in
+/// this order.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Part {
+    Name,
+    Queue,
+    Args,
+    Parameter(String),
+}
+
+impl Part {
+    fn read(part: &str) -> Option<Self> {
+        Some(match part {
+            "name" => Self::Name,
+            "queue" => Self::Queue,
+            "args" => Self::Args,
+            _ => Self::Parameter(part.strip_prefix("args.")?.to_owned()),
+        })
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name => f.write_str("name"),
+            Self::Queue => f.write_str("queue"),
+            Self::Args => f.write_str("args"),
+            Self::Parameter(name) => write!(f, "args.{name}"),
+        }
+    }
 }
 
 fn period(value: &RawValue) -> Option<Duration> {
@@ -102,28 +134,30 @@ fn period(value: &RawValue) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-type Arguments = BTreeMap<String, Value>;
+type Arguments<'a> = BTreeMap<String, &'a RawValue>;
 
-/// Every argument under its parameter's name, however it was given; values that mean the same are written the same.
-fn bound(submission: &Submission<'_>, parameters: &[String]) -> Result<Arguments, Problem> {
-    let positional: Vec<Value> = serde_json::from_str(submission.args()).map_err(Problem::internal)?;
-    let named: Arguments = serde_json::from_str(submission.kwargs()).map_err(Problem::internal)?;
+/// Every argument under its parameter's name, however it was given.
+fn bound<'a>(submission: &'a Submission<'_>, parameters: &[String]) -> Result<Arguments<'a>, Problem> {
+    let positional: Vec<&RawValue> = serde_json::from_str(submission.args()).map_err(Problem::internal)?;
+    let named: Arguments<'_> = serde_json::from_str(submission.kwargs()).map_err(Problem::internal)?;
     Ok(parameters.iter().cloned().zip(positional).chain(named).collect())
 }
 
 fn value_of(
-    part: &str,
+    part: &Part,
     submission: &Submission<'_>,
     queue: &QueueName,
-    arguments: &Arguments,
+    arguments: &Arguments<'_>,
     known: &TaskType,
 ) -> Result<String, Problem> {
     match part {
-        "name" => Ok(submission.name.to_string()),
-        "queue" => Ok(queue.to_string()),
-        "args" => serde_json::to_string(arguments).map_err(Problem::internal),
-        _ => {
-            let name = part.trim_start_matches("args.");
+        Part::Name => Ok(submission.name.to_string()),
+        Part::Queue => Ok(queue.to_string()),
+        Part::Args => {
+            let all = serde_json::value::to_raw_value(arguments).map_err(Problem::internal)?;
+            canonical_json(&all).map_err(Problem::internal)
+        }
+        Part::Parameter(name) => {
             if !known.parameters.iter().any(|parameter| parameter == name) {
                 let detail =
                     format!("{part} is not a parameter of {}; these are: {}", known.name, known.parameters.join(", "));
@@ -133,7 +167,8 @@ fn value_of(
                     detail,
                 }]));
             }
-            Ok(arguments.get(name).map(ToString::to_string).unwrap_or_default())
+            let argument = arguments.get(name).map(|argument| canonical_json(argument)).transpose();
+            Ok(argument.map_err(Problem::internal)?.unwrap_or_default())
         }
     }
 }

@@ -4,12 +4,17 @@ use std::collections::{HashMap, HashSet};
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::{Error as PgError, Row};
+use uuid::Uuid;
 
 use super::{Admitted, Fate, Guarded, Key};
+use crate::access::Grant;
 
+/// Takes what is free and locks what is not, in one step for each key: one that another transaction removes in between is
+/// inserted, and one that is answered stays until this transaction has read it. The condition keeps the row as it is.
 const TAKE_KEY: &str = "
     INSERT INTO idempotency (owner_id, key, fingerprint, answer)
-    SELECT *, '' FROM unnest($1::int8[], $2::text[], $3::bytea[]) ON CONFLICT DO NOTHING
+    SELECT owner_id, key, fingerprint, '' FROM unnest($1::int8[], $2::text[], $3::bytea[]) AS n(owner_id, key, fingerprint)
+    ON CONFLICT (owner_id, key) DO UPDATE SET fingerprint = excluded.fingerprint WHERE false
     RETURNING owner_id, key";
 
 const KEEP_ANSWER: &str = "
@@ -33,6 +38,7 @@ pub(super) async fn take_keys(db: &Transaction<'_>, rows: &[&Guarded]) -> Result
     }
     // stable: of requests with one key the first of the batch is the one that is inserted
     keyed.sort_by_key(|(owner, key)| (*owner, key.key.as_str()));
+    keyed.dedup_by_key(|(owner, key)| (*owner, key.key.as_str()));
     let owners: Vec<i64> = keyed.iter().map(|(owner, _)| *owner).collect();
     let keys: Vec<&str> = keyed.iter().map(|(_, key)| key.key.as_str()).collect();
     let prints: Vec<&[u8]> = keyed.iter().map(|(_, key)| key.fingerprint.as_slice()).collect();
@@ -70,6 +76,8 @@ pub(super) async fn keep_answers(
     Ok(())
 }
 
+const SEE_QUEUES: &str = "SELECT id, queue FROM task WHERE id = ANY($1)";
+
 /// What was answered to the first requests with these keys.
 pub(super) async fn replay(db: &Transaction<'_>, requests: &[&Guarded]) -> Result<Vec<Admitted>, PgError> {
     let keyed: Vec<(i64, &Key)> = requests.iter().filter_map(|row| Some((row.owner.0, row.key.as_ref()?))).collect();
@@ -88,5 +96,35 @@ pub(super) async fn replay(db: &Transaction<'_>, requests: &[&Guarded]) -> Resul
         }
         Ok(serde_json::from_slice(row.try_get(3)?).map_or(Admitted::InFlight, Admitted::Replayed))
     };
-    keyed.into_iter().map(answer).collect()
+    let mut answers: Vec<Admitted> = keyed.into_iter().map(answer).collect::<Result<_, PgError>>()?;
+    conceal(db, requests, &mut answers).await?;
+    Ok(answers)
+}
+
+/// What was answered to one key of a user is repeated to another, which may be for fewer queues: it is not told of tasks
+/// elsewhere.
+async fn conceal(db: &Transaction<'_>, requests: &[&Guarded], answers: &mut [Admitted]) -> Result<(), PgError> {
+    let mut limited: Vec<(&Grant, &mut Fate)> = Vec::new();
+    for (request, answer) in requests.iter().filter(|request| request.key.is_some()).zip(answers) {
+        if let (Some(grant), Admitted::Replayed(fates)) = (&request.grant, answer) {
+            let named = fates.iter_mut().filter(|fate| fate.other().is_some());
+            limited.extend(named.map(|fate| (grant, fate)));
+        }
+    }
+    if limited.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = limited.iter().filter_map(|(_, fate)| fate.other()).map(|id| id.0).collect();
+    let see = db.prepare_cached(SEE_QUEUES).await?;
+    let mut queues: HashMap<Uuid, String> = HashMap::new();
+    for row in db.query(&see, &[&ids]).await? {
+        queues.insert(row.try_get(0)?, row.try_get(1)?);
+    }
+    for (grant, fate) in limited {
+        let queue = fate.other().and_then(|id| queues.get(&id.0));
+        if queue.is_none_or(|queue| !grant.covers(queue)) {
+            *fate = Fate::Rejected(None);
+        }
+    }
+    Ok(())
 }
