@@ -15,6 +15,7 @@
 //! | I13 | what was cancelled before it started never ran |
 //! | I14 | nothing runs before its time, and nothing starts after its expiry |
 //! | I16 | quarantine holds what the fault explains |
+//! | I18 | of a unique key the newest has run; what was cancelled gave way to a newer one; no two ran at once |
 //! | outcome | a task ends as its kind must: innocents succeed, with their own result |
 //!
 //! I7 and I12 follow from I2 at rest, I17 is measured by the drill; I10 and I15 have no features yet.
@@ -22,6 +23,7 @@
 mod outcome;
 #[cfg(test)]
 mod tests;
+mod unique;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -51,6 +53,7 @@ pub(crate) enum Invariant {
     I16,
     /// Recovery took longer than promised.
     I17,
+    I18,
     /// A process has grown.
     Memory,
     /// A task ended otherwise than its kind must.
@@ -118,6 +121,7 @@ pub(crate) fn check(history: &History) -> Vec<Finding> {
             times(&task, entry, &mut found);
         }
     }
+    unique::unique(history, &mut found);
     quarantine(history, &mut found);
     found.0.sort_by_key(|finding| (finding.invariant, finding.task));
     found.0
@@ -281,7 +285,8 @@ fn overlaps(task: &Task<'_>, found: &mut Findings) {
 
 /// I13, I14.
 fn times(task: &Task<'_>, entry: &Entry, found: &mut Findings) {
-    if entry.cancel == Some(CancelAnswer::Cancelled) && task.row.epoch == 0 && !task.runs.is_empty() {
+    let gave_way = entry.kind.unique().is_some() && task.row.state == "cancelled";
+    if (gave_way || entry.cancel == Some(CancelAnswer::Cancelled)) && task.row.epoch == 0 && !task.runs.is_empty() {
         found.add(Invariant::I13, task.id, "it was cancelled before any claim, and ran");
     }
     if task.row.state == "expired" && task.row.epoch == 0 && !task.runs.is_empty() {

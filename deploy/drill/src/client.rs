@@ -15,6 +15,8 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) enum Answer {
     /// 2xx: this task can no longer be lost.
     Accepted(Uuid),
+    /// 200: this earlier task stands for it.
+    Existing(Uuid),
     /// A problem that says that it was not accepted: status and code.
     Refused(u16, String),
     /// Accepted or not, nobody said.
@@ -42,6 +44,7 @@ impl Http {
         let id = document["id"].as_str().and_then(|id| id.parse().ok());
         let code = document["code"].as_str().unwrap_or_default();
         match id {
+            Some(id) if document["deduplicated"] == true => Answer::Existing(id),
             Some(id) if status.is_success() => Answer::Accepted(id),
             _ if code == "outcome_unknown" || code.is_empty() => Answer::Unknown(format!("{status} {code}")),
             _ => Answer::Refused(status.as_u16(), code.to_owned()),

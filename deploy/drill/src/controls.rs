@@ -54,6 +54,8 @@ pub(crate) fn all() -> Vec<Control> {
         control("ack-before-settle", "break.ack-after-settle=return;break.audit=return", "F9", Invariant::I2),
         control("mark-before-confirm", "break.mark-after-confirm=return;break.audit=return", "F20b", Invariant::I2),
         control("poison-rule-off", "break.poison=return", "F10", Invariant::Outcome),
+        control("decide-before-lock", "break.decide-under-lock=return;break.audit=return", "F80", Invariant::I18),
+        control("unique-keys-unlocked", "break.lock-unique-keys=return;break.audit=return", "F81", Invariant::I18),
         control("audit-off-workers-killed", "break.audit=return", "F9", Invariant::I2),
         control("audit-off-broker-killed", "break.audit=return", "F20b", Invariant::I2),
     ];

@@ -115,7 +115,7 @@ impl Options {
 }
 
 /// Counters that every drill reports.
-const COUNTERS: [&str; 10] = [
+const COUNTERS: [&str; 11] = [
     "caraway_relay_published_total",
     "caraway_audit_owed_again_total",
     "caraway_rescued_total",
@@ -126,6 +126,7 @@ const COUNTERS: [&str; 10] = [
     "caraway_broker_reconnects_total",
     "caraway_messages_unroutable_total",
     "caraway_poisoned_total",
+    "caraway_unique_orphans_total",
 ];
 
 /// Runs one fault to its verdict. A drill that fails to run is a finding too.
@@ -177,7 +178,7 @@ impl Drill {
         let http = Http::new()?;
         let urls = world.urls().await;
         let picture = match (fault.mix, urls.first()) {
-            (Mix::Mixed | Mix::Brief | Mix::Deadly | Mix::DeadlyLong | Mix::Hanging, Some(url)) => {
+            (mix, Some(url)) if !matches!(mix, Mix::Backlog | Mix::Deaf) => {
                 let rocket = std::fs::read(repository().join("deploy/photos/rocket.jpg")).context("a photograph")?;
                 Some(http.upload(url, "image/jpeg", rocket).await?)
             }

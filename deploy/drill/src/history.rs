@@ -37,6 +37,20 @@ pub(crate) enum Kind {
     Image,
     /// Takes its worker with it, every time.
     Abort,
+    /// Unique by this key: it gives way to a newer one, or waits for an older one that runs.
+    Latest(u32),
+    /// Unique by this key: it gives way to a newer one, and is not accepted beside one that runs.
+    Replace(u32),
+}
+
+impl Kind {
+    /// The key that makes it unique.
+    pub(crate) const fn unique(self) -> Option<u32> {
+        match self {
+            Self::Latest(key) | Self::Replace(key) => Some(key),
+            _ => None,
+        }
+    }
 }
 
 /// What a client heard when it asked to cancel.

@@ -137,6 +137,7 @@ impl Load {
             answers.push(match self.shared.http.submit(self.shared.url(), &body, Some(key)).await {
                 Answer::Refused(status, code) => (status, code),
                 Answer::Accepted(id) => (202, id.to_string()),
+                Answer::Existing(id) => (200, id.to_string()),
                 Answer::Unknown(text) => (0, text),
             });
         }
@@ -210,17 +211,19 @@ impl Shared {
     async fn submit(&self, planned: &Planned, entry: &mut Entry) -> bool {
         let key = planned.keyed.then_some(planned.key.as_str());
         let answer = self.http.submit(self.url(), &planned.body, key).await;
-        if !matches!(answer, Answer::Accepted(_)) {
+        if matches!(answer, Answer::Accepted(_) | Answer::Existing(_)) {
+            self.accepted.fetch_add(1, Ordering::AcqRel);
+            self.accepted_ms.store(now_ms(), Ordering::Release);
+        } else {
             self.refused.fetch_add(1, Ordering::AcqRel);
         }
         let (said, again) = match answer {
             Answer::Accepted(id) => {
                 entry.ids.push(id);
                 entry.accepted_ms = Some(now_ms());
-                self.accepted.fetch_add(1, Ordering::AcqRel);
-                self.accepted_ms.store(now_ms(), Ordering::Release);
                 (format!("accepted as {id}"), false)
             }
+            Answer::Existing(id) => (format!("{id} stands for it"), false),
             // only what a repetition cannot mend ends it: a key's own mistakes, a body that is wrong
             Answer::Refused(status, code) => {
                 entry.refused += 1;

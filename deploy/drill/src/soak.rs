@@ -50,6 +50,7 @@ pub(crate) async fn run(stack: &Arc<Stack>, seed: u64, lasts: Duration) -> Outco
         rate: 40,
         within: Duration::from_mins(1),
         rises: &["caraway_rescued_total", "caraway_relay_published_total", "caraway_batch_repeats_total"],
+        stays: &["caraway_unique_orphans_total"],
         ..usual("F55", "random soup", |drill| soup(drill).boxed_local())
     };
     let options = Options { lasts, quiesce: QUIESCE, ..Options::seeded(seed) };

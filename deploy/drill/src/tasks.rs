@@ -23,11 +23,27 @@ pub(crate) enum Mix {
     Hanging,
     /// Only tasks that go on whatever they are told, of two to four seconds.
     Deaf,
+    /// Mostly unique tasks, of a few keys.
+    Unique,
+    /// The same of three keys, for which everybody contends.
+    Contended,
 }
 
 impl Mix {
     const fn is_brief(self) -> bool {
         matches!(self, Self::Brief | Self::Deadly)
+    }
+
+    const fn is_unique(self) -> bool {
+        matches!(self, Self::Unique | Self::Contended)
+    }
+
+    /// Of unique tasks: so many that each key is asked for about once in the time of a task.
+    const fn unique_keys(self) -> u32 {
+        match self {
+            Self::Contended => 3,
+            _ => 12,
+        }
     }
 }
 
@@ -82,10 +98,12 @@ fn kind(plan: &Plan, index: u64, random: &mut StdRng) -> Kind {
         Mix::Deaf => return Kind::Deaf,
         Mix::Deadly | Mix::DeadlyLong if index % 200 == 40 => return Kind::Abort,
         Mix::Hanging if index % 50 == 20 => return Kind::Hung,
-        Mix::Mixed | Mix::Brief | Mix::Deadly | Mix::DeadlyLong | Mix::Hanging => (),
+        Mix::Unique | Mix::Contended if random.random_bool(0.7) => return unique(plan, random),
+        _ => (),
     }
     match random.random_range(0..100) {
-        0..40 => Kind::Echo,
+        0..34 => Kind::Echo,
+        34..40 => unique(plan, random),
         40..64 => Kind::Sleep,
         64..66 if plan.mix.is_brief() => Kind::Echo,
         64..66 => Kind::Deaf,
@@ -99,6 +117,11 @@ fn kind(plan: &Plan, index: u64, random: &mut StdRng) -> Kind {
     }
 }
 
+fn unique(plan: &Plan, random: &mut StdRng) -> Kind {
+    let key = random.random_range(0..plan.mix.unique_keys());
+    if random.random_bool(0.75) { Kind::Latest(key) } else { Kind::Replace(key) }
+}
+
 fn body(kind: Kind, key: &str, plan: &Plan, random: &mut StdRng) -> Value {
     let queue = &plan.queue;
     let task = |name: &str, kwargs: Value| json!({ "name": name, "kwargs": kwargs, "queue": queue });
@@ -109,6 +132,7 @@ fn body(kind: Kind, key: &str, plan: &Plan, random: &mut StdRng) -> Value {
     let (least, most) = match plan.mix {
         Mix::Backlog => (0.2, 0.3),
         mix if mix.is_brief() => (0.01, 0.06),
+        mix if mix.is_unique() => (0.1, 0.5),
         _ => (0.02, 0.25),
     };
     let seconds = json!({ "seconds": random.random_range(least..most) });
@@ -126,6 +150,12 @@ fn body(kind: Kind, key: &str, plan: &Plan, random: &mut StdRng) -> Value {
         Kind::Cancelled => task("sleep", json!({ "seconds": if plan.mix.is_brief() { 0.2 } else { 1.0 } })),
         // the client sets the time at which it expires when it sends the request
         Kind::Sleep | Kind::Expiring => task("sleep", seconds),
+        Kind::Latest(of) => {
+            with(task("sleep", seconds), "unique", json!({ "key": of.to_string(), "on_conflict": "keep_latest" }))
+        }
+        Kind::Replace(of) => {
+            with(task("sleep", seconds), "unique", json!({ "key": of.to_string(), "on_conflict": "replace" }))
+        }
         Kind::Hung => with(task("sleep_deaf", json!({ "seconds": 3600 })), "timeout", json!(1.5)),
         Kind::Image => {
             let kwargs = json!({ "image_id": plan.picture, "width": 64 });
@@ -152,6 +182,7 @@ mod tests {
         let all = |seed| (0..2000).map(|index| plan(&a_plan(seed), index).body.to_string()).collect::<Vec<_>>();
         assert_eq!(all(1), all(1));
         assert_ne!(all(1), all(2));
+        assert!(all(1).iter().any(|body| body.contains("keep_latest")));
         for name in ["say", "sleep", "sleep_deaf", "spin", "fail", "large", "process_image", "abort"] {
             assert!(all(1).iter().any(|body| body.contains(&format!("\"name\":\"{name}\""))), "{name}");
         }

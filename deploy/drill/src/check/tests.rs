@@ -195,6 +195,37 @@ fn i16_quarantine_is_not_explained() {
     breaks(|history| history.quarantine_explained = 1, Invariant::I16);
 }
 
+/// Two tasks of one unique key, the second newer; the first ended so, and the second so.
+fn unique_pair(first: &str, second: &str) -> History {
+    let mut history = History::default();
+    for (number, state) in [(1_u64, first), (2, second)] {
+        let (id, key) = (Uuid::from_u128(number.into()), format!("k{number}"));
+        let (sent_ms, accepted_ms) = (number * 1000, Some(number * 1000 + 1));
+        let entry = Entry { key: key.clone(), ids: vec![id], sent_ms, accepted_ms, ..entry(Kind::Latest(5)) };
+        history.entries.push(entry);
+        history.rows.insert(id, Row { key: Some(key), ..row(state, i32::from(state == "succeeded")) });
+        if state == "succeeded" {
+            history.ledger.insert(id, vec![run(1, number * 1000 + 10, Some(number * 1000 + 100))]);
+        }
+    }
+    history
+}
+
+#[test]
+fn i18_unique_tasks() {
+    assert_eq!(check(&unique_pair("succeeded", "succeeded")), []);
+    assert_eq!(check(&unique_pair("cancelled", "succeeded")), []);
+    let i18 = |history: &History| check(history).iter().any(|finding| finding.invariant == Invariant::I18);
+    assert!(i18(&unique_pair("succeeded", "cancelled")), "the newest never ran");
+    assert!(i18(&unique_pair("cancelled", "cancelled")), "none ran");
+    let mut beside = unique_pair("succeeded", "succeeded");
+    beside.ledger.get_mut(&Uuid::from_u128(1)).unwrap()[0].end_ms = Some(2050);
+    assert!(i18(&beside), "both ran at once");
+    let mut unsure = unique_pair("succeeded", "cancelled");
+    unsure.entries[0].accepted_ms = None;
+    assert!(!i18(&unsure), "the first may be the newer one");
+}
+
 #[test]
 fn outcome_an_innocent_fails_or_says_something_else() {
     breaks(

@@ -11,6 +11,7 @@ pub(crate) mod maintenance;
 pub(crate) mod messages;
 pub(crate) mod network;
 pub(crate) mod redis;
+pub(crate) mod unique;
 pub(crate) mod worker;
 pub(crate) mod worker_network;
 pub(crate) mod workflows;
@@ -30,6 +31,7 @@ pub(crate) mod counters {
     pub(crate) const BLOCKED: &str = "caraway_broker_blocked_total";
     pub(crate) const REDIS_FAILED: &str = "caraway_cache_failures_total";
     pub(crate) const DEAD: &str = "caraway_sessions_declared_dead_total";
+    pub(crate) const ORPHANS: &str = "caraway_unique_orphans_total";
     pub(crate) const POISONED: &str = "caraway_poisoned_total";
     pub(crate) const RECONNECTS: &str = "caraway_broker_reconnects_total";
     pub(crate) const REFUSED_MESSAGES: &str = "caraway_messages_refused_total";
@@ -38,6 +40,7 @@ pub(crate) mod counters {
     pub(crate) const REPEATS: &str = "caraway_batch_repeats_total";
     pub(crate) const RESCUED: &str = "caraway_rescued_total";
     pub(crate) const STALE: &str = "caraway_stale_pointers_total";
+    pub(crate) const UNBLOCKED: &str = "caraway_unblocked_total";
     pub(crate) const UNROUTABLE: &str = "caraway_messages_unroutable_total";
 }
 

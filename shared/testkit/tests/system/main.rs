@@ -35,6 +35,7 @@ mod shutdown;
 mod slot;
 mod stage;
 mod terminal;
+mod unique;
 mod uploads;
 mod waiting;
 mod workflow_crashes;
