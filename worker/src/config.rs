@@ -27,6 +27,9 @@ pub struct WorkerArgs {
     /// Seconds that running tasks get to finish after SIGTERM
     #[arg(long, env = "CARAWAY_GRACE", default_value_t = 30)]
     grace: u64,
+    /// Seconds that an attempt may take, where neither the task nor its type says anything; 0 is for ever
+    #[arg(long, env = "CARAWAY_TIME_LIMIT", default_value_t = 3600)]
+    time_limit: u64,
     /// How many handlers that go on past their hard limit get their slot replaced; the slots of more stay taken
     #[arg(long, env = "CARAWAY_OVERDUE_MAX", default_value_t = 8, value_parser = clap::value_parser!(u16).range(..=10_000))]
     pub(crate) overdue_max: u16,
@@ -41,6 +44,10 @@ pub struct WorkerArgs {
 impl WorkerArgs {
     pub(crate) const fn grace(&self) -> Duration {
         Duration::from_secs(self.grace)
+    }
+
+    pub(crate) fn time_limit(&self) -> Option<Duration> {
+        (self.time_limit > 0).then(|| Duration::from_secs(self.time_limit))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use caraway_shared::{
     coordination::Coordination,
-    store::{Item, NewItem, Store, StoreError},
+    store::{Item, NewItem},
     task::{Budget, Epoch, OwnerId, TaskId, check_json, limits},
 };
 use serde::Serialize;
@@ -18,6 +18,7 @@ use crate::{
     Failure,
     execute::Limits,
     follow::{Collector, NewTask},
+    patient_store::PatientStore,
     running::Ticket,
 };
 
@@ -29,7 +30,7 @@ pub struct Context {
     pub(crate) budget: Arc<Budget>,
     pub(crate) limits: Limits,
     pub(crate) traceparent: Option<Arc<str>>,
-    pub(crate) store: Store,
+    pub(crate) store: PatientStore,
     pub(crate) follow: Collector,
     pub(crate) coordination: Arc<Coordination>,
 }
@@ -111,19 +112,20 @@ impl Context {
         self.follow.spawn(nodes.into_iter().map(|(key, task)| (key.into(), task)).collect()).await
     }
 
-    /// An item of the task's owner, without its content.
-    pub async fn item(&self, id: Uuid) -> Result<Option<Item>, StoreError> {
-        self.store.item(self.owner, id).await
+    /// An item of the task's owner, without its content. A pause of the database is waited for, as by the others below: it spends
+    /// no attempt, and ends when this run must end.
+    pub async fn item(&self, id: Uuid) -> Result<Option<Item>, Failure> {
+        self.store.ask(|store| store.item(self.owner, id)).await
     }
 
     /// A whole item's content, up to 16 MiB.
-    pub async fn item_content(&self, id: Uuid) -> Result<Option<Bytes>, StoreError> {
-        self.store.item_content(self.owner, id).await
+    pub async fn item_content(&self, id: Uuid) -> Result<Option<Bytes>, Failure> {
+        self.store.ask(|store| store.item_content(self.owner, id)).await
     }
 
     /// Stores an output of this task under a name of its own within the task. The id comes from the task's and that
     /// name (RFC 9562, version 5), so a repeated attempt stores nothing twice.
-    pub async fn put_item(&self, role: &str, content_type: &str, content: Bytes) -> Result<NewItem, StoreError> {
+    pub async fn put_item(&self, role: &str, content_type: &str, content: Bytes) -> Result<NewItem, Failure> {
         use sha2::Digest;
         let item = NewItem {
             id: Uuid::new_v5(&self.ticket.id.0, role.as_bytes()),
@@ -133,7 +135,7 @@ impl Context {
             task: Some(self.ticket.id),
             content,
         };
-        self.store.put_item(&item).await?;
+        self.store.ask(|store| store.put_item(&item)).await?;
         Ok(item)
     }
 }

@@ -26,6 +26,7 @@ use tokio::{
 use crate::{
     Context, Failure,
     follow::Collector,
+    patient_store::PatientStore,
     references::resolved,
     registry::Registry,
     running::{Stop, Ticket},
@@ -56,7 +57,7 @@ pub(crate) async fn execute(claim: Box<Claim>, ticket: Ticket, executor: Executo
         hard: claim.timeout.and_then(|limit| started.checked_add(limit)),
     };
     let traceparent: Option<Arc<str>> = claim.traceparent.clone().map(Into::into);
-    let (store, member) = (executor.store.clone(), claim.member);
+    let (store, member) = (PatientStore::new(executor.store.clone(), ticket.clone()), claim.member);
     let follow = Collector::new(id, claim.owner, member, traceparent.clone(), store.clone());
     let context = Context {
         ticket: ticket.clone(),
@@ -68,11 +69,7 @@ pub(crate) async fn execute(claim: Box<Claim>, ticket: Ticket, executor: Executo
         follow: follow.clone(),
         coordination: Arc::clone(executor.coordination),
     };
-    let started_job = match resolved(&claim, executor.store).await {
-        Ok(input) => start(&claim.name, input, context, executor),
-        Err(failure) => Err(failure),
-    };
-    let (ending, left) = match started_job {
+    let (ending, left) = match start(claim, context, executor) {
         Ok(job) => attend(job, &ticket, limits).await,
         Err(failure) => (failure.into_ending(), None),
     };
@@ -114,14 +111,19 @@ impl Job {
     }
 }
 
-/// Everything of a user's, the reading of the arguments included, runs inside the job: a panic there is an ending too.
-fn start(name: &str, input: Bytes, context: Context, executor: Executor<'_>) -> Result<Job, Failure> {
+/// Everything of a user's, the reading of the arguments included, runs inside the job: a panic there is an ending too. What it
+/// depends on is read there as well, so that limits and cancel requests hold for that too.
+fn start(claim: Box<Claim>, context: Context, executor: Executor<'_>) -> Result<Job, Failure> {
     // the claim took only names that this worker has
     let missing = || Failure::retryable("no_handler", "no such handler here");
-    let task = executor.registry.get(name).ok_or_else(missing)?;
+    let task = executor.registry.get(&claim.name).ok_or_else(missing)?;
     let run = Arc::clone(&task.start);
     let (stop, stopped) = AbortHandle::new_pair();
-    let run = Abortable::new(async move { run(&input, context)?.await }, stopped);
+    let run = async move {
+        let input = resolved(claim, &context.store).await?;
+        run(&input, context)?.await
+    };
+    let run = Abortable::new(run, stopped);
     let run = async move { run.await.unwrap_or_else(|_| Err(Failure::retryable("stopped", "dropped"))) };
     let handle = if task.about.cpu {
         let runtime = Handle::current();
@@ -140,8 +142,7 @@ async fn attend(mut job: Job, ticket: &Ticket, limits: Limits) -> (Ending, Optio
         tokio::select! {
             joined = &mut job.handle => return (ending(joined, ticket), None),
             () = until(limits.hard) => {
-                ticket.end(Stop::TimedOut);
-                break Stop::TimedOut;
+                break ticket.time_out();
             }
             () = until(soft) => {
                 ticket.end(Stop::SoftLimit);
@@ -151,7 +152,7 @@ async fn attend(mut job: Job, ticket: &Ticket, limits: Limits) -> (Ending, Optio
         }
     };
     let grace = match why {
-        Stop::TimedOut => Duration::ZERO,
+        Stop::TimedOut | Stop::Stalled => Duration::ZERO,
         Stop::Shutdown => SHUTDOWN_GRACE,
         Stop::Cancelled | Stop::Disowned | Stop::SoftLimit => STOP_GRACE,
     };
@@ -187,7 +188,7 @@ fn because(stop: Stop) -> Ending {
     match stop {
         Stop::Cancelled => Ending::Cancelled,
         Stop::TimedOut | Stop::SoftLimit => Ending::TimedOut,
-        Stop::Shutdown | Stop::Disowned => Ending::Interrupted,
+        Stop::Shutdown | Stop::Disowned | Stop::Stalled => Ending::Interrupted,
     }
 }
 

@@ -12,16 +12,16 @@ use std::{
 
 use caraway_shared::{
     store::{
-        Store, TaskType,
+        TaskType,
         workflows::{Follow, Member, Spawned},
     },
-    task::{Extra, OwnerId, Priority, RetryPolicy, Start, TaskId, TaskName, TaskSpec, check_json, limits},
+    task::{Extra, OwnerId, Priority, RetryPolicy, Start, TaskId, TaskName, TaskSpec, check_body, limits},
     workflow::is_key,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::Failure;
+use crate::{Failure, patient_store::PatientStore};
 
 /// Tasks that one run may leave behind.
 const FOLLOW_MAX: usize = 1000;
@@ -111,7 +111,7 @@ impl NewTask {
             return Err(invalid(format!("an argument of {} is not JSON: {fault}", self.name)));
         }
         let input = json!({ "args": self.args, "kwargs": self.kwargs }).to_string();
-        check_json(input.as_bytes()).map_err(|fault| invalid(fault.to_string()))?;
+        check_body(input.as_bytes()).map_err(|fault| invalid(fault.to_string()))?;
         if input.len() > limits::INPUT_BYTES_MAX {
             return Err(Failure::fatal("input_too_large", format!("the arguments of {} are too large", self.name)));
         }
@@ -149,7 +149,7 @@ pub(crate) struct Collector {
     pub(crate) owner: OwnerId,
     pub(crate) member: Option<Member>,
     pub(crate) traceparent: Option<Arc<str>>,
-    pub(crate) store: Store,
+    pub(crate) store: PatientStore,
     state: Arc<Mutex<State>>,
 }
 
@@ -168,7 +168,7 @@ impl Collector {
         owner: OwnerId,
         member: Option<Member>,
         traceparent: Option<Arc<str>>,
-        store: Store,
+        store: PatientStore,
     ) -> Self {
         Self { task, owner, member, traceparent, store, state: Arc::default() }
     }
@@ -214,7 +214,7 @@ impl Collector {
             return Ok(Arc::clone(known));
         }
         let parsed: TaskName = name.parse().map_err(|_| unknown())?;
-        let known = Arc::new(self.store.task_type(&parsed).await?.ok_or_else(unknown)?);
+        let known = Arc::new(self.store.ask(|store| store.task_type(&parsed)).await?.ok_or_else(unknown)?);
         self.lock().types.insert(name.to_owned(), Arc::clone(&known));
         Ok(known)
     }

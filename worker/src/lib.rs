@@ -37,6 +37,7 @@ mod maintain;
 mod ops;
 mod overdue;
 mod parameters;
+mod patient_store;
 mod record;
 mod references;
 mod registry;

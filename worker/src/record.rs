@@ -1,6 +1,8 @@
 //! Step 6: record the outcome. Returns only when it is committed, or refused because the epoch is over; the slot is
 //! held until then.
 
+use std::time::Duration;
+
 use caraway_shared::{
     cache::wakeups::Announcer,
     store::{
@@ -12,17 +14,26 @@ use caraway_shared::{
     telemetry::names,
 };
 
+/// Between two tries to end a task of which the database refuses even that: a bug of ours, or a rule of the operator's.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+/// Such a pause doubles up to this one.
+const REFUSED_PAUSE_MAX: Duration = Duration::from_mins(1);
+
 /// Records one outcome, for as long as it takes, and tells who waits for it.
 pub(crate) async fn record(writers: &Writers, announcer: &Announcer, row: RecordRow) {
     let (id, epoch, event, member) = (row.id, row.epoch, row.outcome.event(), row.member);
     let mut written = writers.write(row).await;
-    if let Err(WriteError::Refused(error)) = &written {
-        // the database cannot hold this outcome; the task must still end
-        tracing::error!(task.id = %id, task.epoch = epoch.0, error, "an outcome cannot be stored; the task fails");
-        let outcome = Outcome::Fail(TaskError::new("outcome_refused", "its outcome could not be stored"));
-        let follow = Follow::default();
-        let row = RecordRow { id, epoch, outcome, progress: None, member, follow };
+    let mut pause = REFUSED_PAUSE;
+    while let Err(WriteError::Refused(error)) = &written {
+        // the database cannot hold this outcome; the task must end all the same, and keeps its slot until it does
+        tracing::error!(task.id = %id, task.epoch = epoch.0, error, "an outcome is refused by the database; the task fails");
+        let outcome = Outcome::Fail(TaskError::new("internal", "the database refused how the task ended"));
+        let row = RecordRow { id, epoch, outcome, progress: None, member, follow: Follow::default() };
         written = Box::pin(writers.write(row)).await; // rare: not in every task's future
+        if written.is_err() {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(REFUSED_PAUSE_MAX);
+        }
     }
     match written {
         Ok(Recorded::Done(state)) => {

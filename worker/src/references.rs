@@ -3,19 +3,17 @@
 
 use bytes::Bytes;
 use caraway_shared::{
-    store::{Store, tasks::Claim, workflows::Left},
+    store::{tasks::Claim, workflows::Left},
     workflow::{Reference, Unresolved, references, resolve},
 };
 
-use crate::Failure;
+use crate::{Failure, patient_store::PatientStore};
 
 /// The input with what its references stand for. Nearly all tasks have none, and pay a search for six bytes.
-pub(crate) async fn resolved(claim: &Claim, store: &Store) -> Result<Bytes, Failure> {
-    let (Some(member), Ok(input)) = (claim.member, str::from_utf8(&claim.input)) else {
-        return Ok(claim.input.clone());
-    };
+pub(crate) async fn resolved(claim: Box<Claim>, store: &PatientStore) -> Result<Bytes, Failure> {
+    let (Some(member), Ok(input)) = (claim.member, str::from_utf8(&claim.input)) else { return Ok(claim.input) };
     if !input.contains("\"$ref\"") {
-        return Ok(claim.input.clone());
+        return Ok(claim.input);
     }
     // they were checked when the workflow was accepted; a handler's own nodes may hold anything
     let found =
@@ -26,7 +24,7 @@ pub(crate) async fn resolved(claim: &Claim, store: &Store) -> Result<Bytes, Fail
         .filter_map(|reference| if let Reference::Node { key, .. } = reference { Some(key) } else { None })
         .collect();
     // apart: these reads would be the larger part of every task's future, and few tasks have them
-    let left = match Box::pin(store.dependencies(member, &keys, all)).await? {
+    let left = match Box::pin(store.ask(|store| store.dependencies(member, &keys, all))).await? {
         Left::These(nodes, list) => resolve(input, &nodes, list.as_deref()),
         Left::TooLarge => Err(Unresolved::TooLarge),
     };

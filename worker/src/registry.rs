@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use caraway_shared::{
     store::TaskType,
-    task::{QueueName, TaskName, limits},
+    task::{QueueName, TaskName, TimeLimit, limits},
 };
 use futures::{FutureExt, future::BoxFuture};
 use serde::{Serialize, de::DeserializeOwned};
@@ -23,6 +23,7 @@ type Start = dyn Fn(&[u8], Context) -> Result<Run, Failure> + Send + Sync;
 #[derive(Clone)]
 pub struct Task {
     pub(crate) about: TaskType,
+    limit: TimeLimit,
     pub(crate) start: Arc<Start>,
 }
 
@@ -58,7 +59,7 @@ impl Task {
             timeout: None,
             cpu: false,
         };
-        Ok(Self { about, start: Arc::new(start) })
+        Ok(Self { about, limit: TimeLimit::Inherited, start: Arc::new(start) })
     }
 
     /// Where its tasks queue unless they say otherwise.
@@ -74,10 +75,18 @@ impl Task {
         self
     }
 
-    /// The hard time limit of an attempt unless the task says otherwise; [`new`](Self::new) says what it does.
+    /// The hard time limit of an attempt unless the task says otherwise; [`new`](Self::new) says what it does. Where this is not
+    /// called, it is the worker's `--time-limit`, an hour.
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
-        self.about.timeout = Some(limit);
+        self.limit = TimeLimit::After(limit);
+        self
+    }
+
+    /// No hard time limit, unless the task says otherwise: a handler that hangs keeps its slot until its worker ends.
+    #[must_use]
+    pub fn without_time_limit(mut self) -> Self {
+        self.limit = TimeLimit::Unlimited;
         self
     }
 
@@ -107,9 +116,11 @@ fn to_json(out: &impl Serialize) -> Result<Bytes, Failure> {
 pub(crate) struct Registry(Arc<HashMap<String, Task>>);
 
 impl Registry {
-    pub(crate) fn new(tasks: Vec<Task>) -> anyhow::Result<Self> {
+    /// `limit` is the hard time limit of tasks that say nothing about theirs.
+    pub(crate) fn new(tasks: Vec<Task>, limit: Option<Duration>) -> anyhow::Result<Self> {
         let mut by_name = HashMap::with_capacity(tasks.len());
-        for task in tasks {
+        for mut task in tasks {
+            task.about.timeout = task.limit.or(limit);
             let name = task.about.name.to_string();
             anyhow::ensure!(by_name.insert(name.clone(), task).is_none(), "task {name} is registered twice");
         }
@@ -126,5 +137,27 @@ impl Registry {
 
     pub(crate) fn about(&self) -> Vec<TaskType> {
         self.0.values().map(|task| task.about.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_without_a_limit_of_its_own_has_the_workers() {
+        #[derive(serde::Deserialize)]
+        struct Nothing {}
+        async fn nothing(_: Nothing, _: Context) -> Result<(), Failure> {
+            Ok(())
+        }
+        let task = |name| Task::new(name, nothing).unwrap();
+        let second = Duration::from_secs(1);
+        let tasks = vec![task("silent"), task("brief").time_limit(second), task("endless").without_time_limit()];
+        for inherited in [None, Some(Duration::from_secs(3600))] {
+            let registry = Registry::new(tasks.clone(), inherited).unwrap();
+            let limits = ["silent", "brief", "endless"].map(|name| registry.get(name).unwrap().about.timeout);
+            assert_eq!(limits, [inherited, Some(second), None]);
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -28,6 +28,8 @@ pub(crate) enum Stop {
     SoftLimit,
     /// Its hard time limit is reached.
     TimedOut,
+    /// The same while it waits for a database that does not answer: no fault of its own.
+    Stalled,
 }
 
 pub(crate) type Key = (TaskId, Epoch);
@@ -38,6 +40,8 @@ struct Run {
     stop: Mutex<Option<Stop>>,
     changed: Notify,
     said: Mutex<Said>,
+    /// Questions of this run that the database does not answer now.
+    stalls: AtomicUsize,
 }
 
 /// What a run said of its progress.
@@ -64,6 +68,7 @@ impl Running {
             stop: Mutex::new(None),
             changed: Notify::new(),
             said: Mutex::default(),
+            stalls: AtomicUsize::new(0),
         });
         let mut map = self.lock();
         if map.contains_key(&(id, epoch)) {
@@ -170,6 +175,20 @@ impl Ticket {
         *lock(&self.run.stop)
     }
 
+    /// Ends it at its hard time limit; tells why.
+    pub(crate) fn time_out(&self) -> Stop {
+        let stalled = self.run.stalls.load(Ordering::Relaxed) > 0;
+        let why = if stalled { Stop::Stalled } else { Stop::TimedOut };
+        self.end(why);
+        why
+    }
+
+    /// Counts a question that the database does not answer, until it is dropped.
+    pub(crate) fn stall(&self) -> Stall {
+        self.run.stalls.fetch_add(1, Ordering::Relaxed);
+        Stall(Arc::clone(&self.run))
+    }
+
     pub(crate) fn say(&self, value: Value) {
         *lock(&self.run.said) = Said { last: Some(value), is_new: true };
     }
@@ -177,6 +196,15 @@ impl Ticket {
     /// What was said last, whether it was written or not: a write may still be under way.
     pub(crate) fn last_word(&self) -> Option<Value> {
         std::mem::take(&mut *lock(&self.run.said)).last
+    }
+}
+
+/// A question that the database does not answer.
+pub(crate) struct Stall(Arc<Run>);
+
+impl Drop for Stall {
+    fn drop(&mut self) {
+        self.0.stalls.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -235,6 +263,17 @@ mod tests {
         running.unwritten([(ticket.id, ticket.epoch)]);
         assert_eq!(told(), [Value::from(2)]);
         assert_eq!((ticket.last_word(), ticket.last_word()), (Some(Value::from(2)), None));
+    }
+
+    #[test]
+    fn who_waits_for_the_database_at_the_limit_is_not_to_blame() {
+        for (stalled, why) in [(true, Stop::Stalled), (false, Stop::TimedOut)] {
+            let ticket = Running::default().enter(TaskId::now(), Epoch(1)).unwrap();
+            let kept = stalled.then(|| ticket.stall());
+            drop(ticket.stall());
+            assert_eq!((ticket.time_out(), ticket.why()), (why, Some(why)));
+            drop(kept);
+        }
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl Worker {
         // which reads no entries
         let caching = CacheConfig { off: true, loads_max: 1 };
         let cache = Cache::new(&self.args.common.redis_url, caching).context("the Redis URL")?;
-        let registry = Registry::new(self.tasks)?;
+        let registry = Registry::new(self.tasks, self.args.time_limit())?;
         let lanes = lanes(&self.args, &registry)?;
         let slots = lanes.iter().map(|lane| lane.slot_count).sum();
         let overdue_max = usize::from(self.args.overdue_max);

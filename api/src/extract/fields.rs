@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use caraway_shared::task::{InstantFault, instant, limits, nests_too_deep};
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
@@ -45,12 +47,27 @@ impl<'a> Fields<'a> {
         must: &str,
         read: impl FnOnce(&'a RawValue) -> Option<T>,
     ) -> Option<T> {
+        self.checked(name, |value| read(value).ok_or(must))
+    }
+
+    /// A field that may be left out, or be null, whose reader tells what is wrong with it.
+    pub(crate) fn checked<T, E: ToString>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&'a RawValue) -> Result<T, E>,
+    ) -> Option<T> {
         let value = self.left.remove(name).filter(|value| value.get() != "null")?;
-        let read = read(value);
-        if read.is_none() {
-            self.fault(name, Code::InvalidRequest, must);
-        }
-        read
+        read(value).map_err(|fault| self.fault(name, Code::InvalidRequest, &fault.to_string())).ok()
+    }
+
+    /// A time that may be left out.
+    pub(crate) fn instant(&mut self, name: &str) -> Option<Timestamp> {
+        self.checked(name, |value| typed::<String>(value).ok_or(InstantFault::Form).and_then(|text| instant(&text)))
+    }
+
+    /// Whether a field is null, where that means something else than leaving it out. Asked before it is read.
+    pub(crate) fn is_null(&self, name: &str) -> bool {
+        self.left.get(name).is_some_and(|value| value.get() == "null")
     }
 
     /// A field that must be there.
@@ -71,6 +88,15 @@ impl<'a> Fields<'a> {
         let value = self.left.remove(name);
         if value.is_none() {
             self.fault(name, Code::InvalidRequest, "is missing");
+        }
+        self.bounded(name, value)
+    }
+
+    /// A value of the user's own, which may nest only so deep.
+    pub(crate) fn bounded(&mut self, name: &str, value: Option<&'a RawValue>) -> Option<&'a RawValue> {
+        if value.is_some_and(|value| nests_too_deep(value.get())) {
+            let detail = format!("must not nest deeper than {} levels, its own brackets included", limits::NESTING_MAX);
+            self.fault(name, Code::NestedTooDeep, &detail);
         }
         value
     }

@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header};
 use bytes::Bytes;
-use caraway_shared::task::{JsonFault, check_json, limits};
+use caraway_shared::task::{JsonFault, check_body, limits};
 
 use super::body::{BodyLimit, read_body};
 use crate::problem::{Code, Problem};
@@ -25,6 +25,7 @@ impl JsonBody {
         Code::InvalidRequest,
         Code::UnknownField,
         Code::NulCharacter,
+        Code::NestedTooDeep,
     ];
 
     /// The body, where one is needed.
@@ -57,7 +58,7 @@ pub(crate) async fn read_json(
     check_media_type(request)?;
     let body = read_body(request, payload, limit).await?;
     if !body.is_empty() {
-        check_json(&body).map_err(|fault| faulty(&fault))?;
+        check_body(&body).map_err(|fault| faulty(&fault))?;
     }
     Ok(body)
 }
@@ -84,6 +85,7 @@ fn faulty(fault: &JsonFault) -> Problem {
     let detail = fault.to_string();
     match fault {
         JsonFault::Malformed(_) => Problem::new(Code::MalformedJson, detail),
+        JsonFault::TooDeep(_) => Problem::new(Code::NestedTooDeep, detail),
         JsonFault::Nul => Problem::new(Code::NulCharacter, detail),
     }
 }

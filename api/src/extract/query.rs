@@ -6,6 +6,8 @@ use std::{
 };
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
+use caraway_shared::task::instant;
+use jiff::Timestamp;
 
 use crate::problem::{Code, Fault, Problem};
 
@@ -51,13 +53,18 @@ impl Query {
 
     /// A parameter that may be left out. `must` completes "this parameter …".
     pub(crate) fn optional<T>(&mut self, name: &str, must: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-        let value = self.left.remove(name)?;
         // U+0000 is in no name of ours, and the database cannot even look for it
-        let read = Some(value.as_str()).filter(|value| !value.contains('\0')).and_then(read);
-        if read.is_none() {
-            self.refuse(name, must);
-        }
-        read
+        self.checked(name, |value| Some(value).filter(|value| !value.contains('\0')).and_then(read).ok_or(must))
+    }
+
+    /// A time that may be left out.
+    pub(crate) fn instant(&mut self, name: &str) -> Option<Timestamp> {
+        self.checked(name, instant)
+    }
+
+    fn checked<T, E: ToString>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+        let value = self.left.remove(name)?;
+        read(&value).map_err(|fault| self.refuse(name, &fault.to_string())).ok()
     }
 
     /// How many rows of a page are wanted.

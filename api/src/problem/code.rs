@@ -58,8 +58,8 @@ catalogue! {
     /// This address needs a body, and none came.
     EmptyBody "empty_body" BAD_REQUEST "The body is empty"
         "Send the body, and a `Content-Length` or a chunked encoding with it.";
-    /// The body is not JSON, or JSON that not every parser reads alike: a key that stands twice, nesting deeper than
-    /// 32, a lone surrogate, a number beyond a double.
+    /// The body is not JSON, or JSON that not every parser reads alike: a key that stands twice,
+    /// a lone surrogate, a number beyond a double.
     MalformedJson "malformed_json" BAD_REQUEST "The body is not well-formed JSON"
         "Write the body with a JSON library; `detail` says where reading stopped.";
     /// The request has no API key, or one that is wrong, cut, expired or revoked, or whose user is disabled; which of
@@ -187,6 +187,10 @@ catalogue! {
     /// A string in the body holds the character U+0000, which the database cannot store as text.
     NulCharacter "nul_character" UNPROCESSABLE_ENTITY "A string holds the character U+0000"
         "Remove it, or send the data as base64 or as an item.";
+    /// Arguments, metadata, cached data and payloads nest up to 32 levels deep, their own brackets included; `errors` point at the
+    /// one that is deeper.
+    NestedTooDeep "nested_too_deep" UNPROCESSABLE_ENTITY "The JSON nests too deep"
+        "Flatten it, or send it as a string or as an item.";
     /// No worker has ever announced a task type of this name.
     UnknownTask "unknown_task" UNPROCESSABLE_ENTITY "There is no such task type"
         "Look for a slip in the name; `GET /v1/task-types` lists what is known. Start a worker that has it, and it is known at once.";

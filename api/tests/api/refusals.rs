@@ -51,9 +51,24 @@ async fn every_bad_body_has_its_code_and_leaves_no_row() {
         eprintln!("{}", String::from_utf8_lossy(body));
         api.post_json("/v1/tasks", *body).await.assert_problem(*status, code);
     }
-    for depth in [33, 129, 100_000] {
-        let deep = format!(r#"{{"name": "add", "args": {}{}}}"#, "[".repeat(depth), "]".repeat(depth));
-        api.post_json("/v1/tasks", deep).await.assert_problem(400, "malformed_json");
+    let task = |depth: usize| {
+        let (open, close) = ("[".repeat(depth - 1), "]".repeat(depth - 1));
+        format!(r#"{{"name": "add", "kwargs": {{"x": 1, "y": {open}{close}}}}}"#)
+    };
+    for depth in [33, 39, 129, 100_000] {
+        api.post_json("/v1/tasks", task(depth)).await.assert_problem(422, "nested_too_deep");
+    }
+    // it is the arguments that may nest so deep, wherever they stand
+    for (path, around) in [
+        ("/v1/groups", r#"{"tasks": [TASK]}"#),
+        ("/v1/chains", r#"{"steps": [{"task": TASK}]}"#),
+        ("/v1/workflows", r#"{"nodes": [{"key": "a", "task": TASK}]}"#),
+        ("/v1/tasks/batch", r#"{"atomic": true, "tasks": [TASK]}"#),
+    ] {
+        api.post_json(path, around.replace("TASK", &task(33))).await.assert_problem(422, "nested_too_deep");
+        let faulty = format!("{{{}, \"x\": 1}}", &around[1..around.len() - 1]);
+        let faulty = api.post_json(path, faulty.replace("TASK", &task(32))).await;
+        faulty.assert_problem(422, "unknown_field");
     }
     assert_eq!(api.sql("SELECT FROM task", &[]).await.len(), 0);
     api.stop().await;

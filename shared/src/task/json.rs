@@ -5,7 +5,7 @@ use std::{collections::HashSet, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::limits::NESTING_MAX;
+use super::limits::{BODY_NESTING_MAX, NESTING_MAX};
 
 /// Why a body is refused.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -13,36 +13,69 @@ pub enum JsonFault {
     /// Not JSON, or JSON that not every parser reads alike.
     #[error("{0}")]
     Malformed(String),
+    /// Good JSON that nests deeper than that.
+    #[error("nested deeper than {0} levels")]
+    TooDeep(usize),
     /// Good JSON that holds a NUL character.
     #[error("strings must not hold the character U+0000")]
     Nul,
 }
 
 const NUL: &str = "caraway: nul";
+const DEEP: &str = "caraway: deep";
 
-/// Checks a whole body.
-pub fn check_json(body: &[u8]) -> Result<(), JsonFault> {
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let checked = Check { depth: 0 }.deserialize(&mut reader).and_then(|()| reader.end());
+/// Checks a value of a user's: what it nests is bounded by [`NESTING_MAX`], its own brackets included.
+pub fn check_json(value: &[u8]) -> Result<(), JsonFault> {
+    check(value, NESTING_MAX)
+}
+
+/// Checks a request's body, in which a user's value may stand some levels deep: its nesting is judged by [`nests_too_deep`].
+pub fn check_body(body: &[u8]) -> Result<(), JsonFault> {
+    check(body, BODY_NESTING_MAX)
+}
+
+/// Whether a value that is known to be good JSON nests deeper than [`NESTING_MAX`].
+pub fn nests_too_deep(value: &str) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    // what is shorter than all those brackets cannot
+    value.len() > 2 * NESTING_MAX
+        && value.bytes().any(|byte| {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if in_string => escaped = true,
+                b'"' => in_string = !in_string,
+                b'[' | b'{' if !in_string => depth += 1,
+                b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+                _ => (),
+            }
+            depth > NESTING_MAX
+        })
+}
+
+fn check(json: &[u8], nesting_max: usize) -> Result<(), JsonFault> {
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let checked = Check { left: nesting_max }.deserialize(&mut reader).and_then(|()| reader.end());
     checked.map_err(|error| {
         let text = error.to_string();
-        if text.starts_with(NUL) { JsonFault::Nul } else { JsonFault::Malformed(text) }
+        if text.starts_with(NUL) {
+            JsonFault::Nul
+        } else if text.starts_with(DEEP) {
+            JsonFault::TooDeep(nesting_max)
+        } else {
+            JsonFault::Malformed(text)
+        }
     })
 }
 
 #[derive(Clone, Copy)]
 struct Check {
-    depth: usize,
+    /// Levels that may follow.
+    left: usize,
 }
 
 impl Check {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
-        let depth = self.depth + 1;
-        if depth > NESTING_MAX {
-            Err(E::custom(format!("nested deeper than {NESTING_MAX}")))
-        } else {
-            Ok(Self { depth })
-        }
+        self.left.checked_sub(1).map(|left| Self { left }).ok_or_else(|| E::custom(DEEP))
     }
 }
 
@@ -122,7 +155,6 @@ mod tests {
 
     #[test]
     fn refuses_the_rest() {
-        let deep = "[".repeat(33) + &"]".repeat(33);
         let bad: &[&[u8]] = &[
             b"",
             b"{",
@@ -134,13 +166,22 @@ mod tests {
             b"1e400",
             b"NaN",
             b"[1,]",
-            deep.as_bytes(),
         ];
         for body in bad {
             assert!(matches!(check_json(body), Err(JsonFault::Malformed(_))), "{}", String::from_utf8_lossy(body));
         }
-        assert_eq!(check_json(("[".repeat(32) + &"]".repeat(32)).as_bytes()), Ok(()));
-        assert!(check_json("[".repeat(100_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn nesting_is_bounded_and_told_apart() {
+        let deep = |levels: usize| format!("{}\"[[\\\"[[{{\"{}", "[".repeat(levels), "]".repeat(levels));
+        assert_eq!((check_json(deep(32).as_bytes()), nests_too_deep(&deep(32))), (Ok(()), false));
+        assert_eq!((check_json(deep(33).as_bytes()), nests_too_deep(&deep(33))), (Err(JsonFault::TooDeep(32)), true));
+        assert_eq!(check_body(deep(40).as_bytes()), Ok(()));
+        assert_eq!(check_body(deep(41).as_bytes()), Err(JsonFault::TooDeep(40)));
+        assert_eq!(check_body("[".repeat(100_000).as_bytes()), Err(JsonFault::TooDeep(40)));
+        let flat = format!("[{}]", vec!["[{}]"; 100].join(","));
+        assert!(!nests_too_deep(&flat));
     }
 
     #[test]

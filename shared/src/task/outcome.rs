@@ -35,6 +35,9 @@ impl TaskError {
     /// Longer codes are cut: tasks are found by them.
     pub const CODE_BYTES_MAX: usize = 64;
 
+    /// The code of a task that its workers do not survive.
+    pub const POISON: &str = "poison";
+
     /// An error without details. NUL bytes, which PostgreSQL refuses in text, are dropped.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         let (code, message) =
@@ -73,6 +76,24 @@ pub enum Ending {
     Interrupted,
     /// It asked to be run again later; costs no attempt.
     Snoozed(Duration),
+    /// Its worker died. Nobody knows how the run itself ended, or whether it did.
+    Lost {
+        /// Whether it was lost so often that it is taken for the cause.
+        poison: bool,
+    },
+    /// It ran past its hard time limit, and its worker did not end it.
+    Overdue,
+}
+
+/// What an attempt tells about a task that may be what kills its workers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LossCount {
+    /// The worker lived to tell how the attempt ended: the count starts at nothing.
+    Reset,
+    /// It tells nothing.
+    Kept,
+    /// The worker died.
+    Raised,
 }
 
 /// How an attempt ended, as `/attempts` shows it.
@@ -127,6 +148,8 @@ pub enum Outcome {
         error: Option<TaskError>,
         /// How long to wait.
         after: Duration,
+        /// What it tells about the task.
+        losses: LossCount,
     },
     /// Another attempt, at once and somewhere else.
     Release,
@@ -156,33 +179,51 @@ pub struct Budget {
     pub policy: RetryPolicy,
 }
 
-/// Turns a run's ending into what is recorded of it. `age` is the time since the task was accepted; `random` is drawn
-/// from 0 ≤ r < 1.
+/// A snooze is no shorter, or a handler that asks for nothing would keep a worker and the database busy for ever.
+const SNOOZE_MIN: Duration = Duration::from_secs(1);
+
+/// Turns a run's ending into what is recorded of it, for the worker that ran it as for the reconcilers that take it back from a
+/// dead worker or past its limit. `age` is the time since the task was accepted; `random` is drawn from 0 ≤ r < 1.
 pub fn judge(ending: Ending, budget: &Budget, age: Duration, random: f64) -> Outcome {
+    let mut losses = LossCount::Reset;
     let (attempt, error, asked) = match ending {
         Ending::Returned(result) => return Outcome::Succeed(result),
         Ending::Cancelled => return Outcome::Cancel,
         Ending::Interrupted => return Outcome::Release,
         Ending::Snoozed(after) => {
-            let after = after.min(RetryPolicy::wait_max());
-            return Outcome::Retry { attempt: AttemptOutcome::Snoozed, error: None, after };
+            let after = after.clamp(SNOOZE_MIN, RetryPolicy::wait_max());
+            return Outcome::Retry { attempt: AttemptOutcome::Snoozed, error: None, after, losses };
         }
         Ending::Raised { error, retryable: false, .. } => return Outcome::Fail(error),
         Ending::Raised { error, retryable: true, retry_after } => (AttemptOutcome::Failed, error, retry_after),
         Ending::Panicked(message) => (AttemptOutcome::Failed, TaskError::new("panic", message), None),
         Ending::TimedOut => (AttemptOutcome::TimedOut, TaskError::new("timed_out", "its time limit was reached"), None),
+        Ending::Overdue => {
+            losses = LossCount::Kept;
+            let message = "the hard time limit was reached, and the worker did not stop";
+            (AttemptOutcome::TimedOut, TaskError::new("timed_out", message), None)
+        }
+        Ending::Lost { poison: true } => {
+            return Outcome::Fail(TaskError::new(TaskError::POISON, "its worker died every time it ran"));
+        }
+        Ending::Lost { poison: false } => {
+            losses = LossCount::Raised;
+            (AttemptOutcome::Lost, TaskError::new("worker_lost", "the worker died while it ran"), None)
+        }
     };
     if budget.attempt >= budget.max_attempts {
         return Outcome::Fail(error);
     }
     match budget.policy.next(&error.code, budget.attempt, age, asked, random) {
-        Some(after) => Outcome::Retry { attempt, error: Some(error), after },
+        Some(after) => Outcome::Retry { attempt, error: Some(error), after, losses },
         None => Outcome::Fail(error),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn budget(attempt: i32) -> Budget {
@@ -225,6 +266,54 @@ mod tests {
         assert!(
             matches!(judge(ending, &budget(1), Duration::ZERO, 0.9), Outcome::Retry { after: got, .. } if got == after)
         );
+    }
+
+    #[test]
+    fn a_snooze_lasts_for_a_second_at_least() {
+        for (asked, waits) in [(0, 1000), (999, 1000), (1500, 1500)] {
+            let outcome = judge(Ending::Snoozed(Duration::from_millis(asked)), &budget(3), Duration::ZERO, 0.0);
+            assert!(matches!(outcome, Outcome::Retry { after, .. } if after.as_millis() == waits), "{outcome:?}");
+        }
+    }
+
+    proptest! {
+        /// The policy is asked alike, whether the handler, the worker's death or the deadline sweep ended the attempt.
+        #[test]
+        fn one_policy_for_every_way_to_lose_an_attempt(
+            attempt in 1..6, max_attempts in 1..6, age in 0.0..100.0, random in 0.0..1.0,
+            listed in prop::sample::subsequence(vec!["worker_lost", "timed_out", "boom", "*"], 0..3),
+            refused in prop::sample::subsequence(vec!["worker_lost", "timed_out", "boom", "work*"], 0..2),
+            limit in prop::option::of(0.0..100.0),
+        ) {
+            let owned = |codes: Vec<&str>| codes.into_iter().map(String::from).collect::<Vec<_>>();
+            let policy = RetryPolicy {
+                retry_on: owned(listed), no_retry_on: owned(refused), max_retry_duration: limit, ..RetryPolicy::default()
+            };
+            let budget = Budget { attempt, max_attempts, policy };
+            let age = Duration::from_secs_f64(age);
+            for (ending, code, how, losses) in [
+                (raised(true), "boom", AttemptOutcome::Failed, LossCount::Reset),
+                (Ending::TimedOut, "timed_out", AttemptOutcome::TimedOut, LossCount::Reset),
+                (Ending::Overdue, "timed_out", AttemptOutcome::TimedOut, LossCount::Kept),
+                (Ending::Lost { poison: false }, "worker_lost", AttemptOutcome::Lost, LossCount::Raised),
+            ] {
+                let allowed = budget.policy.next(code, attempt, age, None, random).filter(|_| attempt < max_attempts);
+                match (judge(ending, &budget, age, random), allowed) {
+                    (Outcome::Retry { attempt: got, error, after, losses: told }, Some(wait)) => {
+                        prop_assert_eq!((got, after, told), (how, wait, losses));
+                        prop_assert_eq!(error.map(|error| error.code), Some(code.to_owned()));
+                    }
+                    (Outcome::Fail(error), None) => prop_assert_eq!(error.code, code),
+                    (outcome, allowed) => prop_assert!(false, "{:?} where {:?} was allowed", outcome, allowed),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_kills_its_workers_ends_whatever_the_policy_allows() {
+        let outcome = judge(Ending::Lost { poison: true }, &budget(1), Duration::ZERO, 0.0);
+        assert!(matches!(outcome, Outcome::Fail(error) if error.code == "poison"));
     }
 
     #[test]

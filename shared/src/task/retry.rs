@@ -33,7 +33,7 @@ pub struct Backoff {
     /// Growth per attempt (exponential only).
     #[schema(minimum = 1, maximum = 1000)]
     pub factor: f64,
-    /// Longest wait, seconds.
+    /// Longest wait, seconds, not below `initial`; 600 where nothing is said, or `initial` if that is more.
     #[schema(minimum = 0, maximum = 31_622_400)]
     pub max: f64,
 }
@@ -48,10 +48,9 @@ impl Default for Backoff {
 const SECONDS_MAX: f64 = 366.0 * 86_400.0;
 
 impl Backoff {
-    /// Whether all numbers are finite and in range: 0 ≤ initial, max ≤ a year, 1 ≤ factor ≤ 1000.
-    pub fn is_valid(&self) -> bool {
-        let seconds = 0.0..=SECONDS_MAX;
-        seconds.contains(&self.initial) && seconds.contains(&self.max) && (1.0..=1000.0).contains(&self.factor)
+    /// Whether this can be a wait: a number of seconds, up to a year.
+    pub fn is_wait(seconds: &f64) -> bool {
+        (0.0..=SECONDS_MAX).contains(seconds)
     }
 
     /// The wait after `attempt` (1 = the first) failed; `random` is drawn from 0 ≤ r < 1. `jitter` 0 waits the full
@@ -99,6 +98,11 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// A policy as it is stored: nothing where it is the default.
+    pub fn stored(text: Option<&str>) -> Self {
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
     /// The wait before the attempt after this one, or `None` when there shall be none. `age` is the time since the task
     /// was accepted; `asked` is a wait that the error itself names, which wins over the back-off.
     pub fn next(
@@ -168,7 +172,7 @@ mod tests {
             attempt in any::<i32>(), random in 0.0..1.0,
         ) {
             let backoff = Backoff { initial, factor, max, ..Backoff::default() };
-            if backoff.is_valid() {
+            if Backoff::is_wait(&initial) && Backoff::is_wait(&max) && (1.0..=1000.0).contains(&factor) {
                 prop_assert!(backoff.wait(attempt, jitter, random).as_secs_f64() <= max + 1e-6);
             }
         }

@@ -20,8 +20,10 @@ pub mod limits {
     pub const RESULT_BYTES_MAX: usize = 1 << 20;
     /// A stored item.
     pub const ITEM_BYTES_MAX: usize = 16 << 20;
-    /// How deep JSON may nest.
+    /// How deep a value of a user's may nest, its own brackets included: arguments, metadata, cached data, payloads, progress.
     pub const NESTING_MAX: usize = 32;
+    /// How deep a request's body may nest: a value, and the deepest place where one may stand, in a task of a workflow.
+    pub const BODY_NESTING_MAX: usize = NESTING_MAX + 8;
     /// Attempts of a task.
     pub const ATTEMPTS_MAX: i32 = 100;
     /// Attempts where nothing is said.
@@ -47,6 +49,29 @@ pub enum Start {
     After(Duration),
     /// Not before; a time that has passed is now.
     At(Timestamp),
+}
+
+/// What a task says about the hard time limit of an attempt, or its type does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TimeLimit {
+    /// Nothing: a task takes its type's, a type takes the worker's.
+    #[default]
+    Inherited,
+    /// There is none.
+    Unlimited,
+    /// This long.
+    After(Duration),
+}
+
+impl TimeLimit {
+    /// The limit in force, beside the one that is inherited.
+    pub fn or(self, inherited: Option<Duration>) -> Option<Duration> {
+        match self {
+            Self::Inherited => inherited,
+            Self::Unlimited => None,
+            Self::After(limit) => Some(limit),
+        }
+    }
 }
 
 /// A validated task, ready to be stored.

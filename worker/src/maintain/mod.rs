@@ -1,6 +1,7 @@
 //! Reconcilers: they take no input, run on a timer in every worker, and may run in any number of them, because each step
 //! is a guarded UPDATE. Normal work and recovery use the same statements.
 
+mod answering;
 mod audit;
 mod beats;
 mod promote;

@@ -1,4 +1,4 @@
-//! The promoter: what is due starts, what is late expires, what overran its limit is given up. Sleeps until the next
+//! The promoter: what is due starts, what is late expires. Sleeps until the next
 //! due time, and never longer than half a second, so that no nudge has to arrive: what is accepted while it sleeps, due
 //! in half a second or later, is on time all the same; what is due sooner may be late by what is left of that half second.
 
@@ -37,7 +37,7 @@ async fn round(engine: &Engine) -> Result<Option<Duration>, StoreError> {
         return Ok(next);
     }
     // first what is late: it lies before what is due, and would be read past again and again
-    while engine.expire().await? == EXPIRED_MAX.unsigned_abs() {}
+    while engine.expire().await? >= EXPIRED_MAX.unsigned_abs() {}
     let due = engine.store.promote_due(ROWS_MAX).await?;
     if !due.is_empty() {
         fail::fail_point!("promoter.promoted", |_| std::process::abort());
@@ -45,11 +45,6 @@ async fn round(engine: &Engine) -> Result<Option<Duration>, StoreError> {
     metrics::counter!(names::PROMOTED).increment(u64::try_from(due.len()).unwrap_or(0));
     if !due.is_empty() {
         engine.publisher.offer(due);
-    }
-    let overdue = engine.store.give_up_overdue(ROWS_MAX).await?;
-    if overdue > 0 {
-        metrics::counter!(names::OVERDUE).increment(overdue);
-        tracing::warn!(tasks = overdue, "attempts ran past their limit and are given up");
     }
     engine.store.next_due().await
 }

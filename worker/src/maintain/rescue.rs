@@ -1,4 +1,5 @@
-//! The rescuer: finds dead sessions and takes back what they held.
+//! The rescuer: finds dead sessions and takes back what they held, and gives up on attempts that their worker did not end at
+//! their time limit.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,30 +7,43 @@ use caraway_shared::{
     store::{StoreError, tasks::Rescued},
     telemetry::names,
 };
+use jiff::Timestamp;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::beats::Beats;
+use super::{answering::Answering, beats::Beats};
 use crate::startup::Engine;
 
 const EVERY: Duration = Duration::from_secs(3);
 /// Rows in one round; more wait for the next, which follows at once.
 const ROWS_MAX: i64 = 500;
+/// After a pause of the database workers get this long to record what ended meanwhile, before it is given up as overdue.
+const ANSWERING_MIN: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(engine: Arc<Engine>, done: CancellationToken) {
     let started = Instant::now();
     let mut beats = Beats::default();
+    let mut answering = Answering::default();
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while done.run_until_cancelled(tick.tick()).await.is_some() {
-        if let Err(error) = round(&engine, &mut beats, started).await {
+        if let Err(error) = round(&engine, &mut beats, &mut answering, started).await {
             tracing::warn!(%error, "the rescuer cannot work now");
         }
     }
 }
 
-async fn round(engine: &Engine, beats: &mut Beats, started: Instant) -> Result<(), StoreError> {
+async fn round(
+    engine: &Engine,
+    beats: &mut Beats,
+    answering: &mut Answering,
+    started: Instant,
+) -> Result<(), StoreError> {
     let living = engine.store.living_sessions().await?;
+    let steady = answering.answered(started.elapsed(), engine.store.clock().await?);
+    if steady.time >= ANSWERING_MIN {
+        give_up_overdue(engine, steady.trusted).await?;
+    }
     for dead in beats.observe(started.elapsed(), &living) {
         if engine.store.declare_dead(dead).await? {
             metrics::counter!(names::SESSIONS_DEAD).increment(1);
@@ -46,6 +60,15 @@ async fn round(engine: &Engine, beats: &mut Beats, started: Instant) -> Result<(
             return engine.store.clear_holds().await;
         }
     }
+}
+
+async fn give_up_overdue(engine: &Engine, started_since: Timestamp) -> Result<(), StoreError> {
+    let overdue = engine.store.give_up_overdue(started_since, ROWS_MAX).await?;
+    if overdue > 0 {
+        metrics::counter!(names::OVERDUE).increment(overdue);
+        tracing::warn!(tasks = overdue, "attempts ran past their limit and are given up");
+    }
+    Ok(())
 }
 
 fn count(rescued: Rescued) {

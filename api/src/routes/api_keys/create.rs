@@ -16,7 +16,7 @@ use crate::{
     extract::{Fields, JsonBody, typed},
     openapi::examples,
     problem::{Code, Problem},
-    routes::{tasks::submission::is_rfc3339, users::user_not_found},
+    routes::users::user_not_found,
     state::ApiState,
 };
 
@@ -98,7 +98,7 @@ fn read(body: &[u8]) -> Result<Wanted, Problem> {
         typed::<Vec<Scope>>(value).filter(|scopes| scopes.len() <= SCOPES_MAX)
     });
     let queues = fields.optional("queues", "must be a list of up to 20 patterns of queues' names", patterns);
-    let expires_at = fields.optional("expires_at", "must be a time as RFC 3339 writes it", time);
+    let expires_at = fields.instant("expires_at");
     let user_id = fields.optional("user_id", "must be a user's id", typed);
     let grant = match scopes.map(|scopes| Grant::new(scopes, queues.unwrap_or_default())) {
         Some(Err(error)) => {
@@ -114,9 +114,4 @@ fn read(body: &[u8]) -> Result<Wanted, Problem> {
 fn patterns(value: &RawValue) -> Option<Vec<Pattern>> {
     let patterns = typed::<Vec<String>>(value).filter(|patterns| patterns.len() <= Grant::PATTERNS_MAX)?;
     patterns.iter().map(|pattern| pattern.parse().ok()).collect()
-}
-
-fn time(value: &RawValue) -> Option<Timestamp> {
-    let text = typed::<String>(value)?;
-    text.parse().ok().filter(|_| is_rfc3339(&text))
 }

@@ -12,7 +12,7 @@ use crate::{
     extract::{Query, parse_id},
     openapi::examples,
     problem::Problem,
-    routes::{Page, paged, tasks::bounds},
+    routes::{Page, paged},
     state::ApiState,
 };
 
@@ -64,8 +64,8 @@ fn read(owner: OwnerId, mut query: Query) -> Result<ItemSearch, Problem> {
     let search = ItemSearch {
         owner,
         media_type: query.optional("content_type", "must be a media type, such as image/png", essence),
-        after: query.optional("created_after", bounds::TIME, bounds::time),
-        before: query.optional("created_before", bounds::TIME, bounds::time),
+        after: query.instant("created_after"),
+        before: query.instant("created_before"),
         beyond: query.optional("cursor", "must be the next_cursor of an earlier answer", cursor),
         limit: query.limit(),
     };

@@ -25,7 +25,7 @@ use crate::{
     responses((
         status = 200, description = "The attempts.", body = List<AttemptView>,
         example = json!({"data": [{
-            "epoch": 1, "attempt": 1, "outcome": "failed", "error": {"code": "asked_to_fail", "message": "attempt 1 of 1"},
+            "epoch": 1, "attempt": 1, "outcome": "failed", "times": 1, "error": {"code": "asked_to_fail", "message": "attempt 1 of 1"},
             "worker": "host:4711", "started_at": "2026-11-22T20:00:00.127Z", "ended_at": "2026-11-22T20:00:00.129Z"
         }]}),
     )),

@@ -9,13 +9,11 @@ use caraway_shared::{
 use jiff::Timestamp;
 use uuid::{Builder, Uuid};
 
-use super::submission::is_rfc3339;
 use crate::{
     callers::Caller,
     problem::{Code, Problem},
 };
 
-pub(in crate::routes) const TIME: &str = "must be a time as RFC 3339 writes it, such as 2030-01-31T12:00:00Z";
 pub(super) const NAME: &str = "must be a name: a letter, then up to 127 letters, digits, '_', '.' or '-'";
 pub(super) const ERROR_CODE: &str = "must be an error's code: 1 to 64 bytes";
 
@@ -53,10 +51,6 @@ impl Times {
     pub(super) fn ids(self) -> (Uuid, Uuid) {
         (self.after.map_or(Uuid::nil(), first_id), self.before.map_or(Uuid::max(), first_id))
     }
-}
-
-pub(in crate::routes) fn time(text: &str) -> Option<Timestamp> {
-    text.parse().ok().filter(|_| is_rfc3339(text))
 }
 
 fn first_id(time: Timestamp) -> Uuid {

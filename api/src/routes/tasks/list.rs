@@ -92,10 +92,7 @@ fn read(owner: OwnerId, mut query: Query) -> Result<Sought, Problem> {
     let error_code = query.optional("error_code", bounds::ERROR_CODE, bounds::error_code);
     let tag = query.optional("tag", "must be 1 to 64 bytes", tag);
     let batch = query.optional("batch_id", "must be a batch's id", parse_id);
-    let times = Times {
-        after: query.optional("created_after", bounds::TIME, bounds::time),
-        before: query.optional("created_before", bounds::TIME, bounds::time),
-    };
+    let times = Times { after: query.instant("created_after"), before: query.instant("created_before") };
     let cursor = query.optional("cursor", "must be the next_cursor of an earlier answer", parse_id);
     let limit = query.limit();
     query.finish(())?;

@@ -331,11 +331,7 @@ fn sought(owner: OwnerId, filter: &mut Fields<'_>) -> Sought {
         name: filter.optional("name", bounds::NAME, |value| text(value, bounds::name)),
         error_code: filter.optional("error_code", bounds::ERROR_CODE, |value| text(value, bounds::error_code)),
     };
-    let time = |value: &RawValue| typed::<String>(value).and_then(|text| bounds::time(&text));
-    let times = Times {
-        after: filter.optional("created_after", bounds::TIME, time),
-        before: filter.optional("created_before", bounds::TIME, time),
-    };
+    let times = Times { after: filter.instant("created_after"), before: filter.instant("created_before") };
     let (from, before) = times.ids();
     Sought { owner, search, from, before, unretried: true, limit: 0 }
 }

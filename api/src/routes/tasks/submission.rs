@@ -5,17 +5,18 @@ pub(crate) mod schema;
 mod times;
 mod unique;
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use caraway_shared::{
     store::TaskType,
-    task::{Extra, OwnerId, Priority, QueueName, Start, TaskId, TaskName, TaskSpec, Unique, limits},
+    task::{
+        Extra, OwnerId, Priority, QueueName, Start, TaskId, TaskName, TaskSpec, TimeLimit, Unique, limits,
+        nests_too_deep,
+    },
 };
+use jiff::Timestamp;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-pub(crate) use self::times::is_rfc3339;
 use self::{retry::Retry, unique::UniqueBy};
 use crate::{
     extract::{Fields, typed},
@@ -30,7 +31,7 @@ pub(crate) struct Submission<'a> {
     pub(crate) name: TaskName,
     pub(crate) queue: Option<QueueName>,
     priority: Priority,
-    timeout: Option<Duration>,
+    timeout: TimeLimit,
     start: Start,
     retry: Retry,
     unique: Option<UniqueBy>,
@@ -54,11 +55,12 @@ impl<'a> Submission<'a> {
         let name = fields.required("name", NAME, typed);
         let args = fields.optional("args", "must be an array", |args| starts_with(args, '['));
         let kwargs = fields.optional("kwargs", "must be an object", |kwargs| starts_with(kwargs, '{'));
+        let (args, kwargs) = (fields.bounded("args", args), fields.bounded("kwargs", kwargs));
         let queue = fields.optional("queue", NAME, typed);
         let priority = fields.optional("priority", "must be a whole number from 0 to 9", |value| {
             typed(value).and_then(|number| Priority::new(number).ok())
         });
-        let timeout = fields.optional("timeout", times::LIMIT, times::limit);
+        let timeout = times::time_limit(&mut fields);
         let start = times::start(&mut fields);
         let retry = fields.object("retry", Retry::read).unwrap_or_default();
         let unique = fields.object("unique", UniqueBy::read).flatten();
@@ -123,7 +125,10 @@ impl<'a> Submission<'a> {
             traceparent,
             extra: self.extra,
         };
-        Ok((spec, unique))
+        match times::contradiction(&spec, Timestamp::now()) {
+            Some(fault) => Err(Problem::faults(vec![fault])),
+            None => Ok((spec, unique)),
+        }
     }
 
     /// What is stored and handed to the handler: the client's own bytes, never parsed and written anew.
@@ -146,12 +151,12 @@ impl<'a> Submission<'a> {
 fn extra(fields: &mut Fields<'_>) -> Extra {
     let keep = fields.optional::<bool>("store_result", "must be true or false", typed);
     Extra {
-        expires_at: fields.optional("expires_at", times::TIME, times::time),
+        expires_at: fields.instant("expires_at"),
         soft_timeout: fields.optional("soft_timeout", times::LIMIT, times::limit).map(|limit| limit.as_secs_f64()),
         result_ttl: fields.optional("result_ttl", "must be a number of seconds, 0 to 90 days", times::result_ttl),
         drop_result: keep == Some(false),
         tags: fields.optional("tags", "must be up to 20 different strings of 1 to 64 bytes", tags).unwrap_or_default(),
-        metadata: fields.optional("metadata", "must be an object of at most 16 KiB", metadata),
+        metadata: fields.optional("metadata", "must be an object of at most 16 KiB, up to 32 levels deep", metadata),
         parent_id: fields.optional::<Uuid>("parent_id", "must be a task's id", typed),
         batch_id: None,
         retry_of: None,
@@ -173,6 +178,7 @@ fn tags(value: &RawValue) -> Option<Vec<String>> {
 /// Written anew from what was understood: the database's JSON refuses numbers that JSON itself allows.
 fn metadata(value: &RawValue) -> Option<Box<RawValue>> {
     let value = starts_with(value, '{').filter(|value| value.get().len() <= limits::METADATA_BYTES_MAX)?;
+    let value = Some(value).filter(|value| !nests_too_deep(value.get()))?;
     serde_json::value::to_raw_value(&typed::<serde_json::Value>(value)?).ok()
 }
 

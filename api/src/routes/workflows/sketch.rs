@@ -51,6 +51,7 @@ pub(super) const PROBLEMS: &[Code] = &[
     Code::InvalidRequest,
     Code::UnknownField,
     Code::NulCharacter,
+    Code::NestedTooDeep,
     Code::EmptyBody,
     Code::InputTooLarge,
     Code::UnknownTask,

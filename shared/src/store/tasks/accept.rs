@@ -32,13 +32,15 @@ const INSERT_PLAIN: &str = "
 const INSERT: &str = "
     WITH made AS (
     INSERT INTO task (id, owner_id, name, version, queue, priority, class, max_attempts, retry, timeout_ms, input,
-        traceparent, batch_id, state, due_at, queued_at, expires_at, soft_timeout_ms, result_ttl, drop_result, tags, metadata,
+        traceparent, batch_id, state, due_at, run_at, queued_at, expires_at, soft_timeout_ms, result_ttl, drop_result, tags, metadata,
         parent_id, retry_of, root_id, waiting_reason, workflow_id, node)
     SELECT n.id, n.owner_id, n.name, n.version, n.queue, n.priority, n.class, n.max_attempts, n.retry::jsonb, n.timeout_ms,
         coalesce(n.input, (SELECT o.input FROM task o WHERE o.id = x.retry_of)), n.traceparent, n.batch_id,
         CASE WHEN x.waits_for IS NOT NULL THEN 'waiting' WHEN s.start > now() THEN 'scheduled'
             ELSE 'queued' END::task_state,
-        CASE WHEN x.waits_for IS NOT NULL THEN NULL WHEN s.start > now() THEN s.start ELSE x.expires_at END,
+        CASE WHEN x.waits_for IS NOT NULL THEN NULL WHEN s.start > now() THEN least(s.start, x.expires_at)
+            ELSE x.expires_at END,
+        CASE WHEN x.waits_for IS NULL AND s.start > now() AND s.start > x.expires_at THEN s.start END,
         CASE WHEN x.waits_for IS NULL AND s.start <= now() THEN now() END,
         x.expires_at, (x.soft_timeout * 1000)::int8, x.result_ttl, coalesce(x.drop_result, false),
         coalesce(x.tags, '{}'), x.metadata, x.parent_id, x.retry_of,
@@ -53,13 +55,13 @@ const INSERT: &str = "
     LEFT JOIN LATERAL jsonb_to_record(n.extra::jsonb) AS x(expires_at timestamptz, soft_timeout float8,
         result_ttl float8, drop_result bool, tags text[], metadata jsonb, parent_id uuid, retry_of uuid,
         waits_for text, workflow_id uuid, node int4) ON n.extra IS NOT NULL
-    RETURNING id, owner_id, state, created_at, due_at, root_id, tags
+    RETURNING id, owner_id, state, created_at, due_at, run_at, root_id, tags
     ), tagged AS (
         INSERT INTO task_tag SELECT owner_id, unnest(tags), id FROM made WHERE tags <> '{}'
     ), debt AS (
         INSERT INTO owed (ids) SELECT array_agg(id) FROM made WHERE state = 'queued' HAVING count(*) > 0 RETURNING id
     )
-    SELECT id, state::text, created_at, CASE WHEN state = 'scheduled' THEN due_at END, root_id,
+    SELECT id, state::text, created_at, CASE WHEN state = 'scheduled' THEN greatest(due_at, run_at) END, root_id,
         (SELECT id FROM debt) AS debt
     FROM made";
 

@@ -19,7 +19,10 @@ use jiff::Timestamp;
 use tokio_postgres::{Error as PgError, Row};
 use uuid::Uuid;
 
-use super::hold::{Hold, Holds};
+use super::{
+    hold::{Hold, Holds},
+    overdue::{DEADLINE_GRACE, DEADLINE_MS_MAX},
+};
 use crate::{
     broken::Rule,
     store::{Batched, workflows::Member},
@@ -32,15 +35,11 @@ pub(super) fn suspect_losses() -> i16 {
     if Rule::Poison.is_broken() { i16::MAX } else { 2 }
 }
 
-/// The database gives up on a running task this long after its hard limit; the worker itself does so at the limit.
-pub(super) const DEADLINE_GRACE: Duration = Duration::from_secs(10);
-
+/// `due_at` is NULL already unless the task can expire, so for nearly all tasks no indexed column changes.
 const CLAIM: &str = "
     WITH claimed AS (
     UPDATE task t SET state = 'running', epoch = t.epoch + 1, attempt = t.attempt + 1, session_id = $4, worker = $5,
-        started_at = clock_timestamp(), waiting_reason = NULL,
-        due_at = CASE WHEN t.timeout_ms IS NOT NULL
-            THEN clock_timestamp() + (least(t.timeout_ms, $9) + $7) * interval '1 millisecond' END
+        started_at = clock_timestamp(), waiting_reason = NULL, due_at = NULL
     FROM unnest($1::uuid[], $2::int4[], $3::bool[]) AS p(id, epoch, suspect)
     WHERE t.id = p.id AND (t.state = 'queued' AND t.epoch = p.epoch AND t.name = ANY($6)
             AND (t.losses < $8 OR p.suspect) AND (t.expires_at IS NULL OR t.expires_at > now())) IS TRUE
@@ -49,7 +48,9 @@ const CLAIM: &str = "
         t.queued_at, t.started_at, t.created_at, t.soft_timeout_ms, t.traceparent, t.losses, t.state::text,
         t.session_id, t.workflow_id, t.node
     ), held AS (
-        INSERT INTO hold (session_id, ids) SELECT $4, array_agg(id) FROM claimed HAVING count(*) > 0 RETURNING id
+        INSERT INTO hold (session_id, ids, overdue_at)
+        SELECT $4, array_agg(id), clock_timestamp() + (least(min(timeout_ms), $9) + $7) * interval '1 millisecond'
+        FROM claimed HAVING count(*) > 0 RETURNING id
     )
     SELECT c.*, h.id AS hold FROM claimed c, held h";
 
@@ -58,9 +59,6 @@ const LOOK: &str = "
         t.queued_at, t.started_at, t.created_at, t.soft_timeout_ms, t.traceparent, t.losses, t.state::text,
         t.session_id, t.workflow_id, t.node
     FROM task t WHERE t.id = ANY($1)";
-
-/// The database's clock has an end; a limit past this one is none: a hundred years.
-const DEADLINE_MS_MAX: i64 = 100 * 365 * 86_400_000;
 
 /// A task as its worker gets it.
 #[derive(Debug)]
@@ -233,7 +231,7 @@ impl Claims {
     }
 }
 
-fn member(row: &Row) -> Result<Option<Member>, PgError> {
+pub(super) fn member(row: &Row) -> Result<Option<Member>, PgError> {
     let workflow: Option<Uuid> = row.try_get("workflow_id")?;
     let Some(workflow) = workflow else { return Ok(None) };
     Ok(Some(Member { workflow, node: row.try_get("node")? }))
@@ -247,7 +245,6 @@ fn read(row: &Row) -> Result<Claim, PgError> {
     let (created_at, started_at): (Timestamp, Option<Timestamp>) =
         (row.try_get("created_at")?, row.try_get("started_at")?);
     let age = started_at.map(|started| started.duration_since(created_at));
-    let retry: Option<&str> = row.try_get("retry")?;
     let input: Vec<u8> = row.try_get("input")?;
     Ok(Claim {
         id: TaskId(row.try_get("id")?),
@@ -257,7 +254,7 @@ fn read(row: &Row) -> Result<Claim, PgError> {
         budget: Budget {
             attempt: row.try_get("attempt")?,
             max_attempts: row.try_get("max_attempts")?,
-            policy: retry.and_then(|text| serde_json::from_str::<RetryPolicy>(text).ok()).unwrap_or_default(),
+            policy: RetryPolicy::stored(row.try_get("retry")?),
         },
         timeout: limit("timeout_ms")?,
         soft_timeout: limit("soft_timeout_ms")?,

@@ -94,7 +94,7 @@ pub struct TaskLine {
 }
 
 const LINE: &str = "t.id, t.name, t.queue, t.priority, t.state::text, t.waiting_reason, t.attempt, t.max_attempts,
-        t.created_at, CASE WHEN t.state = 'scheduled' THEN t.due_at END AS run_at, t.started_at, t.finished_at, t.worker,
+        t.created_at, CASE WHEN t.state = 'scheduled' THEN greatest(t.due_at, t.run_at) END AS run_at, t.started_at, t.finished_at, t.worker,
         t.error, t.tags, t.batch_id, t.retry_of";
 
 const RETRIED: &str = "EXISTS (SELECT FROM task r WHERE r.retry_of = t.id)";

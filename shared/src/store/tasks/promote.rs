@@ -1,5 +1,5 @@
-//! What becomes due: scheduled tasks start, late ones expire, running ones past their hard limit are given up. One
-//! column, `due_at`, holds the next moment at which somebody must look, whatever the state.
+//! What becomes due: scheduled tasks start, late ones expire. One column, `due_at`, holds the next moment at which somebody must
+//! look: of a scheduled task its start or its expiry, whichever comes first, of a queued one its expiry.
 
 use std::time::Duration;
 
@@ -39,37 +39,6 @@ const EXPIRING: &str = "
             AND (state IN ('scheduled', 'queued') AND expires_at <= now() AND workflow_id IS NOT NULL) IS TRUE
         ORDER BY due_at LIMIT $1) t";
 
-const OF_LATE: &str = "
-    SELECT DISTINCT workflow_id FROM (
-        SELECT workflow_id FROM task WHERE due_at <= now() AND (state = 'running' AND workflow_id IS NOT NULL) IS TRUE
-        ORDER BY due_at LIMIT $1) t";
-
-/// The worker ends an attempt at its limit; this is for workers that do not, a grace later. The wait before the next
-/// attempt is the plain ten seconds, for the back-off is the worker's business and it is the worker that failed.
-const OVERDUE: &str = "
-    WITH late AS (
-        SELECT id, epoch, attempt, owner_id, worker, started_at, attempt >= max_attempts AS spent,
-            cancel_requested_at IS NOT NULL AS unwanted
-        FROM task WHERE due_at <= now() AND (state = 'running' AND {whose}) IS TRUE ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
-    ), done AS (
-        UPDATE task t SET
-            state = CASE WHEN l.unwanted THEN 'cancelled' WHEN l.spent THEN 'failed' ELSE 'scheduled' END::task_state,
-            due_at = CASE WHEN NOT l.unwanted AND NOT l.spent THEN now() + interval '10 seconds' END,
-            finished_at = CASE WHEN l.unwanted OR l.spent THEN clock_timestamp() END,
-            error = $2, error_code = CASE WHEN l.spent AND NOT l.unwanted THEN 'timed_out' ELSE '' END,
-            session_id = NULL
-        FROM late l WHERE t.id = l.id AND (t.state = 'running' AND t.epoch = l.epoch) IS TRUE
-        RETURNING t.id, t.epoch, t.state, t.workflow_id, t.node
-    ), kept AS (
-        INSERT INTO attempt (task_id, epoch, owner_id, attempt, outcome, error, worker, started_at)
-        SELECT l.id, l.epoch, l.owner_id, l.attempt, 'timed_out', $2, l.worker, l.started_at
-        FROM late l JOIN done d ON d.id = l.id WHERE d.state = 'scheduled'
-    )
-    SELECT workflow_id, node, state::text FROM done";
-
-const OVERDUE_ERROR: &[u8] =
-    br#"{"code":"timed_out","message":"the hard time limit was reached, and the worker did not stop"}"#;
-
 fn count(rows: usize) -> u64 {
     u64::try_from(rows).unwrap_or(u64::MAX)
 }
@@ -82,7 +51,7 @@ impl Store {
         db.query(&promote, &[&limit]).await?.iter().map(read_owed).collect()
     }
 
-    /// Ends up to `limit` tasks that were not started in time; how many it were.
+    /// Expires up to `limit` plain tasks that were not started in time, and as many nodes; returns how many.
     pub async fn expire_due(&self, limit: i64) -> Result<u64, StoreError> {
         let db = self.writer().await?;
         let expire = db.prepare_cached(&EXPIRE.replace("{whose}", PLAIN)).await?;
@@ -90,17 +59,7 @@ impl Store {
         drop(db);
         let nodes = EXPIRE.replace("{whose}", "workflow_id = ANY($2)");
         let nodes = format!("{nodes} RETURNING t.workflow_id, t.node, t.state::text");
-        Ok(plain + count(sweep(self, EXPIRING, &nodes, limit, &[]).await?.len()))
-    }
-
-    /// Gives up to `limit` attempts up that their worker should have ended; how many it were.
-    pub async fn give_up_overdue(&self, limit: i64) -> Result<u64, StoreError> {
-        let db = self.writer().await?;
-        let overdue = db.prepare_cached(&OVERDUE.replace("{whose}", PLAIN)).await?;
-        let plain = db.query(&overdue, &[&limit, &OVERDUE_ERROR]).await?.len();
-        drop(db);
-        let nodes = OVERDUE.replace("{whose}", "workflow_id = ANY($3)");
-        Ok(count(plain + sweep(self, OF_LATE, &nodes, limit, &[&OVERDUE_ERROR]).await?.len()))
+        Ok(plain + count(sweep(self, EXPIRING, &nodes, limit).await?))
     }
 
     /// How long until something becomes due; `None` when nothing will.

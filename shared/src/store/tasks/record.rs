@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use deadpool_postgres::{GenericClient, Object};
 use serde_json::Value;
-use tokio_postgres::Error as PgError;
+use tokio_postgres::{Error as PgError, types::ToSql};
 use uuid::Uuid;
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         Batched,
         workflows::{Follow, Member},
     },
-    task::{AttemptOutcome, Epoch, Outcome, State, TaskError, TaskId},
+    task::{AttemptOutcome, Epoch, LossCount, Outcome, State, TaskError, TaskId},
 };
 
 const FINISH: &str = "
@@ -28,29 +28,38 @@ const FINISH: &str = "
     WHERE t.id = o.id AND (t.state = 'running' AND t.epoch = o.epoch) IS TRUE
     RETURNING t.id, t.state::text";
 
-/// Another attempt: at once (`after` is NULL) or later. A task whose cancellation was requested ends instead.
+/// Another attempt: at once (`after` is NULL) or later. A task whose cancellation was requested ends instead; one that expires
+/// before its next start is looked at when it expires. Of snoozes that follow each other one row is kept.
 const AGAIN: &str = "
     WITH o AS MATERIALIZED (
-        SELECT * FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::float8[], $6::int4[], $7::jsonb[])
-            AS o(id, epoch, outcome, error, after, spends, progress)
+        SELECT * FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::float8[], $6::int4[], $7::jsonb[], $8::int2[])
+            AS o(id, epoch, outcome, error, after, spends, progress, losses)
     ), done AS (
         UPDATE task t SET
             state = CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled'
                 WHEN o.after IS NULL THEN 'queued' ELSE 'scheduled' END::task_state,
             attempt = CASE WHEN t.cancel_requested_at IS NOT NULL THEN t.attempt ELSE t.attempt + o.spends - 1 END,
+            losses = CASE WHEN o.losses < 0 THEN 0 ELSE t.losses + o.losses END,
             error = o.error, progress = coalesce(o.progress, t.progress),
             due_at = CASE WHEN t.cancel_requested_at IS NULL THEN
-                coalesce(now() + o.after * interval '1 second', t.expires_at) END,
+                least(now() + o.after * interval '1 second', t.expires_at) END,
+            run_at = CASE WHEN now() + o.after * interval '1 second' > t.expires_at
+                THEN now() + o.after * interval '1 second' END,
             queued_at = CASE WHEN o.after IS NULL THEN now() ELSE t.queued_at END,
             finished_at = CASE WHEN t.cancel_requested_at IS NOT NULL THEN clock_timestamp() END,
             session_id = NULL
         FROM o WHERE t.id = o.id AND (t.state = 'running' AND t.epoch = o.epoch) IS TRUE
         RETURNING t.id, t.epoch, t.owner_id, t.attempt + 1 - o.spends AS attempt, t.state, t.worker, t.started_at,
             o.outcome, o.error
+    ), merged AS (
+        UPDATE attempt a SET epoch = d.epoch, times = a.times + 1, worker = d.worker, ended_at = now()
+        FROM done d WHERE d.outcome = 'snoozed' AND d.state <> 'cancelled'
+            AND a.task_id = d.id AND a.epoch = d.epoch - 1 AND (a.outcome = 'snoozed') IS TRUE
+        RETURNING a.task_id
     ), kept AS (
         INSERT INTO attempt (task_id, epoch, owner_id, attempt, outcome, error, worker, started_at)
         SELECT id, epoch, owner_id, attempt, outcome::attempt_outcome, error, worker, started_at
-        FROM done WHERE state <> 'cancelled'
+        FROM done WHERE state <> 'cancelled' AND id NOT IN (SELECT task_id FROM merged)
     ), debt AS (
         INSERT INTO owed (publish_after, ids)
         SELECT now(), array_agg(id) FROM done WHERE state = 'queued' HAVING count(*) > 0
@@ -192,21 +201,32 @@ async fn run_again(db: &impl GenericClient, rows: &[&RecordRow], done: &mut Done
     let errors: Vec<Option<&[u8]>> = tries.iter().map(|one| one.1.as_deref()).collect();
     let waits: Vec<Option<f64>> = tries.iter().map(|one| one.2).collect();
     let spends: Vec<i32> = tries.iter().map(|one| i32::from(spends(one.0))).collect();
+    let losses: Vec<i16> = tries.iter().map(|one| loss_change(one.3)).collect();
     let progress = last_words(rows);
-    collect(&db.query(&statement, &[&ids, &epochs, &outcomes, &errors, &waits, &spends, &progress]).await?, done)
+    let parameters: [&(dyn ToSql + Sync); 8] = [&ids, &epochs, &outcomes, &errors, &waits, &spends, &progress, &losses];
+    collect(&db.query(&statement, &parameters).await?, done)
 }
 
-/// How the attempt ended, its error, and how long to wait (seconds).
-type Try = (AttemptOutcome, Option<Vec<u8>>, Option<f64>);
+/// How the attempt ended, its error, how long to wait (seconds), and what becomes of the count of losses.
+type Try = (AttemptOutcome, Option<Vec<u8>>, Option<f64>, LossCount);
 
 fn another(outcome: &Outcome) -> Try {
     match outcome {
-        Outcome::Retry { attempt, error, after } => {
-            (*attempt, error.as_ref().map(error_json), Some(after.as_secs_f64()))
+        Outcome::Retry { attempt, error, after, losses } => {
+            (*attempt, error.as_ref().map(error_json), Some(after.as_secs_f64()), *losses)
         }
         Outcome::Release | Outcome::Succeed(_) | Outcome::Fail(_) | Outcome::Cancel => {
-            (AttemptOutcome::Interrupted, None, None)
+            (AttemptOutcome::Interrupted, None, None, LossCount::Kept)
         }
+    }
+}
+
+/// The statement adds it; a negative one means nothing is left.
+const fn loss_change(losses: LossCount) -> i16 {
+    match losses {
+        LossCount::Reset => -1,
+        LossCount::Kept => 0,
+        LossCount::Raised => 1,
     }
 }
 

@@ -16,17 +16,17 @@ use super::Accepted;
 
 const SHOW: &str = "
     SELECT id, name, version, queue, priority, state::text, epoch, attempt, max_attempts, waiting_reason, created_at,
-        CASE WHEN state = 'scheduled' THEN due_at END AS run_at, queued_at, started_at, finished_at, expires_at,
+        CASE WHEN state = 'scheduled' THEN greatest(due_at, run_at) END AS run_at, queued_at, started_at, finished_at, expires_at,
         cancel_requested_at, timeout_ms, worker, progress::text, error, result, root_id, parent_id, batch_id, retry_of,
         traceparent, soft_timeout_ms, result_ttl, drop_result, tags, metadata::text, workflow_id,
         (SELECT n.key FROM workflow_node n WHERE n.workflow_id = task.workflow_id AND n.node = task.node) AS node_key
     FROM task WHERE id = $1 AND (owner_id = $2) IS TRUE";
 
 const ATTEMPTS: &str = "
-    SELECT a.epoch, a.attempt, a.outcome::text, a.error, a.worker, a.started_at, a.ended_at
+    SELECT a.epoch, a.attempt, a.outcome::text, a.times, a.error, a.worker, a.started_at, a.ended_at
     FROM attempt a WHERE a.task_id = $1 AND a.owner_id = $2 ORDER BY a.epoch DESC LIMIT $3";
 
-/// A task may snooze for ever; what is told of it has an end.
+/// A task may be interrupted by any number of deploys; what is told of it has an end.
 const ATTEMPTS_MAX: i64 = 1000;
 
 /// A task: everything about it. Every field is always there; what is not known is null.
@@ -160,6 +160,8 @@ pub struct AttemptView {
     /// How it ended; `running` while it has not.
     #[schema(pattern = "^(running|succeeded|failed|timed_out|cancelled|lost|interrupted|snoozed)$")]
     pub outcome: String,
+    /// How many it stands for: snoozes that follow each other are one entry, from the start of the first to the end of the last.
+    pub times: i32,
     /// Its error, if it had one.
     #[schema(value_type = Option<TaskError>)]
     pub error: Option<Box<RawValue>>,
@@ -231,6 +233,7 @@ fn last_attempt(task: &TaskView, epoch: i32) -> Option<AttemptView> {
         epoch,
         attempt: task.attempt,
         outcome: failed_how(task).unwrap_or(outcome).into(),
+        times: 1,
         error: task.error.clone(),
         worker: task.worker.clone(),
         started_at: task.started_at,
@@ -274,6 +277,7 @@ fn read_attempt(row: &Row) -> Result<AttemptView, StoreError> {
         epoch: row.try_get("epoch")?,
         attempt: row.try_get("attempt")?,
         outcome: row.try_get("outcome")?,
+        times: row.try_get("times")?,
         error: raw(row, "error")?,
         worker: row.try_get("worker")?,
         started_at: row.try_get("started_at")?,

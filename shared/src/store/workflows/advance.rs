@@ -104,7 +104,8 @@ const RELEASE: &str = "
     ), done AS (
         UPDATE task t SET state = CASE WHEN s.start > now() THEN 'scheduled' ELSE 'queued' END::task_state,
             waiting_reason = NULL, queued_at = CASE WHEN s.start <= now() THEN now() END,
-            due_at = CASE WHEN s.start > now() THEN s.start ELSE t.expires_at END
+            due_at = CASE WHEN s.start > now() THEN least(s.start, t.expires_at) ELSE t.expires_at END,
+            run_at = CASE WHEN s.start > now() AND s.start > t.expires_at THEN s.start END
         FROM s WHERE t.id = s.id AND (t.state = 'waiting') IS TRUE
         RETURNING t.id, t.epoch, t.queue, t.priority, t.losses, t.state, s.workflow_id
     ), debt AS (

@@ -5,51 +5,67 @@
 
 use std::collections::BTreeSet;
 
-use tokio_postgres::{Row, types::ToSql};
+use deadpool_postgres::Transaction;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::advance::{End, advance, lock};
 use crate::{
-    store::{Store, StoreError},
+    store::{
+        Store, StoreError,
+        connection::{Connection, Unit},
+    },
     task::State,
 };
 
 /// For a reconciler's statement: tasks that are no nodes.
 pub(in crate::store) const PLAIN: &str = "workflow_id IS NULL";
 
-/// One sweep. `find` takes the limit and returns the workflows that have such tasks; `statement` takes the parameters and
-/// then those workflows, and returns `workflow_id`, `node` and `state` of what it changed.
+/// One sweep. `find` takes the limit and returns the workflows that have such tasks; `statement` takes the limit and those
+/// workflows, and returns `workflow_id`, `node` and `state` of what it changed. Returns how many those were.
 pub(in crate::store) async fn sweep(
     store: &Store,
     find: &str,
     statement: &str,
     limit: i64,
-    parameters: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, StoreError> {
+) -> Result<usize, StoreError> {
     let mut db = store.writer().await?;
+    let Some((transaction, workflows)) = find_and_lock(&mut db, find, limit).await? else { return Ok(0) };
+    let statement = transaction.prepare_cached(statement).await?;
+    let changed = transaction.query(&statement, &[&limit, &workflows]).await?;
+    let read = |row: &Row| {
+        let state: &str = row.try_get("state")?;
+        let state = state.parse().map_err(|_| StoreError::Data("a task's state".into()))?;
+        Ok((row.try_get("workflow_id")?, row.try_get("node")?, state))
+    };
+    advance_ended(&transaction, changed.iter().map(read).collect::<Result<Vec<_>, StoreError>>()?).await?;
+    transaction.commit().await?;
+    Ok(changed.len())
+}
+
+/// Finds workflows, and begins a transaction that has locked them; `None` where there are none.
+pub(in crate::store) async fn find_and_lock<'a>(
+    db: &'a mut Connection,
+    find: &str,
+    limit: i64,
+) -> Result<Option<(Unit<'a>, Vec<Uuid>)>, StoreError> {
     let found = db.prepare_cached(find).await?;
     let found = db.query(&found, &[&limit]).await?;
     if found.is_empty() {
-        return Ok(found);
+        return Ok(None);
     }
     let workflows: BTreeSet<Uuid> = found.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let transaction = db.transaction().await?;
     lock(&transaction, &workflows).await?;
-    let workflows: Vec<Uuid> = workflows.into_iter().collect();
-    let mut all: Vec<&(dyn ToSql + Sync)> = vec![&limit];
-    all.extend(parameters);
-    all.push(&workflows);
-    let statement = transaction.prepare_cached(statement).await?;
-    let changed = transaction.query(&statement, &all).await?;
-    let mut ends = Vec::new();
-    for row in &changed {
-        let state: &str = row.try_get("state")?;
-        let state: State = state.parse().map_err(|_| StoreError::Data("a task's state".into()))?;
-        if state.is_terminal() {
-            ends.push(End::of(row.try_get("workflow_id")?, row.try_get("node")?, state));
-        }
-    }
-    advance(&transaction, ends).await?; // what it queues a relay publishes
-    transaction.commit().await?;
-    Ok(changed)
+    Ok(Some((transaction, workflows.into_iter().collect())))
+}
+
+/// Moves the workflows of these nodes on, where the node has ended. What that queues a relay publishes.
+pub(in crate::store) async fn advance_ended(
+    db: &Transaction<'_>,
+    changed: impl IntoIterator<Item = (Uuid, i32, State)>,
+) -> Result<(), StoreError> {
+    let ended = changed.into_iter().filter(|(.., state)| state.is_terminal());
+    advance(db, ended.map(|(workflow, node, state)| End::of(workflow, node, state)).collect()).await?;
+    Ok(())
 }

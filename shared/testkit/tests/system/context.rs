@@ -25,16 +25,22 @@ async fn the_trace_context_is_handed_on_by_every_way_in() {
 async fn a_handler_sees_its_deadlines() {
     let stage = Stage::start("deadlines").await;
     let mut task = stage.client.task("tell", json!({}));
+    let usual = stage.client.submit(task.clone()).await;
+    task["timeout"] = json!(null);
     let open = stage.client.submit(task.clone()).await;
     task["timeout"] = json!(300);
     task["soft_timeout"] = json!(200);
     let limited = stage.client.submit(task).await;
     let open = stage.client.wait(open, SOON).await;
     assert_eq!((&open["result"]["deadline_in"], &open["result"]["soft_deadline_in"]), (&json!(null), &json!(null)));
+    assert_eq!(open["timeout"], json!(null));
     let limited = stage.client.wait(limited, SOON).await;
-    let left = |field: &str| limited["result"][field].as_f64().unwrap_or_default();
-    assert!((290.0..=300.0).contains(&left("deadline_in")), "{limited}");
-    assert!((190.0..=200.0).contains(&left("soft_deadline_in")), "{limited}");
+    let left = |task: &Value, field: &str| task["result"][field].as_f64().unwrap_or_default();
+    assert!((290.0..=300.0).contains(&left(&limited, "deadline_in")), "{limited}");
+    assert!((190.0..=200.0).contains(&left(&limited, "soft_deadline_in")), "{limited}");
+    let usual = stage.client.wait(usual, SOON).await;
+    assert_eq!(usual["timeout"], json!(3600.0), "what is not limited by anybody is limited to an hour");
+    assert!((3590.0..=3600.0).contains(&left(&usual, "deadline_in")), "{usual}");
 }
 
 #[tokio::test]

@@ -70,3 +70,25 @@ async fn the_soft_limit_asks_and_the_hard_one_ends() {
         "SELECT (extract(epoch FROM finished_at - started_at) * 1000)::bigint FROM task ORDER BY created_at LIMIT 1";
     assert!(stage.database.number(ran).await < 2_000, "the one that listens ended at its soft limit");
 }
+
+/// No index knows of a limit, so the claim of a task with one is as cheap as that of one without.
+#[tokio::test]
+async fn a_time_limit_leaves_a_claim_a_hot_update() {
+    const TASKS: i64 = 200;
+    let stage = Stage::start("hot-claims").await;
+    let mut task = stage.client.task("sleep", json!({ "seconds": 0 }));
+    task["timeout"] = json!(60);
+    stage.client.batch(&vec![task; 200]).await;
+    caraway_testkit::eventually(SOON, "all have run", async || {
+        let done = stage.database.number("SELECT count(*) FROM task WHERE state = 'succeeded'").await;
+        if done == TASKS { Ok(()) } else { Err(format!("{done} done")) }
+    })
+    .await;
+    // the counters come some time later
+    let hot = "SELECT n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'task'";
+    caraway_testkit::eventually(SOON, "every claim was a HOT update", async || {
+        let hot = stage.database.number(hot).await;
+        if hot >= TASKS { Ok(()) } else { Err(format!("{hot} updates were")) }
+    })
+    .await;
+}

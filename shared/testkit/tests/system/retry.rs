@@ -43,6 +43,11 @@ async fn a_failing_task_is_tried_until_it_succeeds_or_its_attempts_are_spent() {
         "snoozing costs nothing: {ended}"
     );
     assert_eq!(stage.executions(snoozes), 6);
+    assert_eq!(stage.outcomes(snoozes).await, ["snoozed", "succeeded"], "one entry for all snoozes in a row");
+    assert_eq!(stage.client.attempts(snoozes).await[0]["times"], 5);
+    let hasty = "SELECT count(*) FROM attempt a JOIN task t ON t.id = a.task_id
+        WHERE a.outcome = 'snoozed' AND t.finished_at < a.started_at + interval '4.5 seconds'";
+    assert_eq!(stage.database.number(hasty).await, 0, "a snooze lasts for a second at least");
 
     let ended = stage.client.wait(misfits, SOON).await;
     assert_eq!((&ended["state"], &ended["error"]["code"]), (&json!("failed"), &json!("invalid_arguments")), "{ended}");

@@ -26,11 +26,7 @@ impl Retry {
         let max_attempts = fields.optional("max_attempts", "must be a whole number from 1 to 100", |value| {
             typed(value).filter(|attempts| (1..=limits::ATTEMPTS_MAX).contains(attempts))
         });
-        let backoff = fields.optional(
-            "backoff",
-            "must be {type: constant, linear or exponential, initial and max: seconds up to a year, factor: 1 to 1000}",
-            |value| typed(value).filter(Backoff::is_valid),
-        );
+        let backoff = fields.object("backoff", read_backoff);
         let default = Self::default();
         let policy = RetryPolicy {
             backoff: backoff.unwrap_or_default(),
@@ -48,6 +44,28 @@ impl Retry {
             ),
         };
         Self { max_attempts: max_attempts.unwrap_or(default.max_attempts), policy }
+    }
+}
+
+/// Where no longest wait is given, it is at least the first one.
+fn read_backoff(fields: &mut Fields<'_>) -> Backoff {
+    const SECONDS: &str = "must be a number of seconds, from 0 to a year";
+    let default = Backoff::default();
+    let seconds = |value: &RawValue| typed(value).filter(Backoff::is_wait);
+    let kind = fields.optional("type", "must be constant, linear or exponential", typed);
+    let initial = fields.optional("initial", SECONDS, seconds).unwrap_or(default.initial);
+    let factor = fields.optional("factor", "must be a number from 1 to 1000", |value| {
+        typed(value).filter(|factor| (1.0..=1000.0).contains(factor))
+    });
+    let max = fields.optional("max", SECONDS, seconds);
+    if max.is_some_and(|max| max < initial) {
+        fields.refuse("max", &format!("must not be below initial, which is {initial} seconds"));
+    }
+    Backoff {
+        kind: kind.unwrap_or(default.kind),
+        initial,
+        factor: factor.unwrap_or(default.factor),
+        max: max.unwrap_or(default.max.max(initial)),
     }
 }
 

@@ -27,14 +27,16 @@ pub(crate) struct SubmissionSchema {
     /// Seconds until it may start, up to the year 9999. Not beside `run_at`.
     #[schema(minimum = 0, maximum = 249_305_040_000.0)]
     delay: Option<f64>,
-    /// When it may start, from 1970 to 9999; a time that has passed is now.
+    /// When it may start, from 1970 to 9999; a time that has passed is now. (The last 26 hours of 9999 count as their beginning.)
     run_at: Option<Timestamp>,
-    /// It expires if it has not started by then.
+    /// It expires if it has not started by then, also while it is scheduled: for its first attempt or for another. Later than its
+    /// start, and in the future.
     expires_at: Option<Timestamp>,
-    /// The hard time limit of an attempt, seconds; by default its type's.
+    /// The hard time limit of an attempt, seconds; by default its type's, which is an hour unless its workers say otherwise. Null:
+    /// none.
     #[schema(exclusive_minimum = 0)]
     timeout: Option<f64>,
-    /// When an attempt is asked to end, seconds.
+    /// When an attempt is asked to end, seconds; not above the hard limit.
     #[schema(exclusive_minimum = 0)]
     soft_timeout: Option<f64>,
     retry: Option<RetryBody>,
@@ -71,10 +73,11 @@ struct RetryBody {
     /// How much of the wait is left to chance; 1 where nothing is said: anything between nothing and the whole wait.
     #[schema(minimum = 0, maximum = 1)]
     jitter: Option<f64>,
-    /// Only errors with one of these codes are tried again; all that are retryable where nothing is said.
+    /// Only errors with one of these codes are tried again; all that are retryable where nothing is said. `worker_lost` and
+    /// `timed_out` are such codes too.
     #[schema(max_items = 20)]
     retry_on: Option<Vec<CodePattern>>,
-    /// Errors with one of these codes are not tried again.
+    /// Errors with one of these codes are not tried again, `worker_lost` and `timed_out` included.
     #[schema(max_items = 20)]
     no_retry_on: Option<Vec<CodePattern>>,
     /// No attempt begins later than this after acceptance, seconds.

@@ -1,5 +1,7 @@
 //! What a submission may say.
 
+use std::time::Duration;
+
 use super::*;
 
 fn pointers(body: &str) -> Vec<String> {
@@ -14,7 +16,7 @@ fn a_name_is_enough() {
     let submission = Submission::read(br#"{"name": "add"}"#).unwrap();
     assert_eq!(submission.input(), r#"{"args":[],"kwargs":{}}"#);
     assert_eq!((submission.priority, submission.retry.max_attempts), (Priority::default(), 5));
-    assert_eq!((submission.timeout, submission.start), (None, Start::Now));
+    assert_eq!((submission.timeout, submission.start), (TimeLimit::Inherited, Start::Now));
 }
 
 #[test]
@@ -66,7 +68,12 @@ fn every_limit_is_pointed_at() {
         (r#"{"name": "a", "unique": {"while": "period"}}"#, "/unique/period"),
         (r#"{"name": "a", "unique": {"while": "queued", "period": 1}}"#, "/unique/period"),
         (r#"{"name": "a", "unique": {"on_conflict": "ignore"}}"#, "/unique/on_conflict"),
-        (r#"{"name": "a", "retry": {"backoff": {"x": 2}}}"#, "/retry/backoff"),
+        (r#"{"name": "a", "retry": {"backoff": {"x": 2}}}"#, "/retry/backoff/x"),
+        (r#"{"name": "a", "retry": {"backoff": {"type": "square"}}}"#, "/retry/backoff/type"),
+        (r#"{"name": "a", "retry": {"backoff": {"initial": -1}}}"#, "/retry/backoff/initial"),
+        (r#"{"name": "a", "retry": {"backoff": {"factor": 0.5}}}"#, "/retry/backoff/factor"),
+        (r#"{"name": "a", "retry": {"backoff": {"max": 1}}}"#, "/retry/backoff/max"),
+        (r#"{"name": "a", "retry": {"backoff": {"initial": 10, "max": 9}}}"#, "/retry/backoff/max"),
         (r#"{"name": "a", "retry": {"x": 2}}"#, "/retry/x"),
         (r#"{"name": "a", "id": 1}"#, "/id"),
     ];
@@ -83,8 +90,89 @@ fn times() {
     };
     assert_eq!(
         read(r#"{"name": "a", "timeout": 0.0001, "delay": 0}"#),
-        (Some(Duration::from_millis(1)), Start::Now),
+        (TimeLimit::After(Duration::from_millis(1)), Start::Now),
         "never nothing; no delay is no delay"
     );
-    assert!(read(r#"{"name": "a", "timeout": 1e300}"#).0.is_some(), "there is no upper bound on a time limit");
+    let endless = read(r#"{"name": "a", "timeout": 1e300}"#).0;
+    assert!(matches!(endless, TimeLimit::After(_)), "there is no upper bound on a time limit");
+    assert_eq!(read(r#"{"name": "a", "timeout": null}"#).0, TimeLimit::Unlimited);
+}
+
+#[test]
+fn a_first_wait_beyond_the_usual_longest_one_is_kept() {
+    for (backoff, initial, max) in [
+        (r#"{"type": "constant", "initial": 3600}"#, 3600.0, 3600.0),
+        (r#"{"initial": 3600, "max": 7200}"#, 3600.0, 7200.0),
+        (r#"{"initial": 600}"#, 600.0, 600.0),
+        (r#"{"initial": 1}"#, 1.0, 600.0),
+        ("{}", 2.0, 600.0),
+    ] {
+        let body = format!(r#"{{"name": "a", "retry": {{"backoff": {backoff}}}}}"#);
+        let read = Submission::read(body.as_bytes()).unwrap().retry.policy.backoff;
+        assert_eq!((read.initial, read.max), (initial, max), "{backoff}");
+    }
+}
+
+#[test]
+fn arguments_nest_as_deep_wherever_they_stand() {
+    let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+    let task = |levels: usize| format!(r#"{{"name": "a", "args": {}}}"#, nested(levels));
+    assert!(Submission::read(task(32).as_bytes()).is_ok());
+    assert_eq!(pointers(&task(33)), ["/args"]);
+    assert_eq!(pointers(&format!(r#"{{"name": "a", "kwargs": {{"x": {}}}}}"#, nested(32))), ["/kwargs"]);
+}
+
+fn known(timeout: Option<Duration>) -> TaskType {
+    TaskType {
+        name: "a".parse().unwrap(),
+        version: 1,
+        parameters: Vec::new(),
+        queue: "default".parse().unwrap(),
+        timeout,
+        cpu: false,
+    }
+}
+
+/// The limit of a task of a type with this one, or the pointers of what is wrong.
+fn limit_of(body: &str, of_type: Option<Duration>) -> Result<Option<Duration>, serde_json::Value> {
+    let submission = Submission::read(body.as_bytes()).unwrap();
+    match submission.into_spec(&known(of_type), OwnerId::LOCAL, None) {
+        Ok((task, _)) => Ok(task.timeout),
+        Err(problem) => Err(serde_json::from_slice::<serde_json::Value>(&problem.document(None)).unwrap()["errors"][0]
+            ["pointer"]
+            .clone()),
+    }
+}
+
+#[test]
+fn the_limit_in_force_is_the_tasks_or_its_types_or_none() {
+    let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+    assert_eq!(limit_of(r#"{"name": "a"}"#, Some(hour)), Ok(Some(hour)));
+    assert_eq!(limit_of(r#"{"name": "a"}"#, None), Ok(None));
+    assert_eq!(limit_of(r#"{"name": "a", "timeout": 1}"#, Some(hour)), Ok(Some(second)));
+    assert_eq!(limit_of(r#"{"name": "a", "timeout": null}"#, Some(hour)), Ok(None));
+}
+
+#[test]
+fn what_could_never_happen_is_refused() {
+    let hour = Some(Duration::from_secs(3600));
+    for (body, pointer) in [
+        (r#"{"name": "a", "expires_at": "2020-01-01T00:00:00Z"}"#, "/expires_at"),
+        (r#"{"name": "a", "expires_at": "2020-01-01T00:00:00Z", "delay": 5}"#, "/expires_at"),
+        (r#"{"name": "a", "expires_at": "2998-01-01T00:00:00Z", "run_at": "2999-01-01T00:00:00Z"}"#, "/expires_at"),
+        (r#"{"name": "a", "expires_at": "2999-01-01T00:00:00Z", "run_at": "2999-01-01T00:00:00Z"}"#, "/expires_at"),
+        (r#"{"name": "a", "expires_at": "2999-01-01T00:00:00Z", "delay": 1e11}"#, "/expires_at"),
+        (r#"{"name": "a", "soft_timeout": 5, "timeout": 1}"#, "/soft_timeout"),
+        (r#"{"name": "a", "soft_timeout": 3601}"#, "/soft_timeout"),
+    ] {
+        assert_eq!(limit_of(body, hour), Err(pointer.into()), "{body}");
+    }
+    for body in [
+        r#"{"name": "a", "expires_at": "2999-01-01T00:00:00Z", "run_at": "2020-01-01T00:00:00Z"}"#,
+        r#"{"name": "a", "expires_at": "2999-01-01T00:00:01Z", "run_at": "2999-01-01T00:00:00Z"}"#,
+        r#"{"name": "a", "soft_timeout": 1, "timeout": 1}"#,
+        r#"{"name": "a", "soft_timeout": 3601, "timeout": null}"#,
+    ] {
+        assert!(limit_of(body, hour).is_ok(), "{body}");
+    }
 }

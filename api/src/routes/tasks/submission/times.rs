@@ -2,25 +2,25 @@
 
 use std::time::Duration;
 
-use caraway_shared::task::Start;
+use caraway_shared::task::{Start, TaskSpec, TimeLimit};
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
-use crate::extract::{Fields, typed};
+use crate::{
+    extract::{Fields, typed},
+    problem::{Code, Fault},
+};
 
 /// Longest time that can be added to now and stay within the year 9999, roughly.
 const SECONDS_MAX: f64 = 7_900.0 * 365.25 * 86_400.0;
 const RESULT_TTL_MAX: f64 = 90.0 * 86_400.0;
-/// jiff's last instant lies in the year 9999 too.
-const FIRST_SECOND: i64 = 0;
 
 pub(super) const LIMIT: &str = "must be a number of seconds, greater than 0";
-pub(super) const TIME: &str = "must be a time such as 2026-11-22T20:00:00Z, from 1970 to 9999, with an offset";
 
 /// `delay` or `run_at`, not both.
 pub(super) fn start(fields: &mut Fields<'_>) -> Start {
     let delay = fields.optional("delay", "must be a number of seconds, 0 or more, before the year 9999", delay);
-    let run_at = fields.optional("run_at", TIME, time);
+    let run_at = fields.instant("run_at");
     match (delay.filter(|delay| !delay.is_zero()), run_at) {
         (None, None) => Start::Now,
         (Some(delay), None) => Start::After(delay),
@@ -32,15 +32,34 @@ pub(super) fn start(fields: &mut Fields<'_>) -> Start {
     }
 }
 
-pub(super) fn time(value: &RawValue) -> Option<Timestamp> {
-    let text = typed::<String>(value)?;
-    text.parse::<Timestamp>().ok().filter(|time| is_rfc3339(&text) && time.as_second() >= FIRST_SECOND)
+/// The hard time limit: null is none.
+pub(super) fn time_limit(fields: &mut Fields<'_>) -> TimeLimit {
+    let otherwise = if fields.is_null("timeout") { TimeLimit::Unlimited } else { TimeLimit::Inherited };
+    fields.optional("timeout", LIMIT, limit).map_or(otherwise, TimeLimit::After)
 }
 
-/// Of a text that was read as a time. jiff reads more than RFC 3339 has (zone names, other separators); what it writes is
-/// the rule.
-pub(crate) fn is_rfc3339(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit() || b"-:.+TZtz".contains(&byte))
+/// What is wrong with the times of a task beside each other: it could never start, or never be asked to stop.
+pub(super) fn contradiction(task: &TaskSpec, now: Timestamp) -> Option<Fault> {
+    let fault = |pointer: &str, detail| Some(Fault { pointer: pointer.into(), code: Code::InvalidRequest, detail });
+    let start = match task.start {
+        Start::Now => now,
+        Start::After(delay) => now.checked_add(delay).unwrap_or(Timestamp::MAX),
+        Start::At(time) => time.max(now),
+    };
+    if let Some(expires_at) = task.extra.expires_at
+        && expires_at <= start
+    {
+        let what = if start == now { "in the future, and is past" } else { "later than its start" };
+        return fault("/expires_at", format!("must be {what}: the task could never run (it starts at {start})"));
+    }
+    if let (Some(soft), Some(hard)) = (task.extra.soft_timeout, task.timeout)
+        && soft > hard.as_secs_f64()
+    {
+        let hard = hard.as_secs_f64();
+        let detail = format!("must not be above the hard limit, which is {hard} seconds; set timeout as well");
+        return fault("/soft_timeout", detail);
+    }
+    None
 }
 
 /// Longer than the calendar is as good as the calendar.
