@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, net::SocketAddr};
 
-use caraway_shared::config::Common;
+use caraway_shared::config::{Common, Schema};
 use clap::{Args, Parser, Subcommand};
 
 use crate::keys::Keys;
@@ -36,6 +36,9 @@ pub(crate) struct Serve {
     /// The address of HTTP; port 0 takes a free one
     #[arg(long, env = "CARAWAY_BIND", default_value = "127.0.0.1:8080")]
     pub(crate) bind: SocketAddr,
+    /// Do not bring the schema up to date at start: wait until `api migrate` or another API has
+    #[arg(long, env = "CARAWAY_NO_MIGRATE")]
+    pub(crate) no_migrate: bool,
     /// While there are no API keys, serve everybody who can reach an address that is not loopback
     #[arg(long, env = "CARAWAY_INSECURE_OPEN")]
     pub(crate) insecure_open: bool,
@@ -77,6 +80,11 @@ fn with_command(mut args: Vec<OsString>) -> Vec<OsString> {
 }
 
 impl Serve {
+    /// Who brings the schema up to date.
+    pub(crate) const fn schema(&self) -> Schema {
+        if self.no_migrate { Schema::Await } else { Schema::Migrate }
+    }
+
     /// Whether everybody who can reach the address may be served without a key, as long as there is none.
     pub(crate) fn may_be_open(&self) -> bool {
         self.bind.ip().is_loopback() || self.insecure_open

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use anyhow::Context as _;
 use caraway_shared::{
     access::{Grant, Key, KeyId, Pattern, Scope},
-    config::prepare,
+    config::{Schema, prepare},
     store::{NewKey, Store, StoreConfig},
     task::OwnerId,
 };
@@ -68,7 +68,7 @@ impl Keys {
         anyhow::ensure!(!self.postgres_url.is_empty(), "give --postgres-url or CARAWAY_POSTGRES_URL");
         let config = StoreConfig { url: self.postgres_url, application: "caraway-api keys", connections: 1 };
         let store = Store::new(&config).context("the PostgreSQL URL")?;
-        prepare(&store, true).await?;
+        prepare(&store, Schema::Migrate).await?;
         match self.what {
             What::Create(wanted) => create(&store, wanted).await,
             What::List { user } => list(&store, &user).await,

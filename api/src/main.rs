@@ -28,7 +28,7 @@ mod waiting;
 use std::io::Write as _;
 
 use caraway_shared::{
-    config::prepare,
+    config::{Schema, prepare},
     telemetry::{Metrics, init_logs},
 };
 
@@ -45,7 +45,7 @@ async fn main() -> anyhow::Result<()> {
     match job {
         Job::Keys(keys) => keys.run().await,
         Job::Serve(serve) => Application::build(*serve, Metrics::install()?)?.run_until_stopped().await,
-        Job::Migrate(common) => Ok(prepare(&common.store("caraway-api migrate")?, true).await?),
+        Job::Migrate(common) => Ok(prepare(&common.store("caraway-api migrate")?, Schema::Migrate).await?),
         Job::Openapi => Ok(std::io::stdout().write_all(Document::pretty()?.as_bytes())?),
     }
 }

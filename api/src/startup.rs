@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use caraway_shared::{
     broker::{Link, Publisher, relay},
     cache::{self, Cache, CacheConfig},
-    config::prepare,
+    config::{Schema, prepare},
     coordination::{Coordination, Upkeep},
     telemetry::Metrics,
 };
@@ -99,7 +99,7 @@ impl Application {
         let coordination = self.state.coordination.clone();
         background.spawn(self.state.waiting.clone().keep_awake(redis_url, coordination, self.shutdown.clone()));
         let beside = (self.publisher, self.upkeep);
-        let work = work(self.state, beside, !self.config.common.no_migrate, &background, &self.shutdown);
+        let work = work(self.state, beside, self.config.schema(), &background, &self.shutdown);
         let ended = tokio::select! {
             unfit = work => unfit,
             served = &mut serving => flat(served),
@@ -128,11 +128,11 @@ impl Application {
 async fn work(
     state: ApiState,
     (publisher, upkeep): (Publisher, Upkeep),
-    migrate: bool,
+    schema: Schema,
     background: &TaskTracker,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    prepare(&state.store, migrate).await.context("the database cannot be used")?;
+    prepare(&state.store, schema).await.context("the database cannot be used")?;
     state.callers.prepare().await?;
     background.spawn(relay::run(state.store.clone(), publisher, shutdown.clone()));
     background.spawn(state.known.clone().keep_fresh(shutdown.clone()));

@@ -134,10 +134,10 @@ stopped_servers() {
     done | paste -sd ' '
 }
 
-# A worker may finish what it has begun, for up to 30 seconds.
+# A worker may finish what it has begun, for up to 30 seconds, and record the rest within 15 more.
 stop_program() {
     local start=${EPOCHREALTIME/[^0-9]/}
     alive "$1" || { forget "$1"; return 0; }
-    stop_process "$1" TERM 40
+    stop_process "$1" TERM 50
     done_in "$1 stopped" "$start"
 }

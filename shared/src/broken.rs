@@ -39,6 +39,8 @@ pub enum Rule {
     CurrentLoads,
     /// A connection goes back to its pool.
     ReturnConnection,
+    /// A connection to a server that takes no writes is neither made nor kept.
+    DropReadOnly,
 }
 
 impl Rule {
@@ -69,6 +71,7 @@ impl Rule {
             Self::CacheRun => "break.cache-run",
             Self::CurrentLoads => "break.current-loads",
             Self::ReturnConnection => "break.return-connection",
+            Self::DropReadOnly => "break.drop-read-only",
         }
     }
 }

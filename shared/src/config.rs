@@ -1,10 +1,13 @@
 //! What both binaries are told, by flag or by variable. `.env.example` lists every variable.
 
+use std::time::Duration;
+
 use clap::Args;
+use tokio::time::sleep;
 
 use crate::{
     broker::{BrokerConfig, QueueType},
-    store::{Store, StoreConfig, StoreError},
+    store::{SchemaError, SchemaState, Store, StoreConfig, StoreError},
     telemetry::LogFormat,
 };
 
@@ -26,9 +29,6 @@ pub struct Common {
     /// How the broker keeps task messages
     #[arg(long, env = "CARAWAY_QUEUE_TYPE", value_enum, default_value_t = QueueType::Quorum)]
     pub queue_type: QueueType,
-    /// Do not bring the schema up to date at start
-    #[arg(long, env = "CARAWAY_NO_MIGRATE")]
-    pub no_migrate: bool,
     /// error, warn, info, debug, trace, or a filter such as `lapin=debug,info`
     #[arg(long, env = "CARAWAY_LOGLEVEL", default_value = "info")]
     pub loglevel: String,
@@ -49,20 +49,63 @@ impl Common {
     }
 }
 
-/// Waits for the database for as long as it takes, migrates it, and refuses one that breaks the promise.
-pub async fn prepare(store: &Store, migrate: bool) -> Result<(), StoreError> {
-    const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+/// Who brings the schema up to date.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Schema {
+    /// This process.
+    Migrate,
+    /// Another one: an API, or `api migrate`. This one waits for it.
+    Await,
+}
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// It breaks the promise, or cannot be asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its schema is not for this program, or cannot be migrated.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+}
+
+/// Waits for the database, and for its schema, for as long as it takes; refuses a database that breaks the promise, a schema
+/// that is not for this program, and a migration that fails.
+pub async fn prepare(store: &Store, schema: Schema) -> Result<(), PrepareError> {
+    const PAUSE: Duration = Duration::from_secs(1);
+    let mut told = None;
     loop {
-        let ready = async {
-            store.check_durability().await?;
-            if migrate { store.migrate().await } else { Ok(()) }
-        };
-        match ready.await {
-            Err(StoreError::Unavailable(error)) => {
-                tracing::warn!(%error, "the database is not available yet");
-                tokio::time::sleep(PAUSE).await;
+        let error = match try_prepare(store, schema).await {
+            Ok(SchemaState::Ready) => return Ok(()),
+            Ok(older @ SchemaState::Older { has, needs }) => {
+                if told.replace(older) != Some(older) {
+                    tracing::info!(
+                        schema.version = has,
+                        schema.needed = needs,
+                        "the schema is older than this program needs; waiting until an API or `api migrate` migrates it"
+                    );
+                }
+                sleep(PAUSE).await;
+                continue;
             }
-            done => return done,
+            Err(error) => error,
+        };
+        match error {
+            PrepareError::Store(StoreError::Unavailable(error))
+            | PrepareError::Schema(SchemaError::Store(StoreError::Unavailable(error))) => {
+                tracing::warn!(%error, "the database is not available yet");
+                sleep(PAUSE).await;
+            }
+            unfit => return Err(unfit),
         }
     }
+}
+
+async fn try_prepare(store: &Store, schema: Schema) -> Result<SchemaState, PrepareError> {
+    store.check_durability().await?;
+    match schema {
+        Schema::Migrate => store.migrate().await.map(|()| SchemaState::Ready),
+        Schema::Await => store.schema_state().await,
+    }
+    .map_err(Into::into)
 }

@@ -1,15 +1,24 @@
 //! The worker's own small HTTP server: `/livez`, `/readyz`, `/metrics`.
 
-use std::{net::TcpListener, sync::Arc};
+use std::{
+    net::TcpListener,
+    sync::{Arc, OnceLock},
+};
 
 use actix_web::{App, HttpResponse, HttpServer, dev::Server, web};
-use caraway_shared::telemetry::{Metrics, names};
+use caraway_shared::{
+    store::DatabaseState,
+    telemetry::{Metrics, names},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::startup::Engine;
 
+/// The engine, once it is in service.
+pub(crate) type InService = Arc<OnceLock<Arc<Engine>>>;
+
 struct Ops {
-    engine: Arc<Engine>,
+    engine: InService,
     metrics: Metrics,
     consuming: CancellationToken,
 }
@@ -17,7 +26,7 @@ struct Ops {
 /// The server, to be spawned; it serves until the process ends.
 pub(crate) fn server(
     listener: TcpListener,
-    engine: Arc<Engine>,
+    engine: InService,
     metrics: Metrics,
     consuming: CancellationToken,
 ) -> std::io::Result<Server> {
@@ -36,28 +45,36 @@ pub(crate) fn server(
     Ok(server)
 }
 
-/// Ready when it can claim: the database answers, the broker is connected, a slot can come free, and it was not told to
+/// Ready when it can claim: the database takes writes, the broker is connected, a slot can come free, and it was not told to
 /// stop.
 async fn ready(ops: web::Data<Ops>) -> HttpResponse {
     let not = |why: &'static str| HttpResponse::ServiceUnavailable().body(why);
     if ops.consuming.is_cancelled() {
-        not("draining\n")
-    } else if ops.engine.overdue.exhausted() {
+        return not("draining\n");
+    }
+    let Some(engine) = ops.engine.get() else {
+        return not("waiting for postgresql, or for an api that brings its schema up to date\n");
+    };
+    if engine.overdue.exhausted() {
         not("every slot is held by a handler that goes on past its limit\n")
-    } else if !ops.engine.consuming.is_up() {
+    } else if !engine.consuming.is_up() {
         not("no connection to rabbitmq\n")
-    } else if ops.engine.store.ping().await.is_err() {
-        not("no connection to postgresql\n")
     } else {
-        HttpResponse::Ok().body("ready\n")
+        match engine.store.database_state().await {
+            DatabaseState::Writable => HttpResponse::Ok().body("ready\n"),
+            DatabaseState::ReadOnly => not("postgresql takes no writes: it is a standby, or set to be read-only\n"),
+            DatabaseState::Away => not("no connection to postgresql\n"),
+        }
     }
 }
 
 async fn render(ops: web::Data<Ops>) -> HttpResponse {
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    let overdue = ops.engine.overdue.all();
-    metrics::gauge!(names::RUNNING).set(number(ops.engine.running.count()));
-    metrics::gauge!(names::OVERDUE_HANDLERS).set(number(overdue.handlers));
-    metrics::gauge!(names::WITHHELD_SLOTS).set(number(overdue.withheld));
+    if let Some(engine) = ops.engine.get() {
+        let overdue = engine.overdue.all();
+        metrics::gauge!(names::RUNNING).set(number(engine.running.count()));
+        metrics::gauge!(names::OVERDUE_HANDLERS).set(number(overdue.handlers));
+        metrics::gauge!(names::WITHHELD_SLOTS).set(number(overdue.withheld));
+    }
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(ops.metrics.render())
 }

@@ -26,6 +26,7 @@ impl Engine {
             name: self.name.clone(),
             host: self.host.clone(),
             slot: self.slot.as_ref().map(|slot| slot.id.clone()),
+            replaces: self.slot.as_ref().map(|slot| slot.replaces.clone()).unwrap_or_default(),
             queues: self.load(),
         };
         let id = self.store.open_session(&new).await?;

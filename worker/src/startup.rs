@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use caraway_shared::{
     broker::{Link, Publisher, relay},
     cache::{Cache, CacheConfig, wakeups::Announcer},
-    config::prepare,
+    config::{Schema, prepare},
     coordination::Coordination,
     store::{
         Store, StoreError, Writer,
@@ -113,9 +113,11 @@ impl Worker {
         let mut signals = Signals::listen()?;
         let grace = self.args.grace();
         let (consuming, done) = (CancellationToken::new(), CancellationToken::new());
+        let in_service = ops::InService::default();
+        tokio::spawn(ops::server(listener, Arc::clone(&in_service), metrics, consuming.clone())?);
         let Some(engine) = signals.unless(self.build(&done)).await.transpose()? else { return Ok(()) };
+        let _ = in_service.set(Arc::clone(&engine)); // once only
 
-        tokio::spawn(ops::server(listener, Arc::clone(&engine), metrics, consuming.clone())?);
         tokio::spawn(session::beat(Arc::clone(&engine), consuming.clone(), done.clone()));
         tokio::spawn(session::progress(Arc::clone(&engine), done.clone()));
         tokio::spawn(relay::run(engine.store.clone(), engine.publisher.clone(), consuming.clone()));
@@ -156,7 +158,7 @@ impl Worker {
         let slots = lanes.iter().map(|lane| lane.slot_count).sum();
         let overdue_max = usize::from(self.args.overdue_max);
         let slot = self.args.slot_file.as_deref().map(Slot::lock).transpose()?;
-        prepare(&store, !self.args.common.no_migrate).await?;
+        prepare(&store, Schema::Await).await.context("the database cannot be used")?;
 
         let broker = self.args.common.broker();
         let publishing = Link::start(&broker, "worker publishing", done.clone());

@@ -88,7 +88,7 @@ fn complete(operation: &mut Operation, path: &str, reads: bool, needs: Needs) {
     let mut codes = operation.extensions.take().and_then(|mut all| all.remove(PROBLEMS)).map_or(Vec::new(), named);
     codes.push(Code::Internal);
     if !is_always_open(path) {
-        codes.push(Code::DatabaseUnavailable);
+        codes.extend([Code::DatabaseUnavailable, Code::DatabaseReadOnly]);
     }
     if !reads {
         codes.push(Code::OutcomeUnknown); // by the deadline, whatever the handler is

@@ -261,6 +261,10 @@ catalogue! {
     /// PostgreSQL does not answer. Nothing was changed.
     DatabaseUnavailable "database_unavailable" SERVICE_UNAVAILABLE "The database is not available"
         "Repeat the request after `Retry-After` seconds, and wait longer each time.";
+    /// PostgreSQL answers and takes no writes now: it is a standby that was not promoted yet, or somebody set it to be
+    /// read-only. Nothing was changed.
+    DatabaseReadOnly "database_read_only" SERVICE_UNAVAILABLE "The database takes no writes"
+        "Repeat the request after `Retry-After` seconds, and wait longer each time; it ends when the database is writable again.";
     /// The database did not confirm in time, so the request may have been done or not.
     OutcomeUnknown "outcome_unknown" SERVICE_UNAVAILABLE "It is not known whether the task was accepted"
         "Repeat it with the same `Idempotency-Key`: it is then done once. Without a key a repeated request may make a second task.";

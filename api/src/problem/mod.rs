@@ -310,9 +310,15 @@ fn database_unavailable(cause: impl fmt::Display) -> Problem {
         .caused_by(cause)
 }
 
+fn database_read_only(cause: impl fmt::Display) -> Problem {
+    let detail = "the database takes no writes now; nothing was changed, try again later";
+    Problem::new(Code::DatabaseReadOnly, detail).caused_by(cause)
+}
+
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
+            StoreError::Unavailable(_) if error.is_read_only() => database_read_only(error),
             StoreError::Unavailable(_) => database_unavailable(error),
             StoreError::Unknown(_) => Self::outcome_unknown().caused_by(error),
             StoreError::Statement(_) | StoreError::Data(_) => Self::internal(error),
@@ -327,6 +333,7 @@ impl From<ReadError> for Problem {
                 Self::new(Code::Overloaded, "too many reads wait for the database; try again later").caused_by(error)
             }
             ReadError::TimedOut => database_unavailable(error),
+            ReadError::Failed(inner) if inner.is_read_only() => database_read_only(error),
             ReadError::Failed(inner) if matches!(**inner, StoreError::Unavailable(_)) => database_unavailable(error),
             ReadError::Failed(_) | ReadError::Lost => Self::internal(error),
         }
@@ -337,6 +344,7 @@ impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Unavailable(_) | WriteError::Contended(_) => database_unavailable(error),
+            WriteError::ReadOnly(_) => database_read_only(error),
             WriteError::Unknown(_) => Self::outcome_unknown().caused_by(error),
             WriteError::Refused(_) => Self::internal(error),
         }

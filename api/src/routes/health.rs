@@ -1,10 +1,10 @@
 //! `GET /livez`: the process runs. `GET /readyz`: it can accept tasks, which needs PostgreSQL and nothing else.
 //! RabbitMQ or Redis away is `degraded`, and still ready: tasks are accepted and told of all the same.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
-use caraway_shared::store::Store;
+use caraway_shared::store::DatabaseState;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -13,14 +13,11 @@ use crate::{
     state::ApiState,
 };
 
-/// A server that takes longer counts as away.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 #[derive(Serialize, ToSchema)]
 struct Readiness {
     /// `alive`, `ready`, or `degraded`: tasks are accepted, and something behind is away.
     status: &'static str,
-    /// `up` or `down` for every server behind, with `?verbose`.
+    /// `up` or `down` for every server behind, with `?verbose`; of PostgreSQL also `read_only`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     checks: Option<BTreeMap<&'static str, &'static str>>,
@@ -56,14 +53,21 @@ pub(crate) async fn livez() -> HttpResponse {
     extensions(("x-problems" = json!([Code::NotReady]))),
 )]
 pub(crate) async fn readyz(request: HttpRequest, state: Data<ApiState>) -> Result<HttpResponse, Problem> {
-    let (postgres, redis) = tokio::join!(answers(&state.store), state.cache.ping());
+    let (postgres, redis) = tokio::join!(state.store.database_state(), state.cache.ping());
     let rabbitmq = state.link.is_up();
-    let checks = BTreeMap::from([("postgres", word(postgres)), ("rabbitmq", word(rabbitmq)), ("redis", word(redis))]);
+    let database = match postgres {
+        DatabaseState::Writable => "up",
+        DatabaseState::ReadOnly => "read_only",
+        DatabaseState::Away => "down",
+    };
+    let checks = BTreeMap::from([("postgres", database), ("rabbitmq", word(rabbitmq)), ("redis", word(redis))]);
     let checks = Some(checks).filter(|_| is_verbose(request.query_string()));
     let obstacle = if state.health.is_stopping() {
         "the process is stopping"
-    } else if !postgres {
+    } else if postgres == DatabaseState::Away {
         "postgres does not answer"
+    } else if postgres == DatabaseState::ReadOnly {
+        "postgres answers and takes no writes: it is a standby, or set to be read-only"
     } else if !state.health.is_prepared() {
         "the database is not prepared yet"
     } else {
@@ -75,10 +79,6 @@ pub(crate) async fn readyz(request: HttpRequest, state: Data<ApiState>) -> Resul
         Some(checks) => problem.with("checks", serde_json::to_value(checks).unwrap_or_default()),
         None => problem,
     })
-}
-
-async fn answers(store: &Store) -> bool {
-    tokio::time::timeout(PATIENCE, store.ping()).await.is_ok_and(|ping| ping.is_ok())
 }
 
 const fn word(up: bool) -> &'static str {

@@ -19,7 +19,7 @@ use crate::{
     tag = "catalogue",
     responses((
         status = 200, description = "All of them.", body = List<QueueView>,
-        example = json!({"data": [{"name": "default", "paused": false, "depth": 12, "oldest_age": 0.8, "running": 256, "workers": 1, "slots": 256}]}),
+        example = json!({"data": [{"name": "default", "depth": 12, "oldest_age": 0.8, "running": 256, "workers": 1, "slots": 256}]}),
     )),
 )]
 pub(crate) async fn queues(state: Data<ApiState>) -> Result<HttpResponse, Problem> {

@@ -63,15 +63,16 @@ async fn what_exists_is_listed() {
     let api = Api::start().await;
     api.submit(r#"{"name": "add", "args": [1, 2]}"#).await;
     let queues = vec![LoadedQueue { name: QUEUE.into(), slots: 4, busy: 0, overdue: 0, withheld: 0 }];
-    let session = NewSession { name: "host:7".into(), host: "host".into(), slot: None, queues };
+    let session = NewSession { name: "host:7".into(), host: "host".into(), slot: None, replaces: Vec::new(), queues };
     api.store.open_session(&session).await.unwrap();
 
     let queues = api.get("/v1/queues").await.json();
     let ours = queues["data"].as_array().unwrap().iter().find(|queue| queue["name"] == QUEUE).unwrap();
     assert_eq!(
-        ["depth", "running", "workers", "slots", "paused"].map(|field| ours[field].clone()),
-        [json!(1), json!(0), json!(1), json!(4), json!(false)]
+        ["depth", "running", "workers", "slots"].map(|field| ours[field].clone()),
+        [json!(1), json!(0), json!(1), json!(4)]
     );
+    assert!(ours.get("paused").is_none(), "nobody heeds it yet, so it is not told: {ours}");
     assert!(ours["oldest_age"].as_f64().unwrap() >= 0.0);
     let workers = api.get("/v1/workers").await.json();
     assert_eq!((&workers["data"][0]["name"], &workers["data"][0]["queues"][0]["slots"]), (&json!("host:7"), &json!(4)));

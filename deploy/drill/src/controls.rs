@@ -14,7 +14,7 @@ use crate::{
     check::{Finding, Invariant},
     drill::{self, Drill, Options, Outcome},
     fault::{Fault, Hit, catalogue, usual},
-    faults::maintenance::race_late_rescuers,
+    faults::{maintenance::race_late_rescuers, upgrade::roll_hastily},
     tasks::Mix,
     world::{Setup, until},
 };
@@ -56,6 +56,8 @@ pub(crate) fn all() -> Vec<Control> {
         control("poison-rule-off", "break.poison=return", "F10", Invariant::Outcome),
         control("decide-before-lock", "break.decide-under-lock=return;break.audit=return", "F80", Invariant::I18),
         control("unique-keys-unlocked", "break.lock-unique-keys=return;break.audit=return", "F81", Invariant::I18),
+        control("contract-too-early", "", "F83", Invariant::I17),
+        control("read-only-connections-kept", "break.drop-read-only=return", "F84", Invariant::I17),
         control("audit-off-workers-killed", "break.audit=return", "F9", Invariant::I2),
         control("audit-off-broker-killed", "break.audit=return", "F20b", Invariant::I2),
     ];
@@ -67,6 +69,7 @@ pub(crate) fn all() -> Vec<Control> {
                 control.drops_trigger = true;
                 control.fault.inject = |drill| race_late_rescuers(drill).boxed_local();
             }
+            "contract-too-early" => control.fault.inject = |drill| roll_hastily(drill).boxed_local(),
             // what the two rules above lose, they lose by themselves, and not because the audit is off
             name if name.starts_with("audit-off") => control.betrayed_by = None,
             "ack-before-settle" => (control.fault.mix, control.fault.rate) = (Mix::Backlog, 140),

@@ -15,6 +15,8 @@ pub(crate) struct Fault {
     pub(crate) mix: Mix,
     /// Submissions a second.
     pub(crate) rate: u32,
+    /// The version of Caraway that all programs are at first, where a fault is about versions.
+    pub(crate) version: Option<&'static str>,
     /// Counters that must have risen from before the fault to the end: without them it did not happen.
     pub(crate) rises: &'static [&'static str],
     /// Counters that must not have.
@@ -72,6 +74,8 @@ pub(crate) fn catalogue() -> Vec<Fault> {
         faults::network::faults(),
         faults::workflows::faults(),
         faults::unique::faults(),
+        faults::upgrade::faults(),
+        faults::read_only::faults(),
     ]
     .concat()
 }
@@ -98,5 +102,6 @@ pub(crate) const CI: [&str; 16] = [
 
 /// What every fault has unless it says otherwise.
 pub(crate) const fn usual(id: &'static str, name: &'static str, inject: Inject) -> Fault {
-    Fault { id, name, mix: Mix::Mixed, rate: 60, rises: &[], stays: &[], within: Duration::from_secs(10), inject }
+    let within = Duration::from_secs(10);
+    Fault { id, name, mix: Mix::Mixed, rate: 60, version: None, rises: &[], stays: &[], within, inject }
 }

@@ -39,6 +39,9 @@ const STATES: &str =
         count(*) FILTER (WHERE finished_at IS NULL) FROM task";
 const FIRST_SINCE: &str =
     "SELECT count(*) FROM task WHERE started_at > $1::text::timestamptz AND finished_at IS NOT NULL";
+const END_CONNECTIONS: &str = "
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name LIKE 'caraway%'";
 const NOW: &str = "SELECT clock_timestamp()::text";
 
 /// A statement that takes longer has no answer: the server may be frozen.
@@ -62,7 +65,9 @@ pub(crate) struct Counts {
 
 impl Rows {
     pub(crate) fn at(url: &str) -> anyhow::Result<Self> {
-        Ok(Self { config: url.parse()? })
+        let mut config: Config = url.parse()?;
+        config.options("-c default_transaction_read_only=off"); // whatever a fault does to the programs' connections
+        Ok(Self { config })
     }
 
     /// Every task, by id.
@@ -138,6 +143,20 @@ impl Rows {
     pub(crate) async fn number(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> anyhow::Result<i64> {
         let rows = self.query(sql, parameters).await?;
         Ok(rows.first().ok_or_else(|| anyhow::anyhow!("no row"))?.try_get(0)?)
+    }
+
+    /// Lets no connection write that is made from now on, and ends those that are open, as a failover to a standby does.
+    pub(crate) async fn turn_read_only(&self) -> anyhow::Result<u64> {
+        let database = self.config.get_dbname().unwrap_or_default();
+        self.execute(&format!("ALTER DATABASE {database} SET default_transaction_read_only = on"), &[]).await?;
+        self.execute(END_CONNECTIONS, &[]).await
+    }
+
+    /// Lets connections write that are made from now on. Those that are open stay as they are.
+    pub(crate) async fn turn_writable(&self) -> anyhow::Result<()> {
+        let database = self.config.get_dbname().unwrap_or_default();
+        self.execute(&format!("ALTER DATABASE {database} RESET default_transaction_read_only"), &[]).await?;
+        Ok(())
     }
 
     /// A connection that a fault keeps.

@@ -132,7 +132,7 @@ async fn connect(url: &str, role: &'static str) -> Result<Connection, BrokerErro
     timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| BrokerError::Timeout)?.map_err(Into::into)
 }
 
-/// Returns when the connection is no longer one, or at shutdown once nobody else holds it.
+/// Returns when the connection is lost, or at shutdown.
 async fn watch_over(connection: &Arc<Connection>, role: &'static str, shutdown: &CancellationToken) {
     let mut look = tokio::time::interval(LOOK_EVERY);
     let mut blocked = false;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Store, WriteError,
-    error::{Verdict, chain, verdict},
+    error::{Verdict, chain, ends_connection, verdict},
 };
 
 /// Rows in one statement; a request that crosses the line still goes in whole.
@@ -182,7 +182,8 @@ impl<S: Batched> Commit<S> {
                 Verdict::Contended if !S::PERSISTENT => return Err(WriteError::Contended(text)),
                 Verdict::Unknown if !S::PERSISTENT => return Err(WriteError::Unknown(text)),
                 Verdict::NotNow | Verdict::RolledBack if !S::PERSISTENT => return Err(WriteError::Unavailable(text)),
-                Verdict::Unknown | Verdict::NotNow | Verdict::Contended | Verdict::RolledBack => {
+                Verdict::ReadOnly if !S::PERSISTENT => return Err(WriteError::ReadOnly(text)),
+                Verdict::Unknown | Verdict::NotNow | Verdict::ReadOnly | Verdict::Contended | Verdict::RolledBack => {
                     again = true;
                     metrics::counter!("caraway_batch_repeats_total", "write" => S::NAME).increment(1);
                     tracing::warn!(write = S::NAME, requests = batch.len(), error = text, "a batch is repeated");
@@ -195,6 +196,7 @@ impl<S: Batched> Commit<S> {
     async fn once(&self, batch: &[Request<S>], again: bool) -> Tried<S::Answer> {
         let mut db = match self.store.writer().await {
             Ok(db) => db,
+            Err(error) if error.is_read_only() => return Tried::NotWritten(Verdict::ReadOnly, error.to_string()),
             Err(error) => return Tried::NotWritten(Verdict::NotNow, error.to_string()),
         };
         let rows = in_order(batch);
@@ -204,7 +206,12 @@ impl<S: Batched> Commit<S> {
         fail::fail_point!(&format!("{}.written", S::NAME), |_| std::process::abort());
         match written {
             Ok(Ok(answers)) => Tried::Written(answers),
-            Ok(Err(error)) => Tried::NotWritten(verdict(&error), chain(&error)),
+            Ok(Err(error)) => {
+                if ends_connection(&error) {
+                    drop(db.take());
+                }
+                Tried::NotWritten(verdict(&error), chain(&error))
+            }
             Err(_) => {
                 drop(db.take()); // its answer would be read by the next statement's caller
                 Tried::NotWritten(Verdict::Unknown, "no answer in time".into())

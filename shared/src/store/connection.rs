@@ -3,12 +3,13 @@
 //! Invariants: a connection that is lent is counted (`caraway_database_connections_in_use`) until it is back in its pool or
 //! closed; nobody is lent one on which an earlier borrower's statement is still under way. A future that is dropped in the
 //! middle of a statement cannot stop it: the server goes on, and the next borrower would wait behind a stranger's statement.
-//! So such a connection stays out, and counted, until it is quiet, and is closed if that takes too long.
+//! So such a connection stays out, and counted, until it is quiet, and is closed if that takes too long. One whose server takes
+//! no writes is closed too, and not kept: a new one may reach a server that does.
 
 use std::{
     future::Future,
     ops::{Deref, DerefMut},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -17,7 +18,7 @@ use metrics::Gauge;
 use tokio::{runtime::Handle, time::timeout};
 use tokio_postgres::{Error as PgError, Row, SimpleQueryMessage, Statement, ToStatement, types::ToSql};
 
-use super::StoreError;
+use super::{StoreError, error::ends_connection};
 use crate::{broken::Rule, telemetry::names};
 
 /// How long an abandoned statement may go on before its connection is closed. The server ends it by itself
@@ -44,7 +45,12 @@ impl Lender {
     pub(super) async fn lend(&self) -> Result<Connection, StoreError> {
         let object = self.pool.get().await?;
         let lent = Lent::new(self.in_use.clone());
-        Ok(Connection { object: Some(object), under_way: AtomicUsize::new(0), lent: Some(lent) })
+        Ok(Connection {
+            object: Some(object),
+            under_way: AtomicUsize::new(0),
+            is_spent: AtomicBool::new(false),
+            lent: Some(lent),
+        })
     }
 }
 
@@ -70,6 +76,8 @@ pub(super) struct Connection {
     object: Option<Object>,
     /// Statements and transactions that began and have not ended.
     under_way: AtomicUsize,
+    /// Whether an answer told that it is not worth keeping.
+    is_spent: AtomicBool,
     lent: Option<Lent>,
 }
 
@@ -107,12 +115,13 @@ impl Connection {
         self.watched(self.deref().execute(statement, parameters)).await
     }
 
-    pub(super) async fn simple_query(&self, query: &str) -> Result<Vec<SimpleQueryMessage>, PgError> {
-        self.watched(self.deref().simple_query(query)).await
-    }
-
     pub(super) async fn prepare_cached(&self, query: &str) -> Result<Statement, PgError> {
         self.watched(self.deref().prepare_cached(query)).await
+    }
+
+    /// Whether it can write.
+    pub(super) async fn can_write(&self) -> Result<bool, PgError> {
+        self.watched(can_write(self)).await
     }
 
     /// Under way until its commit has been answered. One that is dropped rolls back by itself, but later.
@@ -121,8 +130,9 @@ impl Connection {
         let Some(object) = self.object.as_mut() else { unreachable!("taken only when it is dropped") };
         under_way.fetch_add(1, Ordering::Relaxed);
         let begun = object.transaction().await;
-        if begun.is_err() {
+        if let Err(error) = &begun {
             under_way.fetch_sub(1, Ordering::Relaxed);
+            self.is_spent.fetch_or(ends_connection(error), Ordering::Relaxed);
         }
         Ok(Unit { transaction: begun?, under_way })
     }
@@ -133,11 +143,13 @@ impl Connection {
         Object::take(object)
     }
 
-    async fn watched<T>(&self, statement: impl Future<Output = T>) -> T {
+    async fn watched<T>(&self, statement: impl Future<Output = Result<T, PgError>>) -> Result<T, PgError> {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         let ended = statement.await;
         self.under_way.fetch_sub(1, Ordering::Relaxed);
-        ended
+        ended.inspect_err(|error| {
+            self.is_spent.fetch_or(ends_connection(error), Ordering::Relaxed);
+        })
     }
 }
 
@@ -163,6 +175,9 @@ impl Drop for Connection {
         if Rule::ReturnConnection.is_broken() {
             return std::mem::forget((object, lent));
         }
+        if self.is_spent.load(Ordering::Relaxed) {
+            return drop(Object::take(object));
+        }
         if self.under_way.load(Ordering::Relaxed) == 0 {
             return; // which returns it
         }
@@ -173,13 +188,23 @@ impl Drop for Connection {
     }
 }
 
-/// Returns a connection when what is under way on it has ended, or closes it.
+/// Returns a connection when what is under way on it has ended, or closes it. A transaction that was not committed comes
+/// here too, perhaps because the server takes no writes: so that is what is asked.
 async fn quiet(object: Object, lent: Lent) {
     // answers come in order, so the answer to this one is the last
-    if !matches!(timeout(QUIET_TIMEOUT, object.simple_query("")).await, Ok(Ok(_))) {
-        drop(Object::take(object));
+    match timeout(QUIET_TIMEOUT, can_write(&object)).await {
+        Ok(Ok(true)) => (),
+        Ok(Ok(false)) if Rule::DropReadOnly.is_broken() => (),
+        _ => drop(Object::take(object)),
     }
     drop(lent);
+}
+
+/// Whether statements on this connection can write: not on a standby, nor where the server or the database is set to be
+/// read-only.
+async fn can_write(object: &Object) -> Result<bool, PgError> {
+    let answers = object.simple_query("SHOW transaction_read_only").await?;
+    Ok(answers.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(row) if row.get(0) == Some("off"))))
 }
 
 /// A transaction on a lent connection.

@@ -82,7 +82,7 @@ impl Store {
         if let Some(version) = &version {
             parameters.push(version);
         }
-        let db = self.connection().await.map_err(|error| WriteError::Unavailable(error.to_string()))?;
+        let db = self.connection().await?;
         let statement = db.prepare_cached(&change).await.map_err(|error| not_written(&error))?;
         let row = db.query_opt(&statement, &parameters).await.map_err(|error| not_written(&error))?;
         let Some(row) = row else { return Ok(Changed::Unexpected) };
@@ -127,6 +127,7 @@ fn not_written(error: &tokio_postgres::Error) -> WriteError {
     match verdict(error) {
         Verdict::Unknown => WriteError::Unknown(text),
         Verdict::NotNow | Verdict::Contended | Verdict::RolledBack => WriteError::Unavailable(text),
+        Verdict::ReadOnly => WriteError::ReadOnly(text),
         Verdict::Refused => WriteError::Refused(text),
     }
 }

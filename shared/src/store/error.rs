@@ -2,6 +2,8 @@
 
 use tokio_postgres::error::{Error as PgError, SqlState};
 
+use crate::broken::Rule;
+
 /// A read, or a write that is safe to repeat, did not work.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -25,6 +27,9 @@ pub enum WriteError {
     /// Nothing was written.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// Nothing was written: the database answers, and takes no writes now.
+    #[error("the database is read-only: {0}")]
+    ReadOnly(String),
     /// The connection ended while the commit was under way: written or not, nobody knows yet.
     #[error("the outcome of the commit is unknown: {0}")]
     Unknown(String),
@@ -56,6 +61,8 @@ pub(super) enum Verdict {
     NotNow,
     /// Another transaction kept a lock for longer than this statement was to wait; it did not happen.
     Contended,
+    /// The server takes no writes now (a standby, or told so), and this statement did not happen.
+    ReadOnly,
     /// The connection ended: it may have happened.
     Unknown,
     /// The statement or its data is wrong.
@@ -78,13 +85,47 @@ pub(super) fn verdict(error: &PgError) -> Verdict {
         (_, &SqlState::LOCK_NOT_AVAILABLE) => Verdict::Contended,
         // 57P01–57P05: the server is going down, crashed, or not up yet; the answer of a commit may be lost with it
         ("08", _) | (_, &SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN) => Verdict::Unknown,
-        // resources, operator intervention, object state, read-only, system and I/O errors
-        ("53" | "57" | "55" | "58", _) | (_, &SqlState::READ_ONLY_SQL_TRANSACTION) => Verdict::NotNow,
+        (_, &SqlState::READ_ONLY_SQL_TRANSACTION) => Verdict::ReadOnly,
+        // resources, operator intervention, object state, system and I/O errors
+        ("53" | "57" | "55" | "58", _) => Verdict::NotNow,
         _ => Verdict::Refused,
     }
 }
 
+/// Whether a connection that gave this answer is not worth keeping. One to a server that takes no writes would answer every
+/// later write like that, for as long as it lives; one whose server ends it may not have noticed yet.
+pub(super) fn ends_connection(error: &PgError) -> bool {
+    const SERVER_ENDS_IT: [SqlState; 5] = [
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::CANNOT_CONNECT_NOW,
+        SqlState::DATABASE_DROPPED,
+        SqlState::IDLE_SESSION_TIMEOUT,
+    ];
+    let ends = |code: &SqlState| match *code {
+        SqlState::READ_ONLY_SQL_TRANSACTION => !Rule::DropReadOnly.is_broken(),
+        _ => SERVER_ENDS_IT.contains(code),
+    };
+    error.is_closed() || error.code().is_some_and(ends)
+}
+
+/// Whether the database refused because it takes no writes: a statement (25006), or a connection that has to be able to
+/// write (`target_session_attrs=read-write`), for which tokio-postgres has no code, only these words.
+fn takes_no_writes(error: &(dyn std::error::Error + 'static)) -> bool {
+    const NO_WRITES: &str = "database does not allow writes";
+    let here = match error.downcast_ref::<PgError>() {
+        Some(error) => error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION),
+        None => error.downcast_ref::<std::io::Error>().is_some_and(|error| error.to_string() == NO_WRITES),
+    };
+    here || error.source().is_some_and(takes_no_writes)
+}
+
 impl StoreError {
+    /// Whether the database answers, and takes no writes now.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Self::Unavailable(error) if takes_no_writes(error.as_ref()))
+    }
+
     /// What a commit that failed means.
     pub(super) fn of_commit(error: PgError) -> Self {
         if verdict(&error) == Verdict::Unknown { Self::Unknown(error) } else { error.into() }
@@ -95,10 +136,17 @@ impl From<PgError> for StoreError {
     fn from(error: PgError) -> Self {
         match verdict(&error) {
             Verdict::Refused => Self::Statement(error),
-            Verdict::RolledBack | Verdict::NotNow | Verdict::Contended | Verdict::Unknown => {
+            Verdict::RolledBack | Verdict::NotNow | Verdict::ReadOnly | Verdict::Contended | Verdict::Unknown => {
                 Self::Unavailable(Box::new(error))
             }
         }
+    }
+}
+
+impl From<StoreError> for WriteError {
+    /// Of a write that was not sent: no connection could be had.
+    fn from(error: StoreError) -> Self {
+        if error.is_read_only() { Self::ReadOnly(error.to_string()) } else { Self::Unavailable(error.to_string()) }
     }
 }
 

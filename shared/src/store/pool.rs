@@ -1,21 +1,34 @@
 //! Connections to PostgreSQL, every bound stated: a few small pools that differ only in their session
 //! settings, so that no kind of work can take all connections from another.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod, Runtime, Timeouts};
-use tokio_postgres::{Config, NoTls};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Metrics, Pool, QueueMode, RecyclingMethod, Runtime, Timeouts,
+};
+use tokio_postgres::{Config, NoTls, config::TargetSessionAttrs};
 
 use super::{
     StoreError,
     connection::{Connection, Lender},
+    database_state::LastState,
 };
+use crate::broken::Rule;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const WAIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Unanswered data on a connection for this long ends it (RFC 5482): a frozen server or a black hole.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(15);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+/// No connection is lent that is older, give or take a tenth by chance. Then processes follow an address that leads to another
+/// server, and a backend's memory does not grow for ever; by chance, so that they do not all connect at once.
+const AGE_MAX: Duration = Duration::from_mins(30);
+/// The part of that age which is left to chance.
+const AGE_JITTER: f64 = 0.1;
 
 /// Every connection's settings: nothing waits for ever.
 const BOUNDS: &str = "-c statement_timeout=20s -c lock_timeout=5s -c idle_in_transaction_session_timeout=20s";
@@ -55,6 +68,7 @@ struct Pools {
     chunks: Lender,
     /// What the beat's connection is called.
     beating: String,
+    last_state: LastState,
 }
 
 impl Store {
@@ -69,6 +83,7 @@ impl Store {
             beats: Lender::new(pool(config, &beating, LAZY, 1)?, "beats"),
             chunks: Lender::new(pool(config, named, LAZY, 4)?, "chunks"),
             beating,
+            last_state: LastState::default(),
         })))
     }
 
@@ -106,10 +121,9 @@ impl Store {
         Ok(u32::try_from(connected).unwrap_or(u32::MAX).max(1))
     }
 
-    /// Whether the database answers, for `/readyz`.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        self.connection().await?.simple_query("SELECT 1").await?;
-        Ok(())
+    /// What the database last said of itself.
+    pub(super) fn last_state(&self) -> &LastState {
+        &self.0.last_state
     }
 }
 
@@ -121,12 +135,46 @@ fn pool(config: &StoreConfig, application: &str, settings: &str, size: usize) ->
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_user_timeout(TCP_USER_TIMEOUT)
         .keepalives_idle(KEEPALIVE_IDLE);
+    if !config.url.contains("target_session_attrs") && !Rule::DropReadOnly.is_broken() {
+        pg.target_session_attrs(TargetSessionAttrs::ReadWrite); // a standby on the same address is no database of ours
+    }
     let manager = Manager::from_config(pg, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     Pool::builder(manager)
         .max_size(size)
         .queue_mode(QueueMode::Lifo) // the backend that worked last still has its caches warm
+        .pre_recycle(retire())
         .runtime(Runtime::Tokio1)
         .timeouts(Timeouts { wait: Some(WAIT_TIMEOUT), create: Some(CONNECT_TIMEOUT), recycle: Some(WAIT_TIMEOUT) })
         .build()
         .map_err(|error| StoreError::Unavailable(Box::new(error)))
+}
+
+/// Refuses to lend a connection that is past its age; the pool then makes a new one.
+fn retire() -> Hook {
+    let chance = RandomState::new();
+    Hook::sync_fn(move |_, metrics: &Metrics| {
+        // by the moment of its making, so that a connection's age does not change from one look to the next
+        let limit = age_max(chance.hash_one(metrics.created));
+        if metrics.age() < limit { Ok(()) } else { Err(HookError::message("the connection is past its age")) }
+    })
+}
+
+/// The age at which a connection goes; `chance` is any number.
+fn age_max(chance: u64) -> Duration {
+    const STEPS: u32 = 1 << 16;
+    let part = f64::from(u32::try_from(chance % u64::from(STEPS)).unwrap_or(0)) / f64::from(STEPS);
+    AGE_MAX.mul_f64(1.0 - AGE_JITTER + 2.0 * AGE_JITTER * part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_go_at_about_their_age_and_not_all_at_once() {
+        let ages: Vec<Duration> = (0..1000_u64).map(|made| age_max(RandomState::new().hash_one(made))).collect();
+        let (youngest, oldest) = (ages.iter().min().unwrap(), ages.iter().max().unwrap());
+        assert!(*youngest >= AGE_MAX.mul_f64(0.9) && *oldest < AGE_MAX.mul_f64(1.1), "{youngest:?} {oldest:?}");
+        assert!(*oldest - *youngest > AGE_MAX.mul_f64(0.15), "{youngest:?} {oldest:?}");
+    }
 }

@@ -18,7 +18,7 @@ const VIEW: &str = "
         SELECT q->>'name' AS queue, count(*) AS workers, sum((q->>'slots')::int) AS slots
         FROM session s, jsonb_array_elements(s.queues) q WHERE NOT s.dead GROUP BY 1
     )
-    SELECT q.name, q.paused, coalesce(d.depth, 0) AS depth, d.oldest, coalesce(r.running, 0) AS running,
+    SELECT q.name, coalesce(d.depth, 0) AS depth, d.oldest, coalesce(r.running, 0) AS running,
         coalesce(s.workers, 0) AS workers, coalesce(s.slots, 0) AS slots
     FROM queue q LEFT JOIN depth d ON d.queue = q.name LEFT JOIN running r ON r.queue = q.name
         LEFT JOIN served s ON s.queue = q.name
@@ -39,8 +39,6 @@ pub struct QueueRow {
 pub struct QueueView {
     /// Its name.
     pub name: String,
-    /// Whether its tasks are held back.
-    pub paused: bool,
     /// Tasks that wait.
     pub depth: i64,
     /// How long the oldest of them has waited, seconds.
@@ -81,7 +79,6 @@ impl Store {
             .map(|row| {
                 Ok(QueueView {
                     name: row.try_get("name")?,
-                    paused: row.try_get("paused")?,
                     depth: row.try_get("depth")?,
                     oldest_age: row.try_get("oldest")?,
                     running: row.try_get("running")?,

@@ -17,8 +17,10 @@ pub struct NewSession {
     pub name: String,
     /// The host's name.
     pub host: String,
-    /// The id in the slot file that this process holds locked, if it has one.
+    /// The id that this process has put into the slot file that it holds locked, if it has one.
     pub slot: Option<String>,
+    /// The ids of earlier holders of that file.
+    pub replaces: Vec<String>,
     /// What it serves.
     pub queues: Vec<LoadedQueue>,
 }
@@ -89,17 +91,13 @@ pub struct WorkerView {
 }
 
 impl Store {
-    /// Opens a session. One that held the same slot is dead: its file lock is ours now.
+    /// Opens a session. Those that held the same slot are dead: their file's lock is ours now.
     pub async fn open_session(&self, new: &NewSession) -> Result<SessionId, StoreError> {
         let mut db = self.connection().await?;
         let transaction = db.transaction().await?;
-        if let Some(slot) = &new.slot {
-            let replaced = transaction
-                .execute(
-                    "UPDATE session SET dead = true, ended_at = now() WHERE NOT dead AND host = $1 AND slot = $2",
-                    &[&new.host, slot],
-                )
-                .await?;
+        if !new.replaces.is_empty() {
+            let replace = "UPDATE session SET dead = true, ended_at = now() WHERE NOT dead AND slot = ANY($1)";
+            let replaced = transaction.execute(replace, &[&new.replaces]).await?;
             if replaced > 0 {
                 tracing::info!(session.replaced = replaced, "the slot's last session is dead");
             }

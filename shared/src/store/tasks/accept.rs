@@ -105,6 +105,8 @@ impl Batched for Accept {
     }
 
     async fn write(&self, db: &mut Object, rows: &[&Arc<TaskSpec>], _again: bool) -> Result<Vec<Accepted>, PgError> {
+        #[cfg(feature = "failpoints")]
+        crate::store::schema::drill::read_old_column(db).await?;
         let rows: Vec<&TaskSpec> = rows.iter().map(AsRef::as_ref).collect();
         let accepted = insert(&*db, &rows).await?;
         fail::fail_point!("api.accept.committed", |_| std::process::abort());

@@ -54,8 +54,11 @@ const CLAIM: &str = "
     )
     SELECT c.*, h.id AS hold FROM claimed c, held h";
 
+/// Why pointers claimed nothing. Arguments are long, so they are read only of what may be this session's own claim, made by a
+/// try whose answer was lost.
 const LOOK: &str = "
-    SELECT t.id, t.epoch, t.owner_id, t.name, t.attempt, t.max_attempts, t.retry::text, t.timeout_ms, t.input,
+    SELECT t.id, t.epoch, t.owner_id, t.name, t.attempt, t.max_attempts, t.retry::text, t.timeout_ms,
+        CASE WHEN $3 AND t.session_id = $2 AND t.state = 'running' THEN t.input END AS input,
         t.queued_at, t.started_at, t.created_at, t.soft_timeout_ms, t.traceparent, t.losses, t.state::text,
         t.session_id, t.workflow_id, t.node
     FROM task t WHERE t.id = ANY($1)";
@@ -152,6 +155,8 @@ impl Batched for Claims {
     }
 
     async fn write(&self, db: &mut Object, rows: &[&ClaimRow], again: bool) -> Result<Vec<Claimed>, PgError> {
+        #[cfg(feature = "failpoints")]
+        crate::store::schema::drill::read_old_column(db).await?;
         let session = self.session.load(Ordering::Acquire);
         let claim = db.prepare_cached(CLAIM).await?;
         let ids: Vec<Uuid> = rows.iter().map(|row| row.pointer.id.0).collect();
@@ -176,7 +181,7 @@ impl Batched for Claims {
             .await?;
         let mut won = self.read_all(&claimed)?;
         let missed: Vec<Uuid> = ids.iter().copied().filter(|id| !won.contains_key(id)).collect();
-        let seen = if missed.is_empty() { HashMap::new() } else { self.look(db, missed).await? };
+        let seen = if missed.is_empty() { HashMap::new() } else { self.look(db, missed, session, again).await? };
         let taken: HashSet<Uuid> = won.keys().copied().collect();
         rows.iter()
             .map(|row| {
@@ -201,9 +206,15 @@ impl Claims {
         rows.iter().map(with_hold).collect()
     }
 
-    async fn look(&self, db: &Object, missed: Vec<Uuid>) -> Result<HashMap<Uuid, Row>, PgError> {
+    async fn look(
+        &self,
+        db: &Object,
+        missed: Vec<Uuid>,
+        session: i64,
+        again: bool,
+    ) -> Result<HashMap<Uuid, Row>, PgError> {
         let look = db.prepare_cached(LOOK).await?;
-        let rows = db.query(&look, &[&missed]).await?;
+        let rows = db.query(&look, &[&missed, &session, &again]).await?;
         rows.into_iter().map(|row| Ok((row.try_get(0)?, row))).collect()
     }
 

@@ -1,15 +1,14 @@
 //! Sweep: what reconcilers do to tasks that are nodes. They find tasks first, and a node's workflow must be locked first: so
 //! they ask which workflows there are, lock those, and only then do to their tasks what they do to all others.
 //!
-//! Invariant: the statement repeats its whole condition under the locks, and touches nodes of these workflows only.
-
-use std::collections::BTreeSet;
+//! Invariants: the statement repeats its whole condition under the locks, and touches nodes of these workflows only; a workflow
+//! that somebody else has locked is left to the next round, so that it holds up no other.
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::advance::{End, advance, lock};
+use super::advance::{End, advance};
 use crate::{
     store::{
         Store, StoreError,
@@ -17,6 +16,9 @@ use crate::{
     },
     task::State,
 };
+
+/// In the order in which everybody locks workflows.
+const LOCK_FREE: &str = "SELECT id FROM workflow WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED";
 
 /// For a reconciler's statement: tasks that are no nodes.
 pub(in crate::store) const PLAIN: &str = "workflow_id IS NULL";
@@ -54,10 +56,12 @@ pub(in crate::store) async fn find_and_lock<'a>(
     if found.is_empty() {
         return Ok(None);
     }
-    let workflows: BTreeSet<Uuid> = found.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let found: Vec<Uuid> = found.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     let transaction = db.transaction().await?;
-    lock(&transaction, &workflows).await?;
-    Ok(Some((transaction, workflows.into_iter().collect())))
+    let lock = transaction.prepare_cached(LOCK_FREE).await?;
+    let locked = transaction.query(&lock, &[&found]).await?;
+    let workflows = locked.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    Ok(Some((transaction, workflows)))
 }
 
 /// Moves the workflows of these nodes on, where the node has ended. What that queues a relay publishes.

@@ -15,7 +15,9 @@ async fn an_api_that_dies_between_commit_and_publish_loses_nothing() {
     let place = Place::on(&stack, "crash-point").await;
     let database = place.database().await;
     // a worker announces the task, and goes: nobody is there who could publish
+    let mut first = place.api().start().await;
     place.ledger_worker("worker-1", 4).start().await.terminate(SOON).await;
+    first.terminate(SOON).await;
 
     let mut api = place.api().variable("FAILPOINTS", "api.accept.committed=return").start().await;
     let client = place.client(&api);

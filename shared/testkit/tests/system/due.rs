@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::stage::Stage;
+use crate::stage::{SOON, Stage};
 
 const TASKS: i64 = 10_000;
 
@@ -32,4 +32,29 @@ async fn ten_thousand_tasks_due_at_the_same_second() {
     assert!(executed.values().all(|runs| runs.len() == 1), "none twice");
     println!("due: the last of {TASKS} started {last_ms} ms after its time");
     assert!(last_ms < 5_000, "the last one started after {last_ms} ms");
+}
+
+/// A workflow that somebody has locked is left to a later round, and holds up no other.
+#[tokio::test]
+async fn a_locked_workflow_keeps_no_other_from_expiring() {
+    let stage = Stage::start_with("locked-workflow", 1).await;
+    let busy = stage.client.run("sleep", json!({ "seconds": 120 })).await;
+    stage.running(busy).await; // so nothing else starts
+    let soon = stage.database.time("SELECT now() + interval '3 seconds'").await;
+    let mut task = stage.client.task("echo", json!({ "message": 1 }));
+    task["expires_at"] = json!(soon);
+    let group = json!({ "tasks": [task] });
+    let locked = stage.client.workflow("/v1/groups", &group).await;
+    let other = stage.client.workflow("/v1/groups", &group).await;
+
+    let url = &stage.place.servers().postgres_url;
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("a connection");
+    let connection = tokio::spawn(connection);
+    let lock = format!("BEGIN; SELECT FROM workflow WHERE id = '{locked}' FOR UPDATE");
+    client.batch_execute(&lock).await.expect("the lock is free");
+    stage.client.workflow_ended(other, SOON).await;
+    client.batch_execute("ROLLBACK").await.expect("the lock is given back");
+    drop(client);
+    connection.await.expect("it ends").expect("in order");
+    stage.client.workflow_ended(locked, SOON).await;
 }

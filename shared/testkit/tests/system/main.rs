@@ -34,6 +34,7 @@ mod refused_queue;
 mod retention;
 mod retry;
 mod schedule;
+mod schema;
 mod shutdown;
 mod slot;
 mod stage;

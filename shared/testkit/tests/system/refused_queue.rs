@@ -18,8 +18,8 @@ async fn a_refused_queue_concerns_nobody_else() {
     let refused = format!("{}-refused", place.queue());
     broker.declare_otherwise(&refused).await;
     let worker = place.ledger_worker("worker-1", 4).arguments(["--queue".into(), format!("{refused}=4")]);
-    let mut worker = worker.start().await;
     let mut api = place.api().start().await;
+    let mut worker = worker.start().await;
     let client = place.client(&api);
 
     let mut owed = Vec::new();

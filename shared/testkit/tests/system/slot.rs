@@ -23,6 +23,9 @@ async fn a_restart_in_the_same_slot_takes_over_at_once() {
     assert_eq!(stage.database.number(alive).await, 1, "whoever was refused has no session");
 
     stage.worker.kill().await;
+    // as for a container that is made again, and has another host name then
+    let renamed = stage.database.execute("UPDATE session SET host = 'another' WHERE NOT dead", &[]).await;
+    assert_eq!(renamed.expect("the statement works"), 1);
     let killed = Instant::now();
     stage.worker.restart().await;
     let ended = stage.client.wait(task, SOON).await;

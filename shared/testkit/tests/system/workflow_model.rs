@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use caraway_shared::{
-    config::prepare,
+    config::{Schema, prepare},
     store::{
         Store, StoreConfig, Writer,
         tasks::{Cancelled, RecordRow, Recorded},
@@ -47,7 +47,7 @@ impl Engine {
         let place = Place::on(&stack, name).await;
         let config = StoreConfig { url: place.servers().postgres_url.clone(), application: "model", connections: 2 };
         let store = Store::new(&config).expect("a store");
-        prepare(&store, true).await.expect("the database can be prepared");
+        prepare(&store, Schema::Migrate).await.expect("the database can be prepared");
         let steps = Steps { offer: Box::new(|_| ()), announce: Box::new(|_| ()) };
         let steps = Writer::start(store.clone(), steps);
         (Self { store, database: place.database().await, steps }, place, stack)
