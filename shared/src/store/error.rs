@@ -8,6 +8,12 @@ pub enum StoreError {
     /// The database cannot be reached or refuses work now; try again later.
     #[error("the database is unavailable: {}", chain(.0.as_ref()))]
     Unavailable(Box<dyn std::error::Error + Send + Sync>),
+    /// Others are changing the same thing, and it was not this one's turn in time. Nothing was changed.
+    #[error("others are changing it")]
+    Contended,
+    /// As many edits go on as may, and none ended in time. Nothing was changed.
+    #[error("too many edits wait for their turn")]
+    Crowded,
     /// The connection ended while the commit was under way: done or not, nobody knows yet.
     #[error("the outcome of the commit is unknown: {}", chain(.0))]
     Unknown(PgError),
@@ -85,6 +91,15 @@ pub(super) fn verdict(error: &PgError) -> Verdict {
 }
 
 impl StoreError {
+    /// What an edit that failed means: one that waited too long for a lock is told so.
+    pub(super) fn of_edit(error: Self) -> Self {
+        let code = match &error {
+            Self::Unavailable(cause) => cause.downcast_ref().and_then(PgError::code),
+            Self::Contended | Self::Crowded | Self::Unknown(_) | Self::Statement(_) | Self::Data(_) => None,
+        };
+        if code == Some(&SqlState::LOCK_NOT_AVAILABLE) { Self::Contended } else { error }
+    }
+
     /// What a commit that failed means.
     pub(super) fn of_commit(error: PgError) -> Self {
         if verdict(&error) == Verdict::Unknown { Self::Unknown(error) } else { error.into() }

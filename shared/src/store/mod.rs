@@ -15,6 +15,7 @@ mod cache_outbox;
 mod connection;
 pub mod coordination;
 mod data;
+mod edits;
 mod error;
 mod items;
 mod migrate;

@@ -77,14 +77,14 @@ fn count(rows: usize) -> u64 {
 impl Store {
     /// Moves up to `limit` due tasks to `queued`; the caller publishes them, and a relay does if it cannot.
     pub async fn promote_due(&self, limit: i64) -> Result<Vec<Owed>, StoreError> {
-        let db = self.writer().await?;
+        let db = self.upkeep().await?;
         let promote = db.prepare_cached(PROMOTE).await?;
         db.query(&promote, &[&limit]).await?.iter().map(read_owed).collect()
     }
 
     /// Ends up to `limit` tasks that were not started in time; how many it were.
     pub async fn expire_due(&self, limit: i64) -> Result<u64, StoreError> {
-        let db = self.writer().await?;
+        let db = self.upkeep().await?;
         let expire = db.prepare_cached(&EXPIRE.replace("{whose}", PLAIN)).await?;
         let plain = db.execute(&expire, &[&limit]).await?;
         drop(db);
@@ -95,7 +95,7 @@ impl Store {
 
     /// Gives up to `limit` attempts up that their worker should have ended; how many it were.
     pub async fn give_up_overdue(&self, limit: i64) -> Result<u64, StoreError> {
-        let db = self.writer().await?;
+        let db = self.upkeep().await?;
         let overdue = db.prepare_cached(&OVERDUE.replace("{whose}", PLAIN)).await?;
         let plain = db.query(&overdue, &[&limit, &OVERDUE_ERROR]).await?.len();
         drop(db);
@@ -105,7 +105,7 @@ impl Store {
 
     /// How long until something becomes due; `None` when nothing will.
     pub async fn next_due(&self) -> Result<Option<Duration>, StoreError> {
-        let db = self.writer().await?;
+        let db = self.upkeep().await?;
         let next = db
             .prepare_cached(
                 "SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 FROM task WHERE due_at IS NOT NULL",

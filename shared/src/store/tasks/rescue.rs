@@ -90,7 +90,7 @@ impl Store {
         if Rule::RescueState.is_broken() {
             return self.rescue_late(limit).await;
         }
-        let db = self.writer().await?;
+        let db = self.upkeep().await?;
         let rescue = db.prepare_cached(&RESCUE.replace("{whose}", PLAIN)).await?;
         let mut rows = db.query(&rescue, &[&limit, &suspect_losses(), &POISON, &LOST]).await?;
         drop(db);

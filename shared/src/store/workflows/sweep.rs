@@ -26,7 +26,7 @@ pub(in crate::store) async fn sweep(
     limit: i64,
     parameters: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, StoreError> {
-    let mut db = store.writer().await?;
+    let mut db = store.upkeep().await?;
     let found = db.prepare_cached(find).await?;
     let found = db.query(&found, &[&limit]).await?;
     if found.is_empty() {

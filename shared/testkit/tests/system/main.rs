@@ -37,6 +37,7 @@ mod stage;
 mod terminal;
 mod uploads;
 mod waiting;
+mod workflow_cancels;
 mod workflow_crashes;
 mod workflow_model;
 mod workflow_speed;
