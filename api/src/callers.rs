@@ -17,13 +17,13 @@ use caraway_shared::{
     store::{Access, LiveKey, Store, StoreError},
     task::OwnerId,
 };
-use tokio::{
-    sync::{Mutex, watch},
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::problem::{Code, Problem};
+use crate::{
+    problem::{Code, Problem},
+    shared_read::SharedRead,
+};
 
 /// How old the memory is at most while the database answers.
 const REFRESH_EVERY: Duration = Duration::from_secs(4);
@@ -83,7 +83,7 @@ pub(crate) struct Callers {
     /// Whether an installation without keys may be served to whoever reaches it.
     may_be_open: bool,
     memory: Arc<watch::Sender<Memory>>,
-    last_read: Arc<Mutex<Option<Read>>>,
+    reads: Arc<SharedRead<()>>,
     used: Arc<Lock<HashSet<KeyId>>>,
 }
 
@@ -93,12 +93,6 @@ struct Memory {
     secret: Option<KeySecret>,
     /// When the read of it began.
     as_of: Option<Instant>,
-}
-
-struct Read {
-    began: Instant,
-    /// Why it brought nothing, if so.
-    failure: Option<String>,
 }
 
 /// What the memory says of a key.
@@ -115,8 +109,8 @@ enum Verdict {
 impl Callers {
     /// Knows nobody yet.
     pub(crate) fn new(store: Store, may_be_open: bool) -> Self {
-        let (memory, last_read, used) = (watch::Sender::new(Memory::default()), Arc::default(), Arc::default());
-        Self { store, may_be_open, memory: Arc::new(memory), last_read, used }
+        let (memory, reads) = (watch::Sender::new(Memory::default()), SharedRead::new(READ_EVERY));
+        Self { store, may_be_open, memory: Arc::new(memory), reads: Arc::new(reads), used: Arc::default() }
     }
 
     /// Reads for the first time, for as long as that takes. An error where nobody could ever be let in: without keys, where strangers could come.
@@ -173,19 +167,7 @@ impl Callers {
 
     /// Returns when a read that began after `asked` is done, whoever did it.
     pub(crate) async fn read_since(&self, asked: Instant) -> Result<(), Problem> {
-        let mut last = self.last_read.lock().await;
-        if last.as_ref().is_none_or(|read| read.began < asked) {
-            if let Some(read) = last.as_ref() {
-                sleep_until(read.began + READ_EVERY).await;
-            }
-            let began = Instant::now();
-            let failure = self.read(began).await.err().map(|error| error.to_string());
-            *last = Some(Read { began, failure });
-        }
-        match last.as_ref().and_then(|read| read.failure.clone()) {
-            None => Ok(()),
-            Some(failure) => Err(StoreError::Unavailable(failure.into()).into()),
-        }
+        Ok(self.reads.since(asked, async { self.read(Instant::now()).await }).await?)
     }
 
     /// How many processes serve this API, as far as is known.

@@ -13,13 +13,13 @@ use caraway_shared::{
     store::{Store, StoreError, TaskType},
     task::{QueueName, TaskName},
 };
-use tokio::{
-    sync::{Mutex, watch},
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::problem::{Code, Problem};
+use crate::{
+    problem::{Code, Problem},
+    shared_read::SharedRead,
+};
 
 /// How old an answer from memory may be.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
@@ -31,7 +31,7 @@ const READ_EVERY: Duration = Duration::from_millis(200);
 pub(crate) struct Known {
     store: Store,
     names: Arc<watch::Sender<Names>>,
-    last_read: Arc<Mutex<Option<Read>>>,
+    reads: Arc<SharedRead<()>>,
 }
 
 #[derive(Default)]
@@ -40,16 +40,11 @@ struct Names {
     queues: HashSet<QueueName>,
 }
 
-struct Read {
-    began: Instant,
-    /// Why it brought nothing, if so.
-    failure: Option<String>,
-}
-
 impl Known {
     /// Knows nothing yet.
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, names: Arc::new(watch::Sender::new(Names::default())), last_read: Arc::default() }
+        let names = Arc::new(watch::Sender::new(Names::default()));
+        Self { store, names, reads: Arc::new(SharedRead::new(READ_EVERY)) }
     }
 
     /// Reads now and then until shutdown.
@@ -94,19 +89,7 @@ impl Known {
 
     /// Returns when a read that began after `asked` is done, whoever did it.
     async fn read_since(&self, asked: Instant) -> Result<(), Problem> {
-        let mut last = self.last_read.lock().await;
-        if last.as_ref().is_none_or(|read| read.began < asked) {
-            if let Some(read) = last.as_ref() {
-                sleep_until(read.began + READ_EVERY).await;
-            }
-            let began = Instant::now();
-            let failure = self.read().await.err().map(|error| error.to_string());
-            *last = Some(Read { began, failure });
-        }
-        match last.as_ref().and_then(|read| read.failure.clone()) {
-            None => Ok(()),
-            Some(failure) => Err(StoreError::Unavailable(failure.into()).into()),
-        }
+        Ok(self.reads.since(asked, self.read()).await?)
     }
 
     async fn read(&self) -> Result<(), StoreError> {

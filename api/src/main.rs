@@ -20,6 +20,7 @@ mod pages;
 mod problem;
 mod quotas;
 mod routes;
+mod shared_read;
 mod shutdown;
 mod startup;
 mod state;

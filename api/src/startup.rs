@@ -66,11 +66,11 @@ impl Application {
         let quotas = Keeper::new(store.clone(), cache.clone(), callers.clone(), common.postgres_connections / 2);
         let state = ApiState {
             callers,
-            acceptor: Acceptor::start(store.clone(), publisher.clone(), quotas.clone()),
+            acceptor: Acceptor::start(&store, publisher.clone(), quotas.clone()),
             quotas,
             coordination,
             known: Known::new(store.clone()),
-            waiting: Waiting::new(store.clone(), closing.clone()),
+            waiting: Waiting::new(store.clone(), cache.clone(), closing.clone()),
             health: Health::default(),
             uploads: ApiState::upload_permits(),
             workflows: routes::workflows::workflow_places(),
@@ -132,6 +132,7 @@ async fn work(
     background: &TaskTracker,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
+    state.cache.check().await.context("Redis cannot be used")?;
     prepare(&state.store, schema).await.context("the database cannot be used")?;
     state.callers.prepare().await?;
     background.spawn(relay::run(state.store.clone(), publisher, shutdown.clone()));

@@ -1,8 +1,8 @@
-//! Waiting for tasks to end: thousands of open waits cost one subscription, one timer, and a read each when their task
-//! has ended.
+//! Waiting for tasks to end: thousands of open waits cost one subscription, one timer, and one read when their task has ended.
 //!
 //! Invariants: a wait is entered before the row is looked at, so that no end can fall between; wake-ups may be lost, so
-//! a timer asks the database for all waited tasks at once; the answer is always read from the row.
+//! a timer asks the database for all waited tasks at once; the answer is always read from the row, by a read that began after
+//! the wait did.
 
 use std::{
     collections::HashMap,
@@ -11,10 +11,11 @@ use std::{
 };
 
 use caraway_shared::{
-    cache::wakeups::listen,
+    cache::{Cache, wakeups::listen},
     coordination::Coordination,
-    store::{Store, StoreError, tasks::TaskView, workflows::WorkflowView},
+    store::{Store, StoreError, workflows::WorkflowView},
     task::{OwnerId, TaskId},
+    telemetry::names,
 };
 use tokio::{
     sync::Notify,
@@ -25,8 +26,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    document::{self, Document},
     extract::{task_not_found, workflow_not_found},
     problem::Problem,
+    shared_read::SharedRead,
 };
 
 /// How often the database is asked, in case wake-ups are lost.
@@ -38,15 +41,27 @@ const IDS_MAX: usize = 1000;
 #[derive(Clone)]
 pub(crate) struct Waiting {
     store: Store,
+    cache: Cache,
     /// Ends every wait: the server closes.
     closing: CancellationToken,
-    waits: Arc<Mutex<HashMap<TaskId, Weak<Notify>>>>,
+    waits: Arc<Mutex<HashMap<TaskId, Weak<Wait>>>>,
 }
+
+/// What all who wait for one task, or for one workflow, have in common.
+#[derive(Default)]
+struct Wait {
+    moved: Notify,
+    task: SharedRead<Look<Arc<Document>>>,
+    workflow: SharedRead<Look<WorkflowView>>,
+}
+
+/// What was found on whose behalf; nothing where it is another owner's.
+type Look<T> = (OwnerId, Option<T>);
 
 impl Waiting {
     /// Nobody waits yet.
-    pub(crate) fn new(store: Store, closing: CancellationToken) -> Self {
-        Self { store, closing, waits: Arc::default() }
+    pub(crate) fn new(store: Store, cache: Cache, closing: CancellationToken) -> Self {
+        Self { store, cache, closing, waits: Arc::default() }
     }
 
     /// The task once it has ended; `None` if it has not after `patience`, or when the server closes.
@@ -55,20 +70,11 @@ impl Waiting {
         owner: OwnerId,
         id: TaskId,
         patience: Duration,
-    ) -> Result<Option<TaskView>, Problem> {
-        let until = Instant::now() + patience;
+    ) -> Result<Option<Arc<Document>>, Problem> {
         let wait = self.enter(id);
-        loop {
-            let woken = wait.notified();
-            let task = self.store.show_task(owner, id).await?.ok_or_else(task_not_found)?;
-            if task.state.is_terminal() {
-                return Ok(Some(task));
-            }
-            tokio::select! {
-                woken = timeout_at(until, woken) => if woken.is_err() { return Ok(None) },
-                () = self.closing.cancelled() => return Ok(None),
-            }
-        }
+        let has_ended = |task: &Arc<Document>| task.view.state.is_terminal();
+        let look = async || Ok((owner, document::read(&self.store, &self.cache, owner, id).await?.map(Arc::new)));
+        self.until((owner, patience), &wait.moved, &wait.task, has_ended, look).await?.ok_or_else(task_not_found)
     }
 
     /// A workflow once it has ended; `None` if it has not after `patience`, or when the server closes. Ids of workflows and of
@@ -79,17 +85,45 @@ impl Waiting {
         id: Uuid,
         patience: Duration,
     ) -> Result<Option<WorkflowView>, Problem> {
-        let until = Instant::now() + patience;
         let wait = self.enter(TaskId(id));
+        let has_ended = |workflow: &WorkflowView| workflow.finished_at.is_some();
+        let look = async || Ok((owner, self.store.show_workflow(owner, id).await?));
+        self.until((owner, patience), &wait.moved, &wait.workflow, has_ended, look)
+            .await?
+            .ok_or_else(workflow_not_found)
+    }
+
+    /// Looks whenever something moved, until it has ended: that, or `Some(None)` if it has not in time. `None` if it is not
+    /// there. All who wait share what was read since they came.
+    async fn until<T: Clone>(
+        &self,
+        (owner, patience): (OwnerId, Duration),
+        moved: &Notify,
+        shared: &SharedRead<Look<T>>,
+        has_ended: impl Fn(&T) -> bool,
+        look: impl AsyncFn() -> Result<Look<T>, StoreError>,
+    ) -> Result<Option<Option<T>>, Problem> {
+        let entered = Instant::now();
+        let until = entered + patience;
         loop {
-            let woken = wait.notified();
-            let workflow = self.store.show_workflow(owner, id).await?.ok_or_else(workflow_not_found)?;
-            if workflow.finished_at.is_some() {
-                return Ok(Some(workflow));
+            let woken = moved.notified();
+            let asked = Instant::now();
+            // an end does not change, so it may be one that was read before this look, but not before this wait
+            let suits = |began: Instant, found: Option<&Look<T>>| {
+                let is_over = found.is_some_and(|(_, found)| found.as_ref().is_some_and(&has_ended));
+                found.is_none_or(|(whose, _)| *whose == owner) && (began >= asked || (began >= entered && is_over))
+            };
+            let counted = async {
+                metrics::counter!(names::WAIT_LOOKS).increment(1);
+                look().await
+            };
+            let (_, Some(found)) = shared.suiting(suits, counted).await? else { return Ok(None) };
+            if has_ended(&found) {
+                return Ok(Some(Some(found)));
             }
             tokio::select! {
-                woken = timeout_at(until, woken) => if woken.is_err() { return Ok(None) },
-                () = self.closing.cancelled() => return Ok(None),
+                woken = timeout_at(until, woken) => if woken.is_err() { return Ok(Some(None)) },
+                () = self.closing.cancelled() => return Ok(Some(None)),
             }
         }
     }
@@ -118,12 +152,12 @@ impl Waiting {
     }
 
     /// One entry for all who wait for a task; it goes when the last of them does.
-    fn enter(&self, id: TaskId) -> Arc<Notify> {
+    fn enter(&self, id: TaskId) -> Arc<Wait> {
         let mut waits = self.lock();
         if let Some(wait) = waits.get(&id).and_then(Weak::upgrade) {
             return wait;
         }
-        let wait = Arc::new(Notify::new());
+        let wait = Arc::new(Wait::default());
         waits.insert(id, Arc::downgrade(&wait));
         wait
     }
@@ -132,7 +166,7 @@ impl Waiting {
     pub(crate) fn wake(&self, ids: &[TaskId]) {
         let waits = self.lock();
         for wait in ids.iter().filter_map(|id| waits.get(id)).filter_map(Weak::upgrade) {
-            wait.notify_waiters();
+            wait.moved.notify_waiters();
         }
     }
 
@@ -148,7 +182,7 @@ impl Waiting {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Weak<Notify>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, Weak<Wait>>> {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -23,7 +23,7 @@ pub struct Common {
     /// Redis: redis://host:port/database
     #[arg(long, env = "CARAWAY_REDIS_URL", hide_env_values = true)]
     pub redis_url: String,
-    /// PostgreSQL connections for reads; the batched writers and contents of items have up to thirteen more
+    /// PostgreSQL connections for reads; the batched writers, edits, reconcilers and contents of items have up to 18 more
     #[arg(long, env = "CARAWAY_POSTGRES_CONNECTIONS", default_value_t = 8)]
     pub postgres_connections: usize,
     /// How the broker keeps task messages

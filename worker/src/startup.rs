@@ -158,6 +158,7 @@ impl Worker {
         let slots = lanes.iter().map(|lane| lane.slot_count).sum();
         let overdue_max = usize::from(self.args.overdue_max);
         let slot = self.args.slot_file.as_deref().map(Slot::lock).transpose()?;
+        cache.check().await.context("Redis cannot be used")?;
         prepare(&store, Schema::Await).await.context("the database cannot be used")?;
 
         let broker = self.args.common.broker();
@@ -174,12 +175,12 @@ impl Worker {
         let announcer = Announcer::start(cache);
         let engine = Engine {
             consuming: Link::start(&broker, "worker consuming", done.clone()),
-            claims: Writer::start(store.clone(), claims),
+            claims: Writer::start(&store, claims),
             records: Writers {
-                plain: Writer::start(store.clone(), Record),
-                steps: Writer::start(store.clone(), steps(&publisher, &announcer)),
+                plain: Writer::start(&store, Record),
+                steps: Writer::start(&store, steps(&publisher, &announcer)),
             },
-            hand_backs: Writer::start(store.clone(), HandBacks),
+            hand_backs: Writer::start(&store, HandBacks),
             announcer,
             coordination: Arc::new(coordination),
             running: Running::default(),

@@ -133,6 +133,10 @@ catalogue! {
     /// key may know of it.
     DuplicateTask "duplicate_task" CONFLICT "Another task like this one exists"
         "Follow the task that exists, wait for its end, or choose another key.";
+    /// Other requests or workers are changing the same thing, and it was not this request's turn within a second or two.
+    /// Nothing was changed.
+    Contended "contended" CONFLICT "Others are changing it right now"
+        "Repeat the request after `Retry-After` seconds.";
     /// Another user has this name.
     NameTaken "name_taken" CONFLICT "The name is taken"
         "Choose another name.";
@@ -268,7 +272,7 @@ catalogue! {
     /// The database did not confirm in time, so the request may have been done or not.
     OutcomeUnknown "outcome_unknown" SERVICE_UNAVAILABLE "It is not known whether the task was accepted"
         "Repeat it with the same `Idempotency-Key`: it is then done once. Without a key a repeated request may make a second task.";
-    /// Too many uploads, or too many tasks, wait to be stored. Nothing of this request was.
+    /// Too many uploads, tasks or changes wait to be stored. Nothing of this request was.
     Overloaded "overloaded" SERVICE_UNAVAILABLE "There is too much to do right now"
         "Repeat the request after `Retry-After` seconds.";
     /// No worker that can do this was ever started on this installation.
@@ -288,6 +292,7 @@ impl Code {
                 | Self::WorkflowNotFinished
                 | Self::BodyTimeout
                 | Self::IdempotencyInFlight
+                | Self::Contended
                 | Self::WouldBlock
                 | Self::TooManyWaiters
                 | Self::LeaseInUse

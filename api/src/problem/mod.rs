@@ -320,6 +320,15 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Unavailable(_) if error.is_read_only() => database_read_only(error),
             StoreError::Unavailable(_) => database_unavailable(error),
+            StoreError::Contended => {
+                let detail =
+                    "others are changing it right now, and your turn did not come in time; try again in a moment";
+                Self::new(Code::Contended, detail).caused_by(error)
+            }
+            StoreError::Crowded => {
+                let detail = "too many changes wait for their turn; nothing was changed, try again in a moment";
+                Self::new(Code::Overloaded, detail).caused_by(error)
+            }
             StoreError::Unknown(_) => Self::outcome_unknown().caused_by(error),
             StoreError::Statement(_) | StoreError::Data(_) => Self::internal(error),
         }

@@ -1,9 +1,14 @@
 //! Starting, stopping, and refusing to start.
 
-use std::{io::Write, process::Command, time::Duration};
+use std::{
+    io::{Read, Write},
+    process::Command,
+    time::Duration,
+};
 
 use crate::{
     database::query,
+    eventually::eventually,
     raw,
     server::{Api, Setup},
 };
@@ -145,4 +150,24 @@ async fn a_crash_between_commit_and_publish_loses_nothing() {
     )
     .await;
     assert_eq!(owed.len(), 1, "committed, and owed to the broker");
+}
+
+/// Keys of cached values carry the run id of the Redis process that they were written to. `INFO`, which tells it, is forbidden
+/// to this user of the real server.
+#[tokio::test]
+async fn a_redis_that_tells_no_run_id_is_refused_with_a_clear_message() {
+    let mut setup = Setup::new().await;
+    let (_, server) = setup.redis_url.split_once("://").unwrap();
+    let address = server.split('/').next().unwrap();
+    let mut redis = std::net::TcpStream::connect(address).unwrap();
+    redis.write_all(b"ACL SETUSER blind on >blind ~* &* +@all -info\r\n").unwrap();
+    let mut answer = [0; 5];
+    redis.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"+OK\r\n");
+    setup.redis_url = format!("redis://blind:blind@{server}");
+    setup.await_ready = false;
+    let mut api = setup.start().await;
+    assert_ne!(api.ended().await, Some(0));
+    let is_told = |log: String| log.contains("Redis cannot be used") && log.contains("NOPERM");
+    eventually("the message", || is_told(api.log.text()).then_some(())).await;
 }

@@ -207,7 +207,7 @@ async fn batches_of_two_processes_in_opposite_order_never_deadlock() {
     let api = Api::start().await;
     let writer = || {
         let config = StoreConfig { url: api.postgres_url.clone(), application: APPLICATION, connections: 2 };
-        Writer::start(Store::new(&config).unwrap(), AcceptGuarded { offer: Box::new(|_| ()) })
+        Writer::start(&Store::new(&config).unwrap(), AcceptGuarded { offer: Box::new(|_| ()) })
     };
     let (one, other) = (writer(), writer());
     let names: Vec<String> = (0..8).map(|name| format!("k{name}")).collect();

@@ -50,7 +50,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use redis::AsyncCommands;
+use deadpool_redis::redis::{self, AsyncCommands};
 use tokio::sync::Semaphore;
 
 pub use self::entries::{Entry, Found, How, Kind, Loaded, ReadError};
@@ -130,6 +130,12 @@ impl Cache {
             let keep = self.link.ask(async |mut session| session.connection.set_ex(key, document, seconds).await);
             let _: Option<()> = keep.await;
         }
+    }
+
+    /// An error where the Redis that answers can never be used as a cache. To be asked at the start of a process; one that does
+    /// not answer is waited for in service.
+    pub async fn check(&self) -> anyhow::Result<()> {
+        self.link.check().await
     }
 
     /// Whether Redis answers, for `/readyz`.

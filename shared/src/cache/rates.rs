@@ -6,7 +6,7 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use redis::Script;
+use deadpool_redis::redis::Script;
 
 use super::{Cache, keys};
 use crate::task::OwnerId;

@@ -15,7 +15,7 @@
 use std::{sync::LazyLock, time::Duration};
 
 use bytes::Bytes;
-use redis::{AsyncCommands, FromRedisValue, RedisResult, Script, ScriptInvocation};
+use deadpool_redis::redis::{AsyncCommands, FromRedisValue, RedisResult, Script, ScriptInvocation};
 
 use super::{keys::Keys, link::Session};
 use crate::broken::Rule;

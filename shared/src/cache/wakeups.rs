@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use deadpool_redis::redis::{AsyncCommands, Client, Value};
 use futures::StreamExt;
-use redis::AsyncCommands;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -18,6 +18,11 @@ const IDS_MAX: usize = 256;
 const WAITING_MAX: usize = 8192;
 /// Between two tries to subscribe.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How often a subscription is asked whether it still stands: one that was cut silently brings nothing, like one on which
+/// nothing is told.
+const PING_EVERY: Duration = Duration::from_secs(5);
+/// How long it may take to answer, or to subscribe.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Tells the others what has ended. Cheap to clone.
 #[derive(Clone)]
@@ -53,7 +58,7 @@ impl Announcer {
 /// process.
 pub async fn listen(url: String, shutdown: CancellationToken, heard: impl Fn(&[TaskId])) {
     while !shutdown.is_cancelled() {
-        if let Some(Err(error)) = shutdown.run_until_cancelled(listen_once(&url, &heard)).await {
+        if let Some(error) = shutdown.run_until_cancelled(listen_once(&url, &heard)).await {
             tracing::warn!(%error, "wake-ups are not heard; waits are answered by their timer");
         }
         if shutdown.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
@@ -62,15 +67,39 @@ pub async fn listen(url: String, shutdown: CancellationToken, heard: impl Fn(&[T
     }
 }
 
-/// Returns when the subscription has ended.
-async fn listen_once(url: &str, heard: &impl Fn(&[TaskId])) -> redis::RedisResult<()> {
-    let mut subscription = redis::Client::open(url)?.get_async_pubsub().await?;
-    subscription.subscribe(keys::ENDED).await?;
-    let mut messages = subscription.into_on_message();
-    while let Some(message) = messages.next().await {
-        let (ids, _) = message.get_payload_bytes().as_chunks::<16>();
-        let ids: Vec<TaskId> = ids.iter().map(|id| TaskId(Uuid::from_bytes(*id))).collect();
-        heard(&ids);
+/// Returns why the subscription has ended, or could not be had.
+async fn listen_once(url: &str, heard: &impl Fn(&[TaskId])) -> anyhow::Error {
+    let subscribing = async {
+        let mut subscription = Client::open(url)?.get_async_pubsub().await?;
+        subscription.subscribe(keys::ENDED).await?;
+        anyhow::Ok(subscription)
+    };
+    let (mut asking, mut messages) = match in_time(subscribing).await {
+        Ok(subscription) => subscription.split(),
+        Err(error) => return error,
+    };
+    let listening = async {
+        while let Some(message) = messages.next().await {
+            let (ids, _) = message.get_payload_bytes().as_chunks::<16>();
+            let ids: Vec<TaskId> = ids.iter().map(|id| TaskId(Uuid::from_bytes(*id))).collect();
+            heard(&ids);
+        }
+        anyhow::anyhow!("the subscription was ended")
+    };
+    let pinging = async {
+        loop {
+            tokio::time::sleep(PING_EVERY).await;
+            if let Err(error) = in_time(async { Ok(asking.ping::<Value>().await?) }).await {
+                return error;
+            }
+        }
+    };
+    tokio::select! {
+        ended = listening => ended,
+        silent = pinging => silent,
     }
-    Ok(())
+}
+
+async fn in_time<T>(answer: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| Err(anyhow::anyhow!("the subscription does not answer")))
 }

@@ -78,7 +78,7 @@ impl Coordination {
                 let _ = again.try_send(address);
             }
         };
-        let writer = Writer::start(store.clone(), Changes { tell: Box::new(tell), clock: None });
+        let writer = Writer::start(&store, Changes { tell: Box::new(tell), clock: None });
         (Self { store, writer, hub, closing, runtime: Handle::current() }, Upkeep(more))
     }
 

@@ -19,7 +19,7 @@ const RELAY_BEHIND: &str = "5 seconds";
 impl Store {
     /// Whether a queue and class has rows that have been queued for so long that the audit looks.
     pub async fn has_unclaimed(&self, queue: &QueueName, class: Class) -> Result<bool, StoreError> {
-        let db = self.writer().await?;
+        let db = self.upkeep().await?;
         let look = db
             .prepare_cached(&format!(
                 "SELECT EXISTS (SELECT FROM task WHERE shelf = 'queued' AND queue = $1 AND class = $2
@@ -39,7 +39,7 @@ impl Store {
         overtaken_by: Option<Timestamp>,
         limit: i64,
     ) -> Result<u64, StoreError> {
-        let db = self.writer().await?;
+        let db = self.upkeep().await?;
         let owe = db
             .prepare_cached(&format!(
                 "WITH l AS MATERIALIZED (

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Store, WriteError,
+    connection::Lender,
     error::{Verdict, chain, ends_connection, verdict},
 };
 
@@ -83,10 +84,11 @@ impl<S: Batched> Clone for Writer<S> {
 }
 
 impl<S: Batched> Writer<S> {
-    /// Starts the writer on the current runtime.
-    pub fn start(store: Store, statement: S) -> Self {
+    /// Starts the writer on the current runtime. It has a connection that nobody else can take.
+    pub fn start(store: &Store, statement: S) -> Self {
         let (requests, waiting) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(run(Commit { store, statement: Arc::new(statement) }, waiting));
+        let commit = Commit { connection: store.of_writer(S::NAME), statement: Arc::new(statement) };
+        tokio::spawn(run(commit, waiting));
         Self { requests }
     }
 
@@ -131,7 +133,8 @@ fn size<S: Batched>(requests: &[Request<S>]) -> (usize, usize) {
 }
 
 struct Commit<S> {
-    store: Store,
+    /// Of this writer alone: batches are written one after the other, so one is enough.
+    connection: Lender,
     statement: Arc<S>,
 }
 
@@ -194,7 +197,7 @@ impl<S: Batched> Commit<S> {
     }
 
     async fn once(&self, batch: &[Request<S>], again: bool) -> Tried<S::Answer> {
-        let mut db = match self.store.writer().await {
+        let mut db = match self.connection.lend().await {
             Ok(db) => db,
             Err(error) if error.is_read_only() => return Tried::NotWritten(Verdict::ReadOnly, error.to_string()),
             Err(error) => return Tried::NotWritten(Verdict::NotNow, error.to_string()),

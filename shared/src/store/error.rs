@@ -10,6 +10,12 @@ pub enum StoreError {
     /// The database cannot be reached or refuses work now; try again later.
     #[error("the database is unavailable: {}", chain(.0.as_ref()))]
     Unavailable(Box<dyn std::error::Error + Send + Sync>),
+    /// Others are changing the same thing, and it was not this one's turn in time. Nothing was changed.
+    #[error("others are changing it")]
+    Contended,
+    /// As many edits go on as may, and none ended in time. Nothing was changed.
+    #[error("too many edits wait for their turn")]
+    Crowded,
     /// The connection ended while the commit was under way: done or not, nobody knows yet.
     #[error("the outcome of the commit is unknown: {}", chain(.0))]
     Unknown(PgError),
@@ -124,6 +130,15 @@ impl StoreError {
     /// Whether the database answers, and takes no writes now.
     pub fn is_read_only(&self) -> bool {
         matches!(self, Self::Unavailable(error) if takes_no_writes(error.as_ref()))
+    }
+
+    /// What an edit that failed means: one that waited too long for a lock is told so.
+    pub(super) fn of_edit(error: Self) -> Self {
+        let code = match &error {
+            Self::Unavailable(cause) => cause.downcast_ref().and_then(PgError::code),
+            Self::Contended | Self::Crowded | Self::Unknown(_) | Self::Statement(_) | Self::Data(_) => None,
+        };
+        if code == Some(&SqlState::LOCK_NOT_AVAILABLE) { Self::Contended } else { error }
     }
 
     /// What a commit that failed means.

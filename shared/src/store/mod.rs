@@ -17,6 +17,7 @@ pub mod coordination;
 mod data;
 mod database_state;
 mod durability;
+mod edits;
 mod error;
 mod items;
 mod pool;

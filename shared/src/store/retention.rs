@@ -90,7 +90,7 @@ pub enum Walked {
 impl Store {
     /// One step: looks at the next `limit` tasks and removes those that are past their time.
     pub async fn retain_step(&self, session: SessionId, keep: Keep, limit: i64) -> Result<Walked, StoreError> {
-        let db = self.writer().await?;
+        let db = self.upkeep().await?;
         let take = db.prepare_cached(TAKE).await?;
         let Some(row) = db.query_opt(&take, &[&session.0]).await? else { return Ok(Walked::Held) };
         let cursor: Uuid = row.try_get(0)?;
@@ -106,7 +106,7 @@ impl Store {
 
     /// Removes some of the workflows that are past their time; how many.
     pub async fn retain_workflows(&self, keep: Keep) -> Result<u64, StoreError> {
-        let db = self.writer().await?;
+        let db = self.upkeep().await?;
         let delete = db.prepare_cached(WORKFLOWS).await?;
         Ok(db.execute(&delete, &[&keep.ended, &keep.failed]).await?)
     }

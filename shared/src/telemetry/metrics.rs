@@ -102,6 +102,8 @@ pub mod names {
     pub const WITHHELD_SLOTS: &str = "caraway_worker_withheld_slots";
     /// Requests that wait for a task's end now.
     pub const WAITS: &str = "caraway_waits_open";
+    /// Rows read for those who wait for tasks and workflows; all who wait for one share a read.
+    pub const WAIT_LOOKS: &str = "caraway_wait_looks_total";
     /// Requests and handlers that wait for a lease, an event, a barrier or a work queue now.
     pub const LEASE_WAITS: &str = "caraway_lease_waits_open";
     /// Leases granted, by `kind`: of a `lock`, a `semaphore`, an item of a `work_queue`.

@@ -7,6 +7,7 @@ mod beats;
 mod promote;
 mod rescue;
 mod retain;
+mod stop;
 mod sweep;
 mod unblock;
 mod watermarks;
@@ -27,5 +28,6 @@ pub(crate) fn start(engine: &Arc<Engine>, done: &CancellationToken) {
     engine.tracker.spawn(retain::run(Arc::clone(engine), done.clone()));
     engine.tracker.spawn(unblock::run(Arc::clone(engine), done.clone()));
     engine.tracker.spawn(unblock::audit(Arc::clone(engine), done.clone()));
+    engine.tracker.spawn(stop::run(Arc::clone(engine), done.clone()));
     engine.tracker.spawn(sweep::run(Arc::clone(engine), done.clone()));
 }

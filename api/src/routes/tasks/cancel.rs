@@ -30,7 +30,7 @@ use crate::{
         (status = 202, description = "It runs, and was asked to stop.", body = TaskView,
             example = json!(examples::asked_to_stop())),
     ),
-    extensions(("x-problems" = json!([Code::QueueForbidden, [TaskPath::PROBLEMS, [Code::TaskAlreadyFinished]]]))),
+    extensions(("x-problems" = json!([Code::QueueForbidden, [TaskPath::PROBLEMS, [Code::TaskAlreadyFinished, Code::Contended, Code::Overloaded]]]))),
 )]
 pub(crate) async fn cancel(
     state: Data<ApiState>,

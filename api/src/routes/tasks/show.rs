@@ -38,8 +38,10 @@ pub(crate) async fn show(
     QueryWait(wait): QueryWait,
 ) -> Result<HttpResponse, Problem> {
     document::check_queue(&state, &caller, id).await?;
-    if !wait.is_zero() {
-        state.waiting.until_ended(caller.owner, id, wait).await?;
+    if !wait.is_zero()
+        && let Some(ended) = state.waiting.until_ended(caller.owner, id, wait).await?
+    {
+        return Ok(conditional::json(&request, ended.bytes.clone()));
     }
     Ok(conditional::json(&request, document::load(&state, caller.owner, id).await?))
 }

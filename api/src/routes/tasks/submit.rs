@@ -129,10 +129,11 @@ async fn answer(
 
 /// The task, if it ends while its client waits. It is accepted, whatever becomes of the waiting.
 async fn ended(state: &ApiState, owner: OwnerId, id: TaskId, wait: PreferWait) -> Option<TaskView> {
-    state.waiting.until_ended(owner, id, wait.0?).await.unwrap_or_else(|problem| {
+    let ended = state.waiting.until_ended(owner, id, wait.0?).await.unwrap_or_else(|problem| {
         tracing::warn!(task.id = %id, %problem, "a client cannot wait for its task now");
         None
-    })
+    });
+    ended.map(|document| document.view.clone())
 }
 
 fn applied(response: &mut HttpResponseBuilder, wait: PreferWait) {

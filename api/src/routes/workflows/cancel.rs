@@ -25,7 +25,9 @@ use crate::{
         (status = 202, description = "Some of it runs, and was asked to stop.", body = WorkflowView,
             example = json!(examples::workflow())),
     ),
-    extensions(("x-problems" = json!([OfAllQueues::PROBLEMS, WorkflowPath::PROBLEMS, [Code::WorkflowAlreadyFinished]]))),
+    extensions(("x-problems" = json!([OfAllQueues::PROBLEMS, WorkflowPath::PROBLEMS,
+        [Code::WorkflowAlreadyFinished, Code::Contended, Code::Overloaded]
+    ]))),
 )]
 pub(crate) async fn cancel(
     state: Data<ApiState>,

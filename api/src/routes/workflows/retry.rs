@@ -43,7 +43,7 @@ use crate::{
         WorkflowPath::PROBLEMS,
         IdempotencyKey::PROBLEMS,
         JsonBody::PROBLEMS,
-        [Code::WorkflowNotFinished, Code::QuotaExceeded, Code::Overloaded]
+        [Code::WorkflowNotFinished, Code::QuotaExceeded, Code::Contended, Code::Overloaded]
     ]))),
 )]
 pub(crate) async fn retry(

@@ -42,6 +42,7 @@ const NODES_AT_ONCE: usize = 100;
 /// What all ways in may refuse.
 pub(super) const PROBLEMS: &[Code] = &[
     Code::Overloaded,
+    Code::Contended,
     Code::QuotaExceeded,
     Code::BadRequest,
     Code::MalformedJson,

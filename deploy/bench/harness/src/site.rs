@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use deadpool_redis::{Runtime, redis};
 use tokio::process::Command;
 use tokio_postgres::{Client, Config, NoTls, error::SqlState};
 
@@ -160,9 +161,9 @@ async fn connect(config: &Config) -> anyhow::Result<Client> {
     Ok(client)
 }
 
-pub(crate) async fn redis_connection(url: &str, database: u8) -> anyhow::Result<redis::aio::MultiplexedConnection> {
-    let client = redis::Client::open(format!("{url}/{database}"))?;
-    client.get_multiplexed_async_connection().await.context("no connection to redis")
+pub(crate) async fn redis_connection(url: &str, database: u8) -> anyhow::Result<deadpool_redis::Connection> {
+    let pool = deadpool_redis::Config::from_url(format!("{url}/{database}")).create_pool(Some(Runtime::Tokio1))?;
+    pool.get().await.context("no connection to redis")
 }
 
 /// A URL's path, which is a database or a virtual host.

@@ -40,7 +40,11 @@ pub enum Cancelled {
 impl Store {
     /// Cancels, or asks for it. Safe to repeat.
     pub async fn cancel_task(&self, owner: OwnerId, id: TaskId) -> Result<Cancelled, StoreError> {
-        let db = self.connection().await?;
+        self.cancel_single(owner, id).await.map_err(StoreError::of_edit)
+    }
+
+    async fn cancel_single(&self, owner: OwnerId, id: TaskId) -> Result<Cancelled, StoreError> {
+        let db = self.edits().begin(owner, None).await?;
         let cancel = db.prepare_cached(&CANCEL.replace("{whose}", PLAIN)).await?;
         if let Some(row) = db.query_opt(&cancel, &[&id.0, &owner.0]).await? {
             return Ok(Cancelled::now(read_state(&row)?));
@@ -58,7 +62,7 @@ impl Store {
 
     /// Nobody here publishes what its end leads to; a relay does.
     async fn cancel_member(&self, owner: OwnerId, id: TaskId, node: (Uuid, i32)) -> Result<Cancelled, StoreError> {
-        let mut db = self.writer().await?;
+        let mut db = self.edits().begin(owner, Some(node.0)).await?;
         let cancelled =
             cancel_node(db.transaction().await?, &CANCEL.replace("{whose}", "true"), (owner, id), node).await?;
         if let Some(state) = cancelled {

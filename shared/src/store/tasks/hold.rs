@@ -76,7 +76,7 @@ impl Store {
 
     /// Removes the holds of dead sessions that hold nothing any more.
     pub async fn clear_holds(&self) -> Result<(), StoreError> {
-        let db = self.writer().await?;
+        let db = self.upkeep().await?;
         let clear = db.prepare_cached(CLEAR).await?;
         db.execute(&clear, &[]).await?;
         Ok(())

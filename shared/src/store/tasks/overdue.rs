@@ -57,7 +57,7 @@ impl Store {
             ending: |_| Ending::Overdue,
         };
         let given_up = overdue.run(self, limit).await?.len();
-        let db = self.writer().await?;
+        let db = self.upkeep().await?;
         let postpone = db.prepare_cached(&postpone()).await?;
         db.execute(&postpone, &[&limit]).await?;
         Ok(u64::try_from(given_up).unwrap_or(u64::MAX))

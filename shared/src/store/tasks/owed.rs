@@ -117,7 +117,7 @@ impl Store {
     /// Takes up to `limit` rows of the outbox that are due, each of up to 1,000 pointers. They are this process's for ten
     /// seconds.
     pub async fn take_owed(&self, limit: i64) -> Result<Taken, StoreError> {
-        let db = self.writer().await?;
+        let db = self.upkeep().await?;
         let take = db.prepare_cached(TAKE).await?;
         let mut taken = Taken::default();
         for row in db.query(&take, &[&limit]).await? {

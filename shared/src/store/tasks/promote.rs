@@ -46,14 +46,14 @@ fn count(rows: usize) -> u64 {
 impl Store {
     /// Moves up to `limit` due tasks to `queued`; the caller publishes them, and a relay does if it cannot.
     pub async fn promote_due(&self, limit: i64) -> Result<Vec<Owed>, StoreError> {
-        let db = self.writer().await?;
+        let db = self.upkeep().await?;
         let promote = db.prepare_cached(PROMOTE).await?;
         db.query(&promote, &[&limit]).await?.iter().map(read_owed).collect()
     }
 
     /// Expires up to `limit` plain tasks that were not started in time, and as many nodes; returns how many.
     pub async fn expire_due(&self, limit: i64) -> Result<u64, StoreError> {
-        let db = self.writer().await?;
+        let db = self.upkeep().await?;
         let expire = db.prepare_cached(&EXPIRE.replace("{whose}", PLAIN)).await?;
         let plain = db.execute(&expire, &[&limit]).await?;
         drop(db);
@@ -64,7 +64,7 @@ impl Store {
 
     /// How long until something becomes due; `None` when nothing will.
     pub async fn next_due(&self) -> Result<Option<Duration>, StoreError> {
-        let db = self.writer().await?;
+        let db = self.upkeep().await?;
         let next = db
             .prepare_cached(
                 "SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 FROM task WHERE due_at IS NOT NULL",

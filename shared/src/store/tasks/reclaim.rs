@@ -41,7 +41,7 @@ pub(super) type Reclaimed = Vec<Outcome>;
 impl Reclaim {
     /// Reclaims up to `limit` attempts of plain tasks, and as many of nodes.
     pub(super) async fn run(&self, store: &Store, limit: i64) -> Result<Reclaimed, StoreError> {
-        let mut db = store.writer().await?;
+        let mut db = store.upkeep().await?;
         let transaction = db.transaction().await?;
         let plain = self.attempts(&format!("t.{PLAIN}"));
         let plain = transaction.query(&transaction.prepare_cached(&plain).await?, &[&limit]).await?;

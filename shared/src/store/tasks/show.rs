@@ -184,7 +184,7 @@ impl Store {
     /// Which of these, tasks and workflows, have ended. For those who wait for many.
     pub async fn ended_among(&self, ids: &[TaskId]) -> Result<Vec<TaskId>, StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-        let db = self.writer().await?;
+        let db = self.lookup().await?;
         let query = db
             .prepare_cached(
                 "SELECT t.id FROM unnest($1::uuid[]) AS w(id) JOIN task t ON t.id = w.id

@@ -40,6 +40,8 @@ const TALLY: &str = "
         succeeded = w.succeeded + t.succeeded, failed = w.failed + t.failed, cancelled = w.cancelled + t.cancelled,
         expired = w.expired + t.expired, faults = w.faults + t.faults,
         stopping = w.stopping OR (w.fail_fast AND t.faults > 0),
+        stop_next = CASE WHEN w.open = t.ended THEN NULL
+            WHEN w.fail_fast AND t.faults > 0 AND NOT w.stopping THEN 0 ELSE w.stop_next END,
         finished_at = CASE WHEN w.open = t.ended THEN clock_timestamp() END,
         state = CASE WHEN w.open > t.ended THEN 'running'
             WHEN w.cancel_requested_at IS NOT NULL AND w.cancelled + t.cancelled > 0 THEN 'cancelled'
@@ -60,12 +62,19 @@ const COUNT: &str = "
     FROM h WHERE d.workflow_id = h.workflow_id AND d.node = h.node
     RETURNING d.workflow_id, d.node, d.pending, d.on_failure, h.missed";
 
-/// Nothing of these workflows starts any more; what runs is asked to stop.
+/// One step of the stops that are under way: of the next nodes what has not started is cancelled, and what runs is asked to
+/// stop.
 const STOP: &str = "
-    WITH s AS MATERIALIZED (
-        SELECT t.id, n.workflow_id, n.node FROM workflow_node n
+    WITH w AS MATERIALIZED (
+        SELECT id, stop_next FROM workflow WHERE id = ANY($1) AND (stop_next IS NOT NULL) IS TRUE
+    ), moved AS (
+        UPDATE workflow f SET stop_next = CASE WHEN w.stop_next + $2 < f.nodes THEN w.stop_next + $2 END
+        FROM w WHERE f.id = w.id
+    ), s AS MATERIALIZED (
+        SELECT t.id, n.workflow_id, n.node
+        FROM w JOIN workflow_node n ON n.workflow_id = w.id AND n.node >= w.stop_next AND n.node < w.stop_next + $2
         JOIN task t ON t.id = n.task_id AND (t.state IN ('scheduled', 'waiting', 'queued', 'running')) IS TRUE
-        WHERE n.workflow_id = ANY($1) ORDER BY t.id FOR NO KEY UPDATE OF t
+        ORDER BY t.id FOR NO KEY UPDATE OF t
     ), done AS (
         UPDATE task t SET state = CASE WHEN t.state = 'running' THEN t.state ELSE 'cancelled' END,
             cancel_requested_at = coalesce(t.cancel_requested_at, now()), waiting_reason = NULL,
@@ -131,6 +140,9 @@ const PICK: &str = "
 
 const FLY: &str = "UPDATE workflow SET in_flight = in_flight + $2 WHERE id = $1";
 
+/// Nodes of a workflow in one step of its stop. Nothing else of the workflow moves on meanwhile, and a step of so many takes
+/// some tens of milliseconds.
+const STOPPED_MAX: i32 = 500;
 /// Nodes in one statement that releases.
 const RELEASED_MAX: usize = 500;
 
@@ -212,14 +224,16 @@ pub(in crate::store) async fn advance(db: &Transaction<'_>, ends: Vec<End>) -> R
     Ok(advanced)
 }
 
-/// Nothing of these workflows starts any more. What had not started has ended now, and is to be advanced by the caller.
+/// Takes one step of the stop of each of these workflows that is being stopped. What had not started has ended now, and is to
+/// be advanced by the caller. `workflow.stop_next` says whether more steps are left; a reconciler takes those that nobody
+/// else takes.
 pub(super) async fn stop(
     db: &Transaction<'_>,
     workflows: &[Uuid],
     advanced: &mut Advanced,
 ) -> Result<Vec<End>, PgError> {
     let stop = db.prepare_cached(STOP).await?;
-    ended_here(&db.query(&stop, &[&workflows]).await?, advanced)
+    ended_here(&db.query(&stop, &[&workflows, &STOPPED_MAX]).await?, advanced)
 }
 
 /// A workflow after its counters went down.

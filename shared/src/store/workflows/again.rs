@@ -45,7 +45,8 @@ const PLACE: &str = "
     WHERE n.workflow_id = $1 AND n.node = k.node";
 
 const GO_ON: &str = "
-    UPDATE workflow SET state = 'running', finished_at = NULL, stopping = false, cancel_requested_at = NULL, faults = 0,
+    UPDATE workflow SET state = 'running', finished_at = NULL, stopping = false, stop_next = NULL,
+        cancel_requested_at = NULL, faults = 0,
         run = run + 1, open = $2, in_flight = 0, succeeded = $3, failed = $4, cancelled = $5, expired = $6
     WHERE id = $1 RETURNING max_in_flight IS NOT NULL";
 
@@ -66,7 +67,11 @@ pub enum Retried {
 impl Store {
     /// Runs again what did not succeed, and what hangs on it. Of one that has nothing like that, nothing.
     pub async fn retry_workflow(&self, owner: OwnerId, id: Uuid, key: Option<&Key>) -> Result<Retried, StoreError> {
-        let mut db = self.writer().await?;
+        self.run_again(owner, id, key).await.map_err(StoreError::of_edit)
+    }
+
+    async fn run_again(&self, owner: OwnerId, id: Uuid, key: Option<&Key>) -> Result<Retried, StoreError> {
+        let mut db = self.edits().begin(owner, Some(id)).await?;
         let transaction = db.transaction().await?;
         if let Some(key) = key
             && !take_key(&transaction, owner, key).await?

@@ -1,7 +1,12 @@
 //! Cancel: of a whole workflow, and of one task that is a node.
+//!
+//! Invariant: a stop goes on in steps of its own transactions (`advance.rs`), and the row knows how far it has come. So nobody
+//! waits long for the workflow's lock however many nodes it has, several processes can share a stop, and one whose process
+//! died is finished by a reconciler.
 
 use std::collections::BTreeSet;
 
+use tokio_postgres::Error as PgError;
 use uuid::Uuid;
 
 use super::{
@@ -15,9 +20,17 @@ use crate::{
     workflow::WorkflowState,
 };
 
+/// Nothing of it starts any more. A stop that is under way goes on from where it is.
 const ASK: &str = "
-    UPDATE workflow SET cancel_requested_at = coalesce(cancel_requested_at, now()), stopping = true
+    UPDATE workflow SET cancel_requested_at = coalesce(cancel_requested_at, now()), stopping = true,
+        stop_next = coalesce(stop_next, 0)
     WHERE id = $1 AND (owner_id = $2 AND state = 'running') IS TRUE";
+
+const IS_STOPPING: &str = "SELECT EXISTS (SELECT FROM workflow WHERE id = $1 AND (stop_next IS NOT NULL) IS TRUE)";
+
+/// A stop that nobody works on at this moment.
+const FIND_STOP: &str = "
+    SELECT id FROM workflow WHERE stop_next IS NOT NULL ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED";
 
 /// What became of a request to cancel a workflow.
 #[derive(Debug)]
@@ -30,25 +43,68 @@ pub enum CancelledWorkflow {
     Missing,
 }
 
+/// What a step of a cancellation found and did.
+struct CancelStep {
+    /// None: no such workflow of this owner.
+    view: Option<WorkflowView>,
+    /// It had not ended before.
+    is_open: bool,
+    /// Tasks, and the workflow, that have ended now.
+    ended: Vec<TaskId>,
+    /// More steps are left.
+    goes_on: bool,
+}
+
 impl Store {
-    /// Cancels what has not started, and asks what runs to stop. Safe to repeat.
+    /// Cancels what has not started, and asks what runs to stop. Safe to repeat. Dropped in the middle, or failed, a
+    /// cancellation that has begun is finished by a reconciler.
     pub async fn cancel_workflow(&self, owner: OwnerId, id: Uuid) -> Result<CancelledWorkflow, StoreError> {
-        let mut db = self.writer().await?;
-        let transaction = db.transaction().await?;
-        lock(&transaction, &BTreeSet::from([id])).await?;
-        let asked = transaction.execute(ASK, &[&id, &owner.0]).await?;
-        let mut ended = Advanced::default();
-        if asked > 0 {
-            let ends = stop(&transaction, &[id], &mut ended).await?;
-            ended.ended.extend(advance(&transaction, ends).await?.ended);
+        let mut step = self.cancel_step(owner, id, true).await.map_err(StoreError::of_edit)?;
+        let (is_open, mut ended) = (step.is_open, step.ended);
+        while step.goes_on {
+            step = self.cancel_step(owner, id, false).await.map_err(StoreError::of_edit)?;
+            ended.append(&mut step.ended);
         }
-        let Some(view) = view(&*transaction, owner, id).await? else { return Ok(CancelledWorkflow::Missing) };
-        transaction.commit().await.map_err(StoreError::of_commit)?;
+        let Some(view) = step.view else { return Ok(CancelledWorkflow::Missing) };
         Ok(match view.state {
-            state @ (WorkflowState::Succeeded | WorkflowState::Failed) if asked == 0 => CancelledWorkflow::Over(state),
-            _ => CancelledWorkflow::Asked(Box::new(view), ended.ended),
+            state @ (WorkflowState::Succeeded | WorkflowState::Failed) if !is_open => CancelledWorkflow::Over(state),
+            _ => CancelledWorkflow::Asked(Box::new(view), ended),
         })
     }
+
+    /// One transaction: asks for the stop if it is the `first`, and takes one step of it.
+    async fn cancel_step(&self, owner: OwnerId, id: Uuid, first: bool) -> Result<CancelStep, StoreError> {
+        let mut db = self.edits().begin(owner, Some(id)).await?;
+        let transaction = db.transaction().await?;
+        lock(&transaction, &BTreeSet::from([id])).await?;
+        let is_open = !first || transaction.execute(ASK, &[&id, &owner.0]).await? > 0;
+        let ended = if is_open { stop_step(&transaction, id).await?.ended } else { Vec::new() };
+        let view = view(&*transaction, owner, id).await?;
+        let goes_on = is_open && transaction.query_one(IS_STOPPING, &[&id]).await?.try_get(0)?;
+        transaction.commit().await.map_err(StoreError::of_commit)?;
+        fail::fail_point!("workflow.cancel_stepped", |_| std::process::abort());
+        Ok(CancelStep { view, is_open, ended, goes_on })
+    }
+
+    /// For a reconciler: takes one step of a stop that nobody works on; the tasks that have ended with it. `None` where there
+    /// is no such stop. What it queues a relay publishes.
+    pub async fn stop_on(&self) -> Result<Option<Vec<TaskId>>, StoreError> {
+        let mut db = self.upkeep().await?;
+        let transaction = db.transaction().await?;
+        let find = transaction.prepare_cached(FIND_STOP).await?;
+        let Some(row) = transaction.query_opt(&find, &[]).await? else { return Ok(None) };
+        let ended = stop_step(&transaction, row.try_get(0)?).await?.ended;
+        transaction.commit().await?;
+        Ok(Some(ended))
+    }
+}
+
+/// Takes one step of the stop of this workflow, whose lock the caller holds.
+async fn stop_step(db: &Unit<'_>, id: Uuid) -> Result<Advanced, PgError> {
+    let mut advanced = Advanced::default();
+    let ends = stop(db, &[id], &mut advanced).await?;
+    advanced.ended.extend(advance(db, ends).await?.ended);
+    Ok(advanced)
 }
 
 /// Cancels one task that is a node of this workflow by `statement`, which takes its id and its owner and returns its state.

@@ -82,8 +82,12 @@ pub enum Created {
 
 impl Store {
     /// Stores a workflow. Dropped before its end, or failed, it stores nothing.
-    pub async fn create_workflow(&self, mut new: NewWorkflow, key: Option<&Key>) -> Result<Created, StoreError> {
-        let mut db = self.writer().await?;
+    pub async fn create_workflow(&self, new: NewWorkflow, key: Option<&Key>) -> Result<Created, StoreError> {
+        self.store_workflow(new, key).await.map_err(StoreError::of_edit)
+    }
+
+    async fn store_workflow(&self, mut new: NewWorkflow, key: Option<&Key>) -> Result<Created, StoreError> {
+        let mut db = self.edits().begin(new.owner, None).await?;
         let transaction = db.transaction().await?;
         if let Some(key) = key
             && !take_key(&transaction, new.owner, key).await?

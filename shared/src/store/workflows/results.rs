@@ -66,7 +66,7 @@ impl Store {
     /// The next results of a workflow that is known to be the owner's, from this place on; none at its end. About a MiB at
     /// most, and one result at least.
     pub async fn workflow_results(&self, id: Uuid, from: i32) -> Result<Vec<NodeResult>, StoreError> {
-        let db = self.writer().await?;
+        let db = self.lookup().await?;
         let piece = db.prepare_cached(PIECE).await?;
         let rows = db.query(&piece, &[&id, &from, &PIECE_ROWS_MAX, &PIECE_BYTES_MAX]).await?;
         let read = |row: &Row| Ok(NodeResult { node: row.try_get("node")?, entry: entry(row)? });
@@ -76,7 +76,7 @@ impl Store {
     /// What the dependencies with these keys have left, and with `all` the list of the results of all.
     pub async fn dependencies(&self, of: Member, keys: &[String], all: bool) -> Result<Left, StoreError> {
         let (workflow, node) = (of.workflow, of.node);
-        let db = self.writer().await?;
+        let db = self.lookup().await?;
         let (size, see) = (db.prepare_cached(SIZE).await?, db.prepare_cached(DEPENDENCIES).await?);
         let is_over = async |keys: Option<&[String]>, most: i64| -> Result<bool, StoreError> {
             let bytes: i64 = db.query_one(&size, &[&workflow, &node, &keys]).await?.try_get(0)?;

@@ -31,7 +31,7 @@ pub(in crate::store) async fn sweep(
     statement: &str,
     limit: i64,
 ) -> Result<usize, StoreError> {
-    let mut db = store.writer().await?;
+    let mut db = store.upkeep().await?;
     let Some((transaction, workflows)) = find_and_lock(&mut db, find, limit).await? else { return Ok(0) };
     let statement = transaction.prepare_cached(statement).await?;
     let changed = transaction.query(&statement, &[&limit, &workflows]).await?;

@@ -164,7 +164,7 @@ impl Engine {
             tell: Box::new(move |told| more.lock().expect("no panic").extend(told.again)),
             clock: Some(Box::new(move || clock.load(Ordering::SeqCst))),
         };
-        let writer = Writer::start(store, changes);
+        let writer = Writer::start(&store, changes);
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.expect("the database answers");
         tokio::spawn(connection);
         Self { writer, now, again, client, _held: (place, stack) }

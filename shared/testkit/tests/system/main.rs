@@ -42,6 +42,7 @@ mod terminal;
 mod unique;
 mod uploads;
 mod waiting;
+mod workflow_cancels;
 mod workflow_crashes;
 mod workflow_model;
 mod workflow_speed;

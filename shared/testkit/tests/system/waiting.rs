@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use caraway_testkit::eventually;
+use caraway_testkit::{Place, Protocol, Proxy, Servers, Stack, Way, eventually};
 use futures::future::join_all;
 use serde_json::json;
 
@@ -70,4 +70,26 @@ async fn thousands_wait() {
     let (median, last) = (late[WAITERS / 2], late[WAITERS - 1]);
     println!("waiting: {WAITERS} heard of the end {median} ms after it at the median, {last} ms at most");
     assert!(last < 2_000, "{last} ms");
+}
+
+/// The subscription of an API stands and brings nothing any more, as behind a firewall that forgot it: the API says so, and
+/// waits are answered by their timer.
+#[tokio::test]
+async fn a_subscription_that_was_cut_silently_is_noticed() {
+    let stack = Stack::shared().await;
+    let place = Place::on(&stack, "cut-subscription").await;
+    let servers = place.servers().clone();
+    let wire = Proxy::to(Proxy::address_in(&servers.redis_url), Protocol::Bytes).await;
+    let api = place.api().through(&Servers { redis_url: wire.url(&servers.redis_url), ..servers }).start().await;
+    let _worker = place.ledger_worker("worker-1", 4).start().await;
+    let client = place.client(&api);
+    assert!(!api.log().contains("wake-ups are not heard"), "{}", api.log());
+    wire.set(Way::Stalled);
+    eventually(SOON, "it is noticed", async || {
+        let log = api.log();
+        if log.contains("wake-ups are not heard") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    let (status, task) = client.submit_and_wait(&client.task("sleep", json!({ "seconds": 0 })), 10).await;
+    assert_eq!((status, &task["state"]), (200, &json!("succeeded")), "{task}");
 }

@@ -49,7 +49,7 @@ impl Engine {
         let store = Store::new(&config).expect("a store");
         prepare(&store, Schema::Migrate).await.expect("the database can be prepared");
         let steps = Steps { offer: Box::new(|_| ()), announce: Box::new(|_| ()) };
-        let steps = Writer::start(store.clone(), steps);
+        let steps = Writer::start(&store, steps);
         (Self { store, database: place.database().await, steps }, place, stack)
     }
 

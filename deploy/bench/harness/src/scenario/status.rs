@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use deadpool_redis::redis;
 
 use crate::{
     http::{Connection, get},

@@ -30,7 +30,7 @@ const TAKE_TURNS: &str = "
 
 impl Store {
     pub(super) async fn unblock_late(&self, limit: i64) -> Result<Vec<Owed>, StoreError> {
-        let db = self.writer().await?;
+        let db = self.upkeep().await?;
         let unblock = db.prepare_cached(TAKE_TURNS).await?;
         db.query(&unblock, &[&limit]).await?.iter().map(read_owed).collect()
     }

@@ -25,7 +25,7 @@ const QUEUE_ORPHANS: &str = "
 impl Store {
     /// Queues up to `limit` tasks that wait for a key which does not know them; the caller publishes them.
     pub async fn queue_orphans(&self, limit: i64) -> Result<Vec<Owed>, StoreError> {
-        let db = self.writer().await?;
+        let db = self.upkeep().await?;
         let queue = db.prepare_cached(QUEUE_ORPHANS).await?;
         db.query(&queue, &[&limit]).await?.iter().map(read_owed).collect()
     }

@@ -31,7 +31,7 @@ impl Store {
         if Rule::DecideUnderLock.is_broken() {
             return self.unblock_late(limit).await;
         }
-        let mut db = self.writer().await?;
+        let mut db = self.upkeep().await?;
         let due = db.prepare_cached(SEEM_DUE).await?;
         let due: Vec<KeyId> = db.query(&due, &[&limit]).await?.iter().map(read_id).collect::<Result<_, _>>()?;
         if due.is_empty() {
