@@ -54,6 +54,7 @@ pub(crate) fn all() -> Vec<Control> {
         control("ack-before-settle", "break.ack-after-settle=return;break.audit=return", "F9", Invariant::I2),
         control("mark-before-confirm", "break.mark-after-confirm=return;break.audit=return", "F20b", Invariant::I2),
         control("poison-rule-off", "break.poison=return", "F10", Invariant::Outcome),
+        control("slow-tasks-together", "break.fan-out=return", "F82", Invariant::I18),
         control("audit-off-workers-killed", "break.audit=return", "F9", Invariant::I2),
         control("audit-off-broker-killed", "break.audit=return", "F20b", Invariant::I2),
     ];

@@ -71,6 +71,7 @@ pub(crate) fn catalogue() -> Vec<Fault> {
         faults::maintenance::faults(),
         faults::network::faults(),
         faults::workflows::faults(),
+        faults::fan_out::faults(),
     ]
     .concat()
 }

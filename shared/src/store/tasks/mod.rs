@@ -8,6 +8,7 @@ mod guarded;
 mod hold;
 mod list;
 mod owed;
+mod parked;
 mod progress;
 mod promote;
 mod record;

@@ -95,3 +95,37 @@ async fn the_classes_are_strict() {
     println!("priority: at most {passed} of {} tasks of lower classes started before one of a higher", 7 * OF_EACH);
     assert!(passed <= i64::try_from(2 * SLOTS).unwrap_or(0), "{passed} tasks of a lower class went before");
 }
+
+/// More than any lane holds at a time.
+const LOWER: usize = 40;
+/// Of these, so many that they take all slots for longer than anything is held.
+const SATURATING: usize = 200;
+const SATURATING_SECONDS: f64 = 0.15;
+
+/// While a higher class takes all slots, what waits in the lower ones lies in the broker: it is not handed back through the
+/// database again and again.
+#[tokio::test]
+async fn a_class_that_gets_no_slot_costs_no_writes() {
+    let mut stage = Stage::start("starved").await;
+    let of = |priority: u8, seconds: f64| {
+        let mut task = stage.client.task("sleep", json!({ "seconds": seconds }));
+        task["priority"] = json!(priority);
+        task
+    };
+    let high = stage.client.batch(&vec![of(9, SATURATING_SECONDS); SATURATING]).await;
+    let lower = [vec![of(5, 0.0); LOWER], vec![of(0, 0.0); LOWER]].concat();
+    let lower = stage.client.batch(&lower).await;
+    for id in high {
+        stage.client.wait(id, SOON).await;
+    }
+    for id in lower {
+        stage.client.wait(id, SOON).await;
+    }
+    let counters = stage.worker.counters().await;
+    let count = |name: &str| counters.sum(name);
+    let (handed_back, stale) = (count("caraway_handed_back_total"), count("caraway_stale_pointers_total"));
+    let owed_again = stage.database.number("SELECT count(*) FROM task WHERE offered_at IS NOT NULL").await;
+    println!("starved: {handed_back} handed back, {owed_again} owed again, {stale} stale");
+    assert_eq!((handed_back, owed_again), (0, 0));
+    assert!(stale <= u64::try_from(LOWER).unwrap_or(0), "{stale} pointers came twice");
+}
