@@ -1,11 +1,13 @@
 //! Publish: pointers become persistent, mandatory messages; the outbox's rows are paid once the broker has confirmed them.
 //!
-//! Invariants: a queue that the broker refuses concerns nobody else, and what is owed to it is parked; nothing is paid before its confirm; an acked but
-//! returned message is unroutable and pays nothing; whatever is dropped here stays owed, and a relay takes it. One
-//! task owns the channel, so that frames and confirms keep one order; confirms are awaited in a window, never one by one.
+//! Invariants: a queue that the broker refuses concerns nobody else, and what is owed to it is parked; nothing is paid before its
+//! confirm; an acked but returned message is unroutable and pays nothing; whatever is dropped here stays owed, and a relay takes
+//! it. One task owns the channel, so that frames and confirms keep one order; confirms are awaited in a window, never one by one.
 //!
 //! Bundles fill by themselves, as the batches of the database's writers do: with little on its way a pointer goes out at
 //! once; with much, the next message takes what has gathered when a confirm comes. The broker's cost is per message.
+//!
+//! The file is long because it is one session's whole life: all of it shares the state of one channel.
 
 use std::{
     collections::{HashMap, HashSet},
