@@ -95,7 +95,7 @@ impl Known {
     async fn read(&self) -> Result<(), StoreError> {
         let (types, queues) = tokio::try_join!(self.store.task_types(), self.store.queues())?;
         let types = types.into_iter().map(|one| (one.name.clone(), Arc::new(one))).collect();
-        let queues = queues.into_iter().map(|queue| queue.name).collect();
+        let queues = queues.into_iter().collect();
         self.names.send_replace(Names { types, queues });
         Ok(())
     }

@@ -65,6 +65,7 @@ default_user_tags.administrator = true
 default_permissions.configure = .*
 default_permissions.write = .*
 default_permissions.read = .*
+max_message_size = 65536
 vm_memory_high_watermark.absolute = 1GB
 disk_free_limit.absolute = 200MB
 raft.wal_max_size_bytes = 67108864

@@ -23,6 +23,8 @@ pub enum Rule {
     DecideUnderLock,
     /// A unique key is locked while it is decided on.
     LockUniqueKeys,
+    /// Slow tasks are spread over the workers. Broken, a message takes whatever is offered, and a worker keeps what it holds.
+    FanOut,
     /// Of a batch, the ends that a node waits for are added up before they are counted.
     Aggregate,
     /// Only what a transaction has changed moves a workflow on.
@@ -63,6 +65,7 @@ impl Rule {
             Self::Audit => "break.audit",
             Self::DecideUnderLock => "break.decide-under-lock",
             Self::LockUniqueKeys => "break.lock-unique-keys",
+            Self::FanOut => "break.fan-out",
             Self::Aggregate => "break.aggregate",
             Self::CountOnce => "break.count-once",
             Self::CacheToken => "break.cache-token",

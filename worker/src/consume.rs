@@ -1,7 +1,7 @@
 //! Step 4: a queue's lane. Pointers come in, wait for a free slot, are claimed, and only then is their delivery settled.
 //!
-//! Invariants: a worker claims only into free slots; it holds an unclaimed pointer for at most [`HOLD_MAX`]; when no
-//! slot was free for [`FULL_MAX`] it stops consuming, and the broker gives what is unsettled to others.
+//! Invariants: a worker claims only into free slots; what it holds and cannot run it gives back to the broker, or hands on
+//! to those who can (`held.rs` says when), without a write to the database.
 //!
 //! What becomes of a pointer that claims nothing (the decision table of ARCHITECTURE.md):
 //!
@@ -13,11 +13,11 @@
 //! | our session is dead, or it expired | handed back |
 //! | no such task | put into quarantine |
 
-use std::{collections::VecDeque, future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use caraway_shared::{
     broken::Rule,
-    broker::{BrokerError, Consumer, Delivery, Settle},
+    broker::{BrokerError, Delivery, Settle},
     store::tasks::{Claim, ClaimRow, Claimed, HandBack},
     task::{Bundle, Class, Pointer, QueueName},
     telemetry::names,
@@ -30,18 +30,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     execute::{Executor, execute},
+    held::{Held, HeldPointer, Step},
+    intake::Intake,
     overdue::Kept,
     record::record,
     silence::{Heard, watch},
     startup::Engine,
 };
 
-/// How long an unclaimed pointer is held.
-const HOLD_MAX: Duration = Duration::from_secs(5);
-/// How long a lane without a free slot goes on consuming.
-const FULL_MAX: Duration = Duration::from_secs(1);
-/// How often the two bounds above are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often a lane looks at what it holds.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Pointers in one claim.
 const CLAIM_MAX: usize = 128;
 /// Between two tries to consume from a broker that refuses.
@@ -73,12 +71,6 @@ impl Lane {
     pub(crate) fn busy(&self) -> usize {
         self.slot_count - self.slots.available_permits()
     }
-
-    /// Unacked messages of each class: enough pointers to fill the slots twice, and no more, for a pointer that is held
-    /// here is one that no other worker can take.
-    fn prefetch(&self, bundle_max: usize) -> u16 {
-        u16::try_from((2 * self.slot_count).div_ceil(bundle_max).max(2)).unwrap_or(u16::MAX)
-    }
 }
 
 /// Serves a lane until `consuming` is cancelled. What it started runs on.
@@ -104,133 +96,97 @@ pub(crate) async fn serve(engine: Arc<Engine>, lane: Lane, consuming: Cancellati
     }
 }
 
-/// A pointer that waits for a slot.
-struct Held {
-    pointer: Pointer,
-    settle: Settle,
-    since: Instant,
-}
-
 /// Consumes from the first free slot until there was none for a while (`Ok`) or the broker failed. Cancel-safe: what
 /// is held goes back to the broker when the consumer is dropped; claims under way are tasks of their own.
 async fn serve_once(engine: &Arc<Engine>, lane: &Lane) -> Result<(), BrokerError> {
     drop(lane.slots.acquire().await);
-    let prefetch = lane.prefetch(engine.publisher.bundle_max(&lane.queue));
-    let mut consumer = Consumer::open(&engine.consuming, &lane.queue, prefetch).await?;
-    let mut held = Waiting::default();
+    let mut intake = Intake::new(engine.consuming.clone(), lane.queue.clone(), lane.slot_count);
+    intake.open().await?;
+    let mut held = Held::new(Instant::now());
     let mut look = tokio::time::interval(LOOK_EVERY);
-    let mut free_at = Instant::now();
     let heard = Heard::new();
     let mut silence = pin!(watch(engine, lane, &heard));
     loop {
         tokio::select! {
-            delivery = consumer.next() => {
+            delivery = intake.next() => {
                 let delivery = delivery?;
                 heard.note(delivery.class);
-                take(engine, lane, &consumer, &delivery, &mut held);
+                take(engine, lane, &delivery, &mut held);
             }
             silent = &mut silence => return Err(silent),
             permit = Arc::clone(&lane.slots).acquire_owned(), if !held.is_empty() => {
                 let Ok(permit) = permit else { return Err(BrokerError::Stopped) };
-                free_at = Instant::now();
                 claim(engine, lane, permit, &mut held);
             }
-            _ = look.tick() => {
-                let now = Instant::now();
-                if lane.slots.available_permits() > 0 {
-                    free_at = now;
-                } else if now - free_at >= FULL_MAX {
-                    consumer.close().await;
-                    return Ok(());
+            _ = look.tick(), if !Rule::FanOut.is_broken() => {
+                let slot_free = lane.slots.available_permits() > 0;
+                let free_beside = engine.publisher.free_beside(&lane.queue, engine.session_id());
+                let mut reopen = false;
+                match held.step(Instant::now(), slot_free, free_beside > 0, &intake.closed()) {
+                    Step::Wait => (),
+                    Step::Reopen => reopen = true,
+                    Step::Close { class, again } => {
+                        held.forget(class);
+                        intake.close(class, &engine.tracker);
+                        reopen = again;
+                    }
+                    Step::Leave { hand_on } => {
+                        if hand_on {
+                            engine.hand_on(lane, &mut held, free_beside).await;
+                        }
+                        intake.leave().await;
+                        return Ok(());
+                    }
                 }
-                hand_back_old(engine, &mut held, now);
+                if reopen {
+                    for class in intake.open().await? {
+                        held.opened(class, Instant::now());
+                        heard.note(class);
+                    }
+                }
             }
         }
-    }
-}
-
-/// What waits for a slot, the most urgent class first.
-#[derive(Default)]
-struct Waiting {
-    high: VecDeque<Held>,
-    normal: VecDeque<Held>,
-    low: VecDeque<Held>,
-}
-
-impl Waiting {
-    fn is_empty(&self) -> bool {
-        self.high.is_empty() && self.normal.is_empty() && self.low.is_empty()
-    }
-
-    fn push(&mut self, class: Class, held: Held) {
-        match class {
-            Class::High => self.high.push_back(held),
-            Class::Normal => self.normal.push_back(held),
-            Class::Low => self.low.push_back(held),
-        }
-    }
-
-    fn pop(&mut self) -> Option<(Class, Held)> {
-        let classes = [(Class::High, &mut self.high), (Class::Normal, &mut self.normal), (Class::Low, &mut self.low)];
-        classes.into_iter().find_map(|(class, queue)| queue.pop_front().map(|held| (class, held)))
-    }
-
-    fn pop_older_than(&mut self, limit: Instant) -> Option<Held> {
-        let mut queues = [&mut self.high, &mut self.normal, &mut self.low].into_iter();
-        queues.find_map(|queue| queue.pop_front_if(|held| held.since < limit))
     }
 }
 
 /// Reads a delivery; what is no bundle goes into quarantine.
-fn take(engine: &Arc<Engine>, lane: &Lane, consumer: &Consumer, delivery: &Delivery, held: &mut Waiting) {
+fn take(engine: &Arc<Engine>, lane: &Lane, delivery: &Delivery, held: &mut Held) {
     fail::fail_point!("worker.delivered", |_| std::process::abort());
     match Bundle::decode(&delivery.body) {
         Ok(Bundle(pointers)) => {
-            let since = Instant::now();
-            let shares = consumer.shares(delivery, pointers.len());
+            let (since, has_neighbours) = (Instant::now(), pointers.len() > 1);
+            let shares = delivery.shares(pointers.len());
             for (pointer, settle) in pointers.into_iter().zip(shares) {
                 if Rule::AckAfterSettle.is_broken() {
                     settle.clone().done();
                 }
-                held.push(delivery.class, Held { pointer, settle, since });
+                held.push(delivery.class, HeldPointer { pointer, settle, has_neighbours, since });
             }
         }
         Err(error) => {
-            tracing::error!(queue = %lane.queue, %error, "a broker message is unreadable and is put aside");
-            for settle in consumer.shares(delivery, 1) {
-                let (engine, queue) = (Arc::clone(engine), lane.queue.clone());
-                let body = delivery.body.clone();
-                engine
-                    .clone()
-                    .tracker
-                    .spawn(async move { engine.quarantine(&queue, "unreadable", &body, settle).await });
+            tracing::debug!(queue = %lane.queue, %error, "a broker message is unreadable");
+            for settle in delivery.shares(1) {
+                engine.put_aside(&lane.queue, "unreadable", delivery.body.clone(), settle);
             }
         }
     }
 }
 
 /// Fills the free slots with what waits: one claim, on its way while the lane goes on.
-fn claim(engine: &Arc<Engine>, lane: &Lane, first: OwnedSemaphorePermit, held: &mut Waiting) {
-    let mut taken = Vec::new();
+fn claim(engine: &Arc<Engine>, lane: &Lane, first: OwnedSemaphorePermit, held: &mut Held) {
+    let (mut taken, now) = (Vec::new(), Instant::now());
     let mut permit = Some(first);
     while taken.len() < CLAIM_MAX {
         let Some(slot) = permit.take().or_else(|| Arc::clone(&lane.slots).try_acquire_owned().ok()) else { break };
-        let Some((class, pointer)) = held.pop() else { break };
+        let Some((class, pointer)) = held.pop(now) else { break };
         taken.push((slot, class, pointer));
     }
     let (engine, queue) = (Arc::clone(engine), lane.queue.clone());
     engine.clone().tracker.spawn(async move { engine.claim(queue, taken).await });
 }
 
-fn hand_back_old(engine: &Arc<Engine>, held: &mut Waiting, now: Instant) {
-    let Some(limit) = now.checked_sub(HOLD_MAX) else { return };
-    while let Some(old) = held.pop_older_than(limit) {
-        engine.hand_back(old.pointer, old.settle, 0.0, None);
-    }
-}
-
 impl Engine {
-    async fn claim(self: Arc<Self>, queue: QueueName, taken: Vec<(OwnedSemaphorePermit, Class, Held)>) {
+    async fn claim(self: Arc<Self>, queue: QueueName, taken: Vec<(OwnedSemaphorePermit, Class, HeldPointer)>) {
         let rows = taken.iter().map(|(.., held)| ClaimRow { pointer: held.pointer, suspect: false }).collect();
         let answers = match self.claims.write(rows).await {
             Ok(answers) => answers,
@@ -253,10 +209,10 @@ impl Engine {
         queue: &QueueName,
         slot: OwnedSemaphorePermit,
         class: Class,
-        held: Held,
+        held: HeldPointer,
         found: Claimed,
     ) {
-        let Held { pointer, settle, .. } = held;
+        let HeldPointer { pointer, settle, .. } = held;
         match found {
             Claimed::Run(claim) => {
                 settle.done();
@@ -279,10 +235,8 @@ impl Engine {
                 self.tracker.spawn(async move { engine.claim_suspect(&queue, slot, pointer, settle).await });
             }
             Claimed::Missing => {
-                tracing::error!(task.id = %pointer.id, "a broker message names a task that does not exist");
-                let (engine, queue) = (Arc::clone(self), queue.clone());
-                let body = Bundle(vec![pointer]).encode();
-                self.tracker.spawn(async move { engine.quarantine(&queue, "unknown_task", &body, settle).await });
+                tracing::debug!(task.id = %pointer.id, "a broker message names a task that does not exist");
+                self.put_aside(queue, "unknown_task", Bundle(vec![pointer]).encode().to_vec(), settle);
             }
         }
     }
@@ -321,6 +275,7 @@ impl Engine {
         let (engine, queue) = (Arc::clone(self), queue.clone());
         self.tracker.spawn(async move {
             let (started, hold) = (Instant::now(), claim.hold.clone());
+            let attempt = engine.registry.get(&claim.name).map(|task| task.pace.begin());
             let executor = Executor {
                 registry: &engine.registry,
                 threads: &engine.threads,
@@ -328,6 +283,7 @@ impl Engine {
                 coordination: &engine.coordination,
             };
             let (row, left) = execute(claim, ticket.clone(), executor).await;
+            drop(attempt);
             fail::fail_point!("worker.executed", |_| std::process::abort());
             metrics::histogram!(names::RUN_SECONDS).record(started.elapsed().as_secs_f64());
             record(&engine.records, &engine.announcer, row).await;
@@ -337,6 +293,24 @@ impl Engine {
                 engine.overdue.take(&queue, job, kept).await;
             }
         });
+    }
+
+    /// Publishes again what the lane holds of messages that it has claimed in part. What the broker does not take stays
+    /// unsettled, and comes again with the rest of its message.
+    async fn hand_on(&self, lane: &Lane, held: &mut Held, free_beside: usize) {
+        for (class, parts) in held.take_parts() {
+            let pointers: Vec<Pointer> = parts.iter().map(|held| held.pointer).collect();
+            let size = pointers.len().div_ceil(free_beside.max(1));
+            match self.publisher.hand_on(&lane.queue, class, &pointers, size).await {
+                Ok(()) => {
+                    metrics::counter!(names::HANDED_ON).increment(u64::try_from(parts.len()).unwrap_or(0));
+                    parts.into_iter().for_each(|held| held.settle.done());
+                }
+                Err(error) => {
+                    tracing::debug!(queue = %lane.queue, %error, "pointers could not be handed on; the broker has them");
+                }
+            }
+        }
     }
 
     fn hand_back(self: &Arc<Self>, pointer: Pointer, settle: Settle, after_seconds: f64, reason: Option<&'static str>) {
@@ -350,24 +324,10 @@ impl Engine {
         });
     }
 
-    async fn quarantine(&self, queue: &QueueName, reason: &str, body: &[u8], settle: Settle) {
-        metrics::counter!(names::QUARANTINED).increment(1);
-        until_done(async || self.store.quarantine(queue.as_str(), reason, body).await).await;
-        settle.done();
-    }
-
     fn note_claimed(&self, queue: &QueueName, class: Class, claim: &Claim) {
         if let (Some(queued), Some(started)) = (claim.queued_at, claim.started_at) {
             metrics::histogram!(names::WAIT_SECONDS).record(started.duration_since(queued).as_secs_f64().max(0.0));
             self.watermarks.claimed(queue, class, queued);
         }
-    }
-}
-
-/// Repeats a write that must get through.
-async fn until_done<F: Future<Output = Result<(), caraway_shared::store::StoreError>>>(write: impl Fn() -> F) {
-    while let Err(error) = write().await {
-        tracing::warn!(%error, "a write is repeated");
-        tokio::time::sleep(PAUSE).await;
     }
 }

@@ -11,7 +11,7 @@ use caraway_shared::{
 use futures::{FutureExt, future::BoxFuture};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Context, Failure, arguments::bind, parameters::parameters_of};
+use crate::{Context, Failure, arguments::bind, pace::Pace, parameters::parameters_of};
 
 /// A running handler.
 pub(crate) type Run = BoxFuture<'static, Result<Bytes, Failure>>;
@@ -25,6 +25,7 @@ pub struct Task {
     pub(crate) about: TaskType,
     limit: TimeLimit,
     pub(crate) start: Arc<Start>,
+    pub(crate) pace: Pace,
 }
 
 impl Task {
@@ -59,7 +60,7 @@ impl Task {
             timeout: None,
             cpu: false,
         };
-        Ok(Self { about, limit: TimeLimit::Inherited, start: Arc::new(start) })
+        Ok(Self { about, limit: TimeLimit::Inherited, start: Arc::new(start), pace: Pace::new() })
     }
 
     /// Where its tasks queue unless they say otherwise.
@@ -133,6 +134,16 @@ impl Registry {
 
     pub(crate) fn names(&self) -> Vec<String> {
         self.0.keys().cloned().collect()
+    }
+
+    /// Types whose attempts take another time than was told, and how long.
+    pub(crate) fn paces(&self) -> Vec<(TaskName, Duration)> {
+        self.0.values().filter_map(|task| Some((task.about.name.clone(), task.pace.news()?))).collect()
+    }
+
+    /// That could not be written.
+    pub(crate) fn paces_untold(&self, types: &[(TaskName, Duration)]) {
+        types.iter().filter_map(|(name, _)| self.get(name.as_str())).for_each(|task| task.pace.untold());
     }
 
     pub(crate) fn about(&self) -> Vec<TaskType> {

@@ -16,7 +16,7 @@ use crate::{running::Stop, startup::Engine};
 
 /// Watchers need an unchanged beat over fifteen seconds: five missed beats.
 const BEAT_EVERY: Duration = Duration::from_secs(3);
-/// How soon progress is shown.
+/// How soon progress is shown, and the pace of tasks known.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
 impl Engine {
@@ -86,7 +86,7 @@ pub(crate) async fn beat(engine: Arc<Engine>, consuming: CancellationToken, done
     }
 }
 
-/// Writes what handlers said of their progress until `done`.
+/// Writes what handlers said of their progress, and how long tasks take, until `done`.
 pub(crate) async fn progress(engine: Arc<Engine>, done: CancellationToken) {
     let mut tick = tokio::time::interval(PROGRESS_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -98,6 +98,13 @@ pub(crate) async fn progress(engine: Arc<Engine>, done: CancellationToken) {
         {
             tracing::debug!(%error, "progress was not written");
             engine.running.unwritten(runs);
+        }
+        let paces = engine.registry.paces();
+        if !paces.is_empty()
+            && let Err(error) = engine.store.tell_run_times(&paces).await
+        {
+            tracing::debug!(%error, "run times were not written");
+            engine.registry.paces_untold(&paces);
         }
     }
 }

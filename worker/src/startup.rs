@@ -37,6 +37,7 @@ use crate::{
     maintain::{self, Watermarks},
     ops,
     overdue::Overdue,
+    quarantine::Allowance,
     record::Writers,
     registry::Registry,
     running::Running,
@@ -69,6 +70,7 @@ pub(crate) struct Engine {
     /// Whose blocking threads run the handlers that burn CPU.
     pub(crate) threads: Handle,
     pub(crate) watermarks: Watermarks,
+    pub(crate) allowance: Allowance,
     pub(crate) tracker: TaskTracker,
 }
 
@@ -188,6 +190,7 @@ impl Worker {
             overdue: Overdue::new(overdue_max, slots),
             threads: threads(slots + overdue_max)?,
             watermarks: Watermarks::default(),
+            allowance: Allowance::default(),
             tracker: TaskTracker::new(),
             name,
             host,

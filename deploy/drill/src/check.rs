@@ -16,6 +16,7 @@
 //! | I14 | nothing runs before its time, and nothing starts after its expiry |
 //! | I16 | quarantine holds what the fault explains |
 //! | I18 | of a unique key the newest has run; what was cancelled gave way to a newer one; no two ran at once |
+//! | I19 | a slow task of a batch starts soon after its acceptance, for slots are free |
 //! | outcome | a task ends as its kind must: innocents succeed, with their own result |
 //!
 //! I7 and I12 follow from I2 at rest, I17 is measured by the drill; I10 and I15 have no features yet.
@@ -36,6 +37,9 @@ use uuid::Uuid;
 
 use crate::history::{Attempt, CancelAnswer, Entry, History, Kind, Row};
 
+/// From its acceptance to the start of a slow task. Two seconds are promised where nothing is killed.
+const SLOW_START_MS_MAX: u64 = 3000;
+
 /// What is broken.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize)]
 pub(crate) enum Invariant {
@@ -53,7 +57,10 @@ pub(crate) enum Invariant {
     I16,
     /// Recovery took longer than promised.
     I17,
+    /// Two tasks of a unique key ran at once, or the newest did not run.
     I18,
+    /// A slow task waited while slots were free.
+    I19,
     /// A process has grown.
     Memory,
     /// A task ended otherwise than its kind must.
@@ -119,6 +126,7 @@ pub(crate) fn check(history: &History) -> Vec<Finding> {
         if let Some(entry) = row.key.as_deref().and_then(|key| entries.get(key)) {
             outcome::outcome(&task, entry, &mut found);
             times(&task, entry, &mut found);
+            fan_out(&task, entry, &mut found);
         }
     }
     unique::unique(history, &mut found);
@@ -300,6 +308,20 @@ fn times(task: &Task<'_>, entry: &Entry, found: &mut Findings) {
     {
         let by = entry.sent_ms + delay - early.start_ms;
         found.add(Invariant::I14, task.id, format!("it ran {by} ms before its time"));
+    }
+}
+
+/// I19. A task whose worker was killed may have been claimed, and not have begun.
+fn fan_out(task: &Task<'_>, entry: &Entry, found: &mut Findings) {
+    if entry.kind != Kind::Slow || task.row.losses > 0 {
+        return;
+    }
+    let (Some(first), Some(accepted_ms)) = (task.runs.iter().map(|run| run.start_ms).min(), entry.accepted_ms) else {
+        return; // that it never ran is told by others
+    };
+    let waited = first.saturating_sub(accepted_ms);
+    if waited > SLOW_START_MS_MAX {
+        found.add(Invariant::I19, task.id, format!("a slow task of a batch began after {waited} ms"));
     }
 }
 

@@ -59,6 +59,16 @@ impl Http {
         Ok(document["id"].as_str().unwrap_or_default().parse()?)
     }
 
+    /// Submits tasks in one request, all of which must be accepted; their ids.
+    pub(crate) async fn batch(&self, url: &str, tasks: &[Value]) -> anyhow::Result<Vec<Uuid>> {
+        let body = serde_json::json!({ "tasks": tasks, "atomic": true });
+        let request = self.0.post(format!("{url}/v1/tasks/batch")).json(&body);
+        let (status, answer) = read(request).await.map_err(anyhow::Error::msg)?;
+        anyhow::ensure!(status.is_success(), "{status} {answer}");
+        let entries = answer["tasks"].as_array().map_or(&[][..], Vec::as_slice);
+        entries.iter().map(|entry| Ok(entry["task"]["id"].as_str().unwrap_or_default().parse()?)).collect()
+    }
+
     /// Asks to cancel; `Err` when nobody answered.
     pub(crate) async fn cancel(&self, url: &str, id: Uuid) -> Result<CancelAnswer, String> {
         let (status, document) = read(self.0.post(format!("{url}/v1/tasks/{id}/cancel"))).await?;

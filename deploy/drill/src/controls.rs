@@ -58,6 +58,7 @@ pub(crate) fn all() -> Vec<Control> {
         control("unique-keys-unlocked", "break.lock-unique-keys=return;break.audit=return", "F81", Invariant::I18),
         control("contract-too-early", "", "F83", Invariant::I17),
         control("read-only-connections-kept", "break.drop-read-only=return", "F84", Invariant::I17),
+        control("slow-tasks-together", "break.fan-out=return", "F82", Invariant::I19),
         control("audit-off-workers-killed", "break.audit=return", "F9", Invariant::I2),
         control("audit-off-broker-killed", "break.audit=return", "F20b", Invariant::I2),
     ];

@@ -76,6 +76,7 @@ pub(crate) fn catalogue() -> Vec<Fault> {
         faults::unique::faults(),
         faults::upgrade::faults(),
         faults::read_only::faults(),
+        faults::fan_out::faults(),
     ]
     .concat()
 }

@@ -19,6 +19,8 @@ pub(crate) enum Kind {
     Sleep,
     /// Sleeps, whatever it is told.
     Deaf,
+    /// Sleeps for seconds, whatever it is told; one of a batch.
+    Slow,
     /// Burns CPU.
     Spin,
     /// Fails so many attempts, then succeeds.

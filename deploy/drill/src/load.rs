@@ -117,6 +117,11 @@ impl Load {
         self.poller.abort();
     }
 
+    /// What a fault's own client heard.
+    pub(crate) fn note(&self, entries: impl IntoIterator<Item = Entry>) {
+        lock(&self.shared.entries).extend(entries);
+    }
+
     /// Everything that clients heard.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         lock(&self.shared.entries).clone()

@@ -142,6 +142,7 @@ fn body(kind: Kind, key: &str, plan: &Plan, random: &mut StdRng) -> Value {
             let (least, most) = if plan.mix == Mix::Deaf { (2.0, 4.0) } else { (0.2, 1.5) };
             task("sleep_deaf", json!({ "seconds": random.random_range(least..most) }))
         }
+        Kind::Slow => task("sleep_deaf", json!({ "seconds": 5 })),
         Kind::Spin => task("spin", json!({ "seconds": 0.03 })),
         Kind::Retry(times) => task("fail", json!({ "times": times })),
         Kind::Large(bytes) => task("large", json!({ "token": key, "bytes": bytes })),

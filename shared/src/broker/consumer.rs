@@ -1,20 +1,27 @@
-//! Consume: one channel, one consumer per priority class, and acks for what is settled.
+//! Consume: one channel for each broker queue, and acks for what is settled. A channel of its own, because closing it gives
+//! what is unsettled back to the broker without a write, and a lane gives its classes back one by one.
 //!
-//! Invariants: nothing is acked before every pointer of it is settled; what is unsettled when a [`Consumer`] is dropped
-//! goes back to the queue, because its channel closes; an ack reaches only the channel that its delivery came from.
+//! Invariants: nothing is acked before every pointer of it is settled; what is unsettled when a [`Consumer`] is closed or
+//! dropped goes back to the queue, because its channel closes; an ack reaches only the channel that its delivery came from.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
 };
 
-use futures::{Stream, StreamExt, stream::SelectAll};
+use futures::StreamExt;
 use lapin::{
     Channel,
     options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions},
     types::FieldTable,
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use super::{
     BrokerError, Link,
@@ -24,8 +31,8 @@ use super::{
 };
 use crate::task::{Class, QueueName};
 
-/// Settled tags that one round of acks takes.
-const SETTLED_MAX: usize = 1024;
+/// Words that one round of acks takes.
+const WORDS_MAX: usize = 1024;
 
 /// A message as it came.
 #[derive(Debug)]
@@ -35,6 +42,16 @@ pub struct Delivery {
     /// Its body.
     pub body: Vec<u8>,
     tag: u64,
+    words: mpsc::UnboundedSender<Word>,
+}
+
+impl Delivery {
+    /// `count` shares of it, each to be settled once.
+    pub fn shares(&self, count: usize) -> Vec<Settle> {
+        let open = Arc::new(AtomicUsize::new(count));
+        let settle = Settle { tag: self.tag, open, words: self.words.clone() };
+        vec![settle; count]
+    }
 }
 
 /// A share of a delivery. When the last clone of it is settled, the delivery is acked.
@@ -42,68 +59,69 @@ pub struct Delivery {
 pub struct Settle {
     tag: u64,
     open: Arc<AtomicUsize>,
-    settled: mpsc::UnboundedSender<u64>,
+    words: mpsc::UnboundedSender<Word>,
+}
+
+/// What the task that acks is told.
+#[derive(Debug)]
+enum Word {
+    /// Every pointer of this delivery is settled.
+    Settled(u64),
+    /// Ack what was settled before this, then close the channel, and say so.
+    Close(oneshot::Sender<()>),
 }
 
 impl Settle {
     /// This share's pointer needs the message no more: its claim or hand-back is committed, or it is stale.
     pub fn done(self) {
         if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let _ = self.settled.send(self.tag); // the channel is gone: the broker delivers again, harmlessly
+            let _ = self.words.send(Word::Settled(self.tag)); // the channel is gone: the broker delivers again, harmlessly
         }
     }
 }
 
-type Messages =
-    SelectAll<std::pin::Pin<Box<dyn Stream<Item = (Class, lapin::Result<lapin::message::Delivery>)> + Send>>>;
-
-/// A queue being consumed.
+/// One class of a queue being consumed.
 pub struct Consumer {
-    messages: Messages,
-    channel: Channel,
-    settled: mpsc::UnboundedSender<u64>,
+    class: Class,
+    messages: lapin::Consumer,
+    words: mpsc::UnboundedSender<Word>,
 }
 
 impl Consumer {
-    /// Declares the queue's three broker queues and consumes them, with at most `prefetch` unacked messages of each.
-    /// Waits for a connection as long as it takes.
-    pub async fn open(link: &Link, queue: &QueueName, prefetch: u16) -> Result<Self, BrokerError> {
+    /// Declares the broker queue of this class and consumes it, with at most `prefetch` unacked messages. Waits for a
+    /// connection as long as it takes.
+    pub async fn open(link: &Link, queue: &QueueName, class: Class, prefetch: u16) -> Result<Self, BrokerError> {
         let channel = link.channel().await?;
         let qos = channel.basic_qos(prefetch, BasicQosOptions::default());
         timeout(RPC_TIMEOUT, qos).await.map_err(|_| BrokerError::Timeout)??;
-        let mut messages: Messages = SelectAll::new();
-        for class in Class::ALL {
-            declare(&channel, queue, class, link.queue_type()).await?;
-            let consuming = channel.basic_consume(
-                name(queue, class, link.queue_type()),
-                class.as_str().into(),
-                BasicConsumeOptions::default(),
-                FieldTable::default(),
-            );
-            let consumer = timeout(RPC_TIMEOUT, consuming).await.map_err(|_| BrokerError::Timeout)??;
-            // one stream's end (its queue was deleted) must end the whole, which a plain merge would hide
-            let ended = futures::stream::once(async { Err(lapin::Error::from(std::io::Error::other("cancelled"))) });
-            messages.push(consumer.chain(ended).map(move |message| (class, message)).boxed());
-        }
-        let (settled, tags) = mpsc::unbounded_channel();
-        tokio::spawn(acknowledge(channel.clone(), tags));
-        Ok(Self { messages, channel, settled })
+        declare(&channel, queue, class, link.queue_type()).await?;
+        let consuming = channel.basic_consume(
+            name(queue, class, link.queue_type()),
+            class.as_str().into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        );
+        let messages = timeout(RPC_TIMEOUT, consuming).await.map_err(|_| BrokerError::Timeout)??;
+        let (words, heard) = mpsc::unbounded_channel();
+        tokio::spawn(acknowledge(channel, heard));
+        Ok(Self { class, messages, words })
     }
 
-    /// The next message; an error when the channel or one of its queues is gone. Cancel-safe.
-    pub async fn next(&mut self) -> Result<Delivery, BrokerError> {
-        match self.messages.next().await {
-            Some((class, Ok(message))) => Ok(Delivery { class, body: message.data, tag: message.delivery_tag }),
-            Some((_, Err(error))) => Err(error.into()),
-            None => Err(BrokerError::Stopped),
-        }
+    /// The class that it consumes.
+    pub const fn class(&self) -> Class {
+        self.class
     }
 
-    /// `count` shares of a delivery, each to be settled once.
-    pub fn shares(&self, delivery: &Delivery, count: usize) -> Vec<Settle> {
-        let open = Arc::new(AtomicUsize::new(count));
-        let settle = Settle { tag: delivery.tag, open, settled: self.settled.clone() };
-        vec![settle; count]
+    /// The next message; an error when the channel or the queue is gone.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Delivery, BrokerError>> {
+        self.messages.poll_next_unpin(context).map(|message| match message {
+            Some(Ok(message)) => {
+                let (class, tag, words) = (self.class, message.delivery_tag, self.words.clone());
+                Ok(Delivery { class, body: message.data, tag, words })
+            }
+            Some(Err(error)) => Err(error.into()),
+            None => Err(lapin::Error::from(std::io::Error::other("cancelled")).into()), // the queue was deleted
+        })
     }
 
     /// Ready messages in the queue of each class.
@@ -117,22 +135,38 @@ impl Consumer {
         Ok(counts)
     }
 
-    /// Stops: the broker takes back what is unsettled and gives it to others.
+    /// Stops: acks what is settled; the broker takes back the rest and gives it to others.
     pub async fn close(self) {
-        let _ = timeout(RPC_TIMEOUT, self.channel.close(200, "bye".into())).await;
+        let (closed, done) = oneshot::channel();
+        if self.words.send(Word::Close(closed)).is_ok() {
+            let _ = timeout(RPC_TIMEOUT, done).await;
+        }
     }
 }
 
-/// Acks what is settled, for as long as anybody can settle.
-async fn acknowledge(channel: Channel, mut tags: mpsc::UnboundedReceiver<u64>) {
+/// Acks what is settled, for as long as anybody can settle, or until it is told to close the channel.
+async fn acknowledge(channel: Channel, mut heard: mpsc::UnboundedReceiver<Word>) {
     let mut acks = Acks::default();
-    let mut settled = Vec::new();
-    while tags.recv_many(&mut settled, SETTLED_MAX).await > 0 {
-        for ack in acks.settle(settled.drain(..)) {
+    let mut words = Vec::new();
+    while heard.recv_many(&mut words, WORDS_MAX).await > 0 {
+        let mut close = None;
+        let mut settled = Vec::new();
+        for word in words.drain(..) {
+            match word {
+                Word::Settled(tag) => settled.push(tag),
+                Word::Close(closed) => close = Some(closed),
+            }
+        }
+        for ack in acks.settle(settled) {
             if let Err(error) = channel.basic_ack(ack.tag, BasicAckOptions { multiple: ack.multiple }).await {
                 tracing::debug!(%error, "an ack was not sent; the broker delivers again");
                 return;
             }
+        }
+        if let Some(closed) = close {
+            let _ = timeout(RPC_TIMEOUT, channel.close(200, "bye".into())).await;
+            let _ = closed.send(());
+            return;
         }
     }
 }

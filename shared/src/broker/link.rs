@@ -44,6 +44,9 @@ pub enum BrokerError {
     /// It refuses one queue, which exists with other arguments or is not ours to use. No other queue is concerned.
     #[error("the broker refuses the queue: {0}")]
     Refused(lapin::Error),
+    /// It did not take a message: its queue is full, or gone.
+    #[error("the broker did not take a message")]
+    NotTaken,
     /// It did not answer in time.
     #[error("the broker did not answer in time")]
     Timeout,

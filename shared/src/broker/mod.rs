@@ -6,15 +6,16 @@
 //! connections, so that a broker that blocks publishers (memory, disk) still takes acks. Every wait has a deadline.
 
 mod acks;
-mod bundles;
 mod consumer;
 mod full;
+mod hand_on;
 mod link;
 mod messages;
 mod payments;
 mod publisher;
 mod refusals;
 pub mod relay;
+mod spread;
 mod topology;
 
 pub use consumer::{Consumer, Delivery, Settle};

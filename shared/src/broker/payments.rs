@@ -1,10 +1,11 @@
-//! Payments: which rows of the outbox are paid, as the broker confirms message after message.
+//! Payments: which rows of the outbox are paid, as the broker confirms message after message, and what of them is parked
+//! because it did not take it.
 //!
 //! Invariants: a row is removed only when every pointer of it that was offered is confirmed; a row of which a part was
-//! confirmed loses that part, so that what the broker refuses does not bring its neighbours back for ever.
+//! confirmed or refused loses that part, so that what the broker refuses does not bring its neighbours back for ever.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -18,13 +19,18 @@ use crate::{
         Store,
         tasks::{Debt, Owed},
     },
-    task::{Pointer, TaskId},
+    task::{Class, Pointer, QueueName, TaskId},
+    telemetry::names,
 };
 
 /// Rows in one statement.
 const ROWS_MAX: usize = 1000;
 /// Messages whose payment may wait for a slow database; what is beyond stays owed and is published once more.
 const UNPAID_MAX: usize = 10_000;
+/// Pointers of a queue that may wait to be parked; what is beyond stays owed, and is refused once more.
+const REFUSED_MAX: usize = 100_000;
+/// Pointers in one parked row, as in any other.
+const PARKED_MAX: usize = 1000;
 
 /// A pointer to publish, and the row that it is a part of.
 #[derive(Clone, Debug)]
@@ -33,9 +39,13 @@ pub(super) struct Part {
     row: Arc<OutboxRow>,
 }
 
+type Key = (QueueName, Class);
+
 #[derive(Debug)]
 struct OutboxRow {
     debt: Debt,
+    /// It was put aside before, for this queue.
+    parked: Option<Key>,
     /// Pointers that are not confirmed yet.
     left: AtomicUsize,
 }
@@ -45,7 +55,10 @@ impl Part {
     pub(super) fn of(offered: Vec<Owed>) -> impl Iterator<Item = (Owed, Self)> {
         let mut rows: HashMap<Debt, Arc<OutboxRow>> = HashMap::new();
         for owed in &offered {
-            let row = || Arc::new(OutboxRow { debt: owed.debt, left: AtomicUsize::new(0) });
+            let row = || {
+                let parked = owed.parked.then(|| (owed.queue.clone(), owed.class));
+                Arc::new(OutboxRow { debt: owed.debt, parked, left: AtomicUsize::new(0) })
+            };
             rows.entry(owed.debt).or_insert_with(row).left.fetch_add(1, Ordering::Relaxed);
         }
         offered.into_iter().filter_map(move |owed| {
@@ -55,10 +68,11 @@ impl Part {
     }
 }
 
-/// What was confirmed and is not yet written.
+/// What was confirmed or refused and is not yet written.
 #[derive(Default)]
 pub(super) struct Payments {
     confirmed: HashMap<u64, Vec<Part>>,
+    refused: HashMap<Key, Vec<Part>>,
     /// A statement under way; the next one waits for it.
     writing: Option<JoinHandle<()>>,
 }
@@ -68,6 +82,14 @@ impl Payments {
     pub(super) fn confirmed(&mut self, message: u64, parts: Vec<Part>) {
         if self.confirmed.len() < UNPAID_MAX {
             self.confirmed.insert(message, parts);
+        }
+    }
+
+    /// The broker does not take this message: its queue is refused, or full.
+    pub(super) fn refused(&mut self, key: Key, parts: Vec<Part>) {
+        let refused = self.refused.entry(key).or_default();
+        if refused.len() < REFUSED_MAX {
+            refused.extend(parts);
         }
     }
 
@@ -83,12 +105,31 @@ impl Payments {
 
     /// Writes what there is, unless that is being done.
     pub(super) fn write(&mut self, store: &Store) {
-        if self.confirmed.is_empty() || self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
+        let nothing = self.confirmed.is_empty() && self.refused.is_empty();
+        if nothing || self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
             return;
         }
-        let (paid, parts) = settle(self.confirmed.drain().flat_map(|(_, parts)| parts));
-        self.writing = Some(tokio::spawn(write(store.clone(), paid, parts)));
+        let refused = std::mem::take(&mut self.refused);
+        let confirmed: Vec<Part> = self.confirmed.drain().flat_map(|(_, parts)| parts).collect();
+        let lifted = lifted(&confirmed, &refused);
+        let parked = refused.into_iter().map(|(key, parts)| (key, to_park(parts))).collect();
+        let (paid, parts) = settle(confirmed.into_iter());
+        self.writing = Some(tokio::spawn(write(store.clone(), Words { paid, parts, parked, lifted })));
     }
+}
+
+/// Parked queues of which the broker took something, and refused nothing.
+fn lifted(confirmed: &[Part], refused: &HashMap<Key, Vec<Part>>) -> HashSet<Key> {
+    let keys = confirmed.iter().filter_map(|part| part.row.parked.as_ref());
+    keys.filter(|key| !refused.contains_key(key)).cloned().collect()
+}
+
+/// What of these is not parked yet.
+fn to_park(parts: Vec<Part>) -> Vec<(Debt, TaskId)> {
+    let plain = parts.into_iter().filter(|part| part.row.parked.is_none());
+    let mut plain: Vec<_> = plain.map(|part| (part.row.debt, part.pointer.id)).collect();
+    plain.sort_unstable_by_key(|(debt, _)| debt.0);
+    plain
 }
 
 /// The rows that are paid, and the confirmed parts of others.
@@ -110,18 +151,39 @@ fn settle(parts: impl Iterator<Item = Part>) -> (Vec<Debt>, Vec<(Debt, TaskId)>)
     (paid, partly)
 }
 
-async fn write(store: Store, paid: Vec<Debt>, partly: Vec<(Debt, TaskId)>) {
+/// What is written at a time.
+struct Words {
+    paid: Vec<Debt>,
+    parts: Vec<(Debt, TaskId)>,
+    parked: Vec<(Key, Vec<(Debt, TaskId)>)>,
+    lifted: HashSet<Key>,
+}
+
+async fn write(store: Store, words: Words) {
     let lost =
         |error: &dyn std::fmt::Display| tracing::debug!(%error, "payments are lost; the relay publishes once more");
-    for some in paid.chunks(ROWS_MAX) {
+    for some in words.paid.chunks(ROWS_MAX) {
         if let Err(error) = store.pay(some).await {
             lost(&error);
         }
     }
-    if !partly.is_empty()
-        && let Err(error) = store.pay_parts(&partly).await
+    if !words.parts.is_empty()
+        && let Err(error) = store.pay_parts(&words.parts).await
     {
         lost(&error);
+    }
+    for ((queue, class), parts) in &words.parked {
+        for some in parts.chunks(PARKED_MAX) {
+            match store.park(queue, *class, some).await {
+                Ok(()) => metrics::counter!(names::PARKED).increment(u64::try_from(some.len()).unwrap_or(0)),
+                Err(error) => lost(&error),
+            }
+        }
+    }
+    for (queue, class) in &words.lifted {
+        if let Err(error) = store.lift_parked(queue, *class).await {
+            lost(&error);
+        }
     }
     fail::fail_point!("publisher.marked", |_| std::process::abort());
 }
@@ -133,7 +195,21 @@ mod tests {
 
     fn owed(debt: i64) -> Owed {
         let pointer = Pointer { id: TaskId::now(), epoch: Epoch(0) };
-        Owed { debt: Debt(debt), pointer, queue: "default".parse().unwrap(), class: Class::Normal, alone: false }
+        let (name, queue) = ("echo".parse().unwrap(), "default".parse().unwrap());
+        Owed { debt: Debt(debt), pointer, name, queue, class: Class::Normal, alone: false, parked: false }
+    }
+
+    #[test]
+    fn what_is_refused_is_parked_once_and_a_queue_that_takes_all_is_tried_at_once() {
+        let key = || ("default".parse().unwrap(), Class::Normal);
+        let offered = vec![owed(2), owed(1), Owed { parked: true, ..owed(3) }, Owed { parked: true, ..owed(4) }];
+        let parts: Vec<Part> = Part::of(offered).map(|(_, part)| part).collect();
+        let [second, first, parked, other] = parts.try_into().unwrap();
+        let ids = [first.pointer.id, second.pointer.id];
+        let wanted = vec![(Debt(1), ids[0]), (Debt(2), ids[1])];
+        assert_eq!(to_park(vec![second.clone(), first, parked]), wanted, "what is parked already is not written again");
+        assert_eq!(lifted(&[second, other.clone()], &HashMap::new()), HashSet::from([key()]));
+        assert_eq!(lifted(&[other], &HashMap::from([(key(), Vec::new())])), HashSet::new());
     }
 
     #[test]

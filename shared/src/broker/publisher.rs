@@ -1,11 +1,13 @@
 //! Publish: pointers become persistent, mandatory messages; the outbox's rows are paid once the broker has confirmed them.
 //!
-//! Invariants: a queue that the broker refuses concerns nobody else; nothing is paid before its confirm; an acked but
-//! returned message is unroutable and pays nothing; whatever is dropped here stays owed, and a relay takes it. One
-//! task owns the channel, so that frames and confirms keep one order; confirms are awaited in a window, never one by one.
+//! Invariants: a queue that the broker refuses concerns nobody else, and what is owed to it is parked; nothing is paid before its
+//! confirm; an acked but returned message is unroutable and pays nothing; whatever is dropped here stays owed, and a relay takes
+//! it. One task owns the channel, so that frames and confirms keep one order; confirms are awaited in a window, never one by one.
 //!
 //! Bundles fill by themselves, as the batches of the database's writers do: with little on its way a pointer goes out at
 //! once; with much, the next message takes what has gathered when a confirm comes. The broker's cost is per message.
+//!
+//! The file is long because it is one session's whole life: all of it shares the state of one channel.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -28,18 +30,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     BrokerError, Link,
-    bundles::Bundles,
     full::Full,
+    hand_on::hand_on,
     link::RPC_TIMEOUT,
     messages::messages,
     payments::{Part, Payments},
     refusals::Refusals,
+    spread::Spread,
     topology::{declare_apart, name},
 };
 use crate::{
     broken::Rule,
     store::{Store, tasks::Owed},
-    task::{Bundle, Class, QueueName},
+    task::{Bundle, Class, Pointer, QueueName, SessionId},
     telemetry::names,
 };
 
@@ -49,6 +52,8 @@ const WINDOW: usize = 256;
 const EAGER_MAX: usize = 4;
 /// A confirm that takes longer ends the channel; what it carried stays owed.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a worker hands on is with the broker within this, or goes back with its delivery.
+const HAND_ON_TIMEOUT: Duration = Duration::from_secs(2);
 /// Offers that may wait; more are dropped, and a relay takes them.
 const OFFERS_MAX: usize = 4096;
 /// Offers of relays at a time.
@@ -85,17 +90,17 @@ pub struct Publisher {
     offers: mpsc::Sender<Offer>,
     relays: Arc<Semaphore>,
     link: Link,
-    bundles: Bundles,
+    spread: Spread,
 }
 
 impl Publisher {
     /// Starts publishing over `link` on the current runtime.
     pub fn start(link: Link, store: Store, shutdown: CancellationToken) -> Self {
         let (offers, waiting) = mpsc::channel(OFFERS_MAX);
-        let bundles = Bundles::default();
-        tokio::spawn(bundles.clone().keep_fresh(store.clone(), shutdown.clone()));
-        tokio::spawn(run(link.clone(), store, waiting, bundles.clone(), shutdown));
-        Self { offers, relays: Arc::new(Semaphore::new(RELAYS_MAX)), link, bundles }
+        let spread = Spread::default();
+        tokio::spawn(spread.clone().keep_fresh(store.clone(), shutdown.clone()));
+        tokio::spawn(run(link.clone(), store, waiting, spread.clone(), shutdown));
+        Self { offers, relays: Arc::new(Semaphore::new(RELAYS_MAX)), link, spread }
     }
 
     /// Offers what was just committed. Never waits: when too much waits already, a relay takes it in a second.
@@ -110,9 +115,22 @@ impl Publisher {
         self.offers.send(Offer { owed, until, place: Some(place) }).await.is_ok()
     }
 
-    /// How many pointers a message of this queue may hold; the most there can be where nothing is known yet.
-    pub fn bundle_max(&self, queue: &QueueName) -> usize {
-        self.bundles.known(queue).unwrap_or(Bundle::MAX)
+    /// Slots of this queue that are free in other sessions than this one, as far as their beats have told.
+    pub fn free_beside(&self, queue: &QueueName, session: SessionId) -> usize {
+        self.spread.known().free_beside(queue, session)
+    }
+
+    /// Publishes pointers that a worker holds and cannot run, `size` to a message. Their delivery may be settled once this
+    /// has returned `Ok`, and not before.
+    pub async fn hand_on(
+        &self,
+        queue: &QueueName,
+        class: Class,
+        pointers: &[Pointer],
+        size: usize,
+    ) -> Result<(), BrokerError> {
+        let handing = hand_on(&self.link, queue, class, pointers, size);
+        timeout(HAND_ON_TIMEOUT, handing).await.map_err(|_| BrokerError::Timeout)?
     }
 
     /// Whether a publish has a chance now.
@@ -121,18 +139,12 @@ impl Publisher {
     }
 }
 
-async fn run(
-    link: Link,
-    store: Store,
-    mut offers: mpsc::Receiver<Offer>,
-    bundles: Bundles,
-    shutdown: CancellationToken,
-) {
+async fn run(link: Link, store: Store, mut offers: mpsc::Receiver<Offer>, spread: Spread, shutdown: CancellationToken) {
     let mut taken = Vec::new();
     let (mut refusals, mut full) = (Refusals::new(), Full::new());
     loop {
         full.anew();
-        let opening = Session::open(&link, &store, &bundles, &mut refusals, &mut full);
+        let opening = Session::open(&link, &store, &spread, &mut refusals, &mut full);
         let ended = match shutdown.run_until_cancelled(opening).await {
             None | Some(Err(BrokerError::Stopped)) => return,
             Some(Err(error)) => error,
@@ -158,6 +170,16 @@ enum Served {
     Doubted,
 }
 
+/// Whether a broker queue can be published to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Declared {
+    There,
+    /// It was just deleted, and is left so for a moment.
+    Gone,
+    /// The broker refuses it.
+    Refused,
+}
+
 /// What a message carried, and what became of it.
 struct Confirmed {
     message: u64,
@@ -170,7 +192,7 @@ struct Confirmed {
 struct Session<'a> {
     link: &'a Link,
     store: &'a Store,
-    bundles: &'a Bundles,
+    spread: &'a Spread,
     channel: Channel,
     declared: HashSet<(QueueName, Class)>,
     /// Queues that were deleted behind our back, and when that was seen.
@@ -189,7 +211,7 @@ impl<'a> Session<'a> {
     async fn open(
         link: &'a Link,
         store: &'a Store,
-        bundles: &'a Bundles,
+        spread: &'a Spread,
         refusals: &'a mut Refusals<(QueueName, Class)>,
         full: &'a mut Full<(QueueName, Class)>,
     ) -> Result<Self, BrokerError> {
@@ -200,7 +222,7 @@ impl<'a> Session<'a> {
         Ok(Self {
             link,
             store,
-            bundles,
+            spread,
             channel,
             declared: HashSet::new(),
             gone: HashMap::new(),
@@ -257,7 +279,7 @@ impl<'a> Session<'a> {
         Err(lapin::Error::from(std::io::Error::other("the channel is closed")).into())
     }
 
-    /// One message per queue and class, as full as its queue allows.
+    /// Messages of each queue and class, as full as run times and free slots allow.
     async fn publish_all(&mut self, offers: impl Iterator<Item = Offer>) -> Result<(), BrokerError> {
         let now = Instant::now();
         let mut places = Vec::new();
@@ -266,8 +288,8 @@ impl<'a> Session<'a> {
             places.extend(offer.place);
             Part::of(offer.owed)
         });
-        let bundles = self.bundles;
-        for (key, bundle) in messages(parts, |queue| bundles.max(queue)) {
+        let known = self.spread.known();
+        for (key, bundle) in messages(parts, &known) {
             self.publish(key, bundle).await?;
         }
         Ok(())
@@ -279,8 +301,13 @@ impl<'a> Session<'a> {
         {
             self.confirmed(confirmed)?;
         }
-        if !self.declare(&key).await? {
-            return Ok(()); // what it carries stays owed
+        match self.declare(&key).await? {
+            Declared::There => (),
+            Declared::Gone => return Ok(()), // what it carries stays owed
+            Declared::Refused => {
+                self.payments.refused(key, parts);
+                return Ok(());
+            }
         }
         self.messages += 1;
         let message = self.messages;
@@ -316,27 +343,29 @@ impl<'a> Session<'a> {
     }
 
     /// Whether the queue is there, as we want it.
-    async fn declare(&mut self, key: &(QueueName, Class)) -> Result<bool, BrokerError> {
+    async fn declare(&mut self, key: &(QueueName, Class)) -> Result<Declared, BrokerError> {
         let now = Instant::now();
         if self.declared.contains(key) {
-            return Ok(true);
+            return Ok(Declared::There);
         }
-        let just_gone = self.gone.get(key).is_some_and(|seen| now - *seen < GONE_PAUSE);
-        if just_gone || self.refusals.stands(key, now) {
-            return Ok(false);
+        if self.gone.get(key).is_some_and(|seen| now - *seen < GONE_PAUSE) {
+            return Ok(Declared::Gone);
+        }
+        if self.refusals.stands(key, now) {
+            return Ok(Declared::Refused);
         }
         match declare_apart(self.link, &key.0, key.1).await {
             Ok(()) => {
                 self.declared.insert(key.clone());
                 self.refusals.lift(key);
-                Ok(true)
+                Ok(Declared::There)
             }
             Err(BrokerError::Refused(error)) => {
                 if self.refusals.note(key.clone(), now) {
                     let class = key.1.as_str();
                     tracing::error!(queue = %key.0, class, %error, "the broker refuses a queue; its tasks stay owed");
                 }
-                Ok(false)
+                Ok(Declared::Refused)
             }
             Err(error) => Err(error),
         }
@@ -356,9 +385,10 @@ impl<'a> Session<'a> {
                     self.take_back(&returned);
                 }
             }
-            // refused (a full queue), or a channel without confirms: the rows stay owed
+            // refused (a full queue), or a channel without confirms: what it carries stays owed
             Confirmation::Nack(_) | Confirmation::NotRequested => {
                 metrics::counter!(names::REFUSED_MESSAGES).increment(1);
+                self.payments.refused(key.clone(), parts);
                 if self.full.refused(key.clone(), Instant::now()) {
                     let class = key.1.as_str();
                     tracing::warn!(queue = %key.0, class, "the broker refuses messages: a full queue; its tasks stay owed");

@@ -17,14 +17,16 @@ const OVERTAKEN_BY: &str = "60 seconds";
 const RELAY_BEHIND: &str = "5 seconds";
 
 impl Store {
-    /// Whether a queue and class has rows that have been queued for so long that the audit looks.
+    /// Whether a queue and class has rows that have been queued for so long that the audit looks. Of one that has parked
+    /// rows it is known where they are.
     pub async fn has_unclaimed(&self, queue: &QueueName, class: Class) -> Result<bool, StoreError> {
         let db = self.upkeep().await?;
         let look = db
             .prepare_cached(&format!(
                 "SELECT EXISTS (SELECT FROM task WHERE shelf = 'queued' AND queue = $1 AND class = $2
                     AND (state = 'queued' AND coalesce(offered_at, queued_at) < now() - interval '{LOOKED_AT_AGE}') IS TRUE)
-                 AND NOT EXISTS (SELECT FROM owed WHERE publish_after < now() - interval '{RELAY_BEHIND}')"
+                 AND NOT EXISTS (SELECT FROM owed WHERE publish_after < now() - interval '{RELAY_BEHIND}')
+                 AND NOT EXISTS (SELECT FROM parked_queue WHERE queue = $1 AND class = $2)"
             ))
             .await?;
         Ok(db.query_one(&look, &[&queue.as_str(), &class.number()]).await?.try_get(0)?)

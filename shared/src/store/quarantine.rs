@@ -1,4 +1,5 @@
-//! Broker messages that mean nothing to us: kept for people to look at, so that they neither vanish nor loop.
+//! Broker messages that mean nothing to us: kept for people to look at, so that they neither vanish nor loop. Only the newest
+//! ones: whoever reaches the broker can send any number.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -8,6 +9,11 @@ use super::{Store, StoreError};
 
 /// What is kept of a body.
 const BODY_BYTES_MAX: usize = 4096;
+
+/// Keeps the newest 10,000, about 40 MB at most. Ids rise by one, so the oldest are those far below the new one.
+const PUT: &str = "
+    WITH put AS (INSERT INTO quarantine (queue, reason, body) VALUES ($1, $2, $3) RETURNING id)
+    DELETE FROM quarantine q USING put p WHERE q.id <= p.id - 10000";
 
 /// A message that was put aside, as the API shows it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -48,12 +54,12 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// Puts a message aside. Only then may its delivery be settled.
+    /// Puts a message aside, and drops the oldest beyond the bound. Only then may its delivery be settled.
     pub async fn quarantine(&self, queue: &str, reason: &str, body: &[u8]) -> Result<(), StoreError> {
         let body = body.get(..BODY_BYTES_MAX).unwrap_or(body);
         let db = self.connection().await?;
-        db.execute("INSERT INTO quarantine (queue, reason, body) VALUES ($1, $2, $3)", &[&queue, &reason, &body])
-            .await?;
+        let put = db.prepare_cached(PUT).await?;
+        db.execute(&put, &[&queue, &reason, &body]).await?;
         Ok(())
     }
 }

@@ -24,15 +24,6 @@ const VIEW: &str = "
         LEFT JOIN served s ON s.queue = q.name
     ORDER BY q.name";
 
-/// A queue's settings.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct QueueRow {
-    /// Its name.
-    pub name: QueueName,
-    /// Pointers in one message, at most: 1 where tasks are long or burn CPU, up to 64 where they are short.
-    pub bundle_max: usize,
-}
-
 /// A queue as the API shows it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Queue)]
@@ -52,19 +43,15 @@ pub struct QueueView {
 }
 
 impl Store {
-    /// Every queue's settings.
-    pub async fn queues(&self) -> Result<Vec<QueueRow>, StoreError> {
+    /// The name of every queue.
+    pub async fn queues(&self) -> Result<Vec<QueueName>, StoreError> {
         let db = self.connection().await?;
-        let query = db.prepare_cached("SELECT name, bundle_max FROM queue ORDER BY name").await?;
+        let query = db.prepare_cached("SELECT name FROM queue ORDER BY name").await?;
         let rows = db.query(&query, &[]).await?;
         rows.iter()
             .map(|row| {
                 let name: &str = row.try_get(0)?;
-                let bundle_max: i16 = row.try_get(1)?;
-                Ok(QueueRow {
-                    name: name.parse().map_err(|_| StoreError::Data(format!("queue name {name:?}")))?,
-                    bundle_max: usize::try_from(bundle_max).unwrap_or(1),
-                })
+                name.parse().map_err(|_| StoreError::Data(format!("queue name {name:?}")))
             })
             .collect()
     }

@@ -27,11 +27,14 @@ pub struct TaskType {
 }
 
 impl Store {
-    /// Announces handlers, and makes sure that their queues and `queues` exist.
+    /// Announces handlers, and makes sure that their queues and `queues` exist. All workers go through the types in one order, so
+    /// that those which start together never wait for each other in a circle.
     pub async fn announce(&self, types: &[TaskType], queues: &[QueueName]) -> Result<(), StoreError> {
+        let mut types: Vec<&TaskType> = types.iter().collect();
+        types.sort_unstable_by_key(|task_type| &task_type.name);
         let mut db = self.connection().await?;
         let transaction = db.transaction().await?;
-        for task_type in types {
+        for task_type in &types {
             transaction
                 .execute(
                     "INSERT INTO task_type (owner_id, name, version, parameters, queue, timeout_ms, cpu)

@@ -38,6 +38,8 @@ pub enum BundleError {
 impl Bundle {
     /// Most pointers in a message.
     pub const MAX: usize = 64;
+    /// Bytes of the largest message.
+    pub const BYTES_MAX: usize = 1 + Self::MAX * POINTER_BYTES;
 
     /// The message's body.
     pub fn encode(&self) -> Bytes {
@@ -52,12 +54,15 @@ impl Bundle {
 
     /// Reads a message's body.
     pub fn decode(body: &[u8]) -> Result<Self, BundleError> {
+        if body.len() > Self::BYTES_MAX {
+            return Err(BundleError::Length); // before anything of it is read
+        }
         let (&version, pointers) = body.split_first().ok_or(BundleError::Version)?;
         if version != VERSION {
             return Err(BundleError::Version);
         }
         let (pointers, rest) = pointers.as_chunks::<POINTER_BYTES>();
-        if !rest.is_empty() || pointers.is_empty() || pointers.len() > Self::MAX {
+        if !rest.is_empty() || pointers.is_empty() {
             return Err(BundleError::Length);
         }
         Ok(Self(pointers.iter().filter_map(decode_pointer).collect()))

@@ -21,6 +21,8 @@ pub mod names {
     pub const REFUSED_MESSAGES: &str = "caraway_messages_refused_total";
     /// Pointers that a relay published because the first publish had not been confirmed.
     pub const RELAYED: &str = "caraway_relay_published_total";
+    /// Pointers that were put aside because the broker refused their queue, or it was full.
+    pub const PARKED: &str = "caraway_parked_total";
     /// Tasks that the audit owed again because the broker had lost their message.
     pub const AUDITED: &str = "caraway_audit_owed_again_total";
     /// Tasks taken back from dead sessions.
@@ -33,6 +35,8 @@ pub mod names {
     pub const REFUSED: &str = "caraway_records_refused_total";
     /// Pointers that claimed nothing: duplicates and leftovers.
     pub const STALE: &str = "caraway_stale_pointers_total";
+    /// Pointers that a worker without a free slot published again for those that have some.
+    pub const HANDED_ON: &str = "caraway_handed_on_total";
     /// Pointers given back to the row.
     pub const HANDED_BACK: &str = "caraway_handed_back_total";
     /// Messages put aside as unreadable or unknown.
@@ -143,6 +147,7 @@ impl Metrics {
         for name in [
             names::ACCEPTED,
             names::RELAYED,
+            names::PARKED,
             names::AUDITED,
             names::RESCUED,
             names::POISONED,
@@ -150,6 +155,7 @@ impl Metrics {
             names::REFUSED,
             names::STALE,
             names::HANDED_BACK,
+            names::HANDED_ON,
             names::QUARANTINED,
             names::PROMOTED,
             names::UNBLOCKED,

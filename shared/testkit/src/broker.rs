@@ -73,6 +73,15 @@ impl Broker {
         .await;
     }
 
+    /// Whether the broker takes a message of this body for a task queue (normal priorities).
+    pub async fn takes(&self, queue: &str, body: &[u8]) -> bool {
+        let channel = self.channel().await;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("the broker confirms");
+        let (name, options) = (Self::queue_name(queue).into(), BasicPublishOptions::default());
+        let publishing = channel.basic_publish("".into(), name, options, body, BasicProperties::default()).await;
+        matches!(publishing.expect("it is sent").await, Ok(Confirmation::Ack(None)))
+    }
+
     /// A new one each time: the broker closes a channel that asks for what is not there.
     async fn channel(&self) -> Channel {
         self.connection.create_channel().await.expect("the broker opens channels")

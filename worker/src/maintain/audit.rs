@@ -43,17 +43,17 @@ async fn round(engine: &Engine, empty: &mut HashSet<Key>) -> anyhow::Result<()> 
     }
     let mut still_empty = HashSet::new();
     for queue in engine.store.queues().await? {
-        let unclaimed = unclaimed(engine, &queue.name).await?;
+        let unclaimed = unclaimed(engine, &queue).await?;
         if unclaimed.is_empty() {
             continue; // nothing to find: the broker is not even asked
         }
-        let ready: HashMap<Class, u32> = match Consumer::ready(&engine.publishing, &queue.name).await {
+        let ready: HashMap<Class, u32> = match Consumer::ready(&engine.publishing, &queue).await {
             Ok(ready) => ready.into_iter().collect(),
             Err(BrokerError::Refused(_)) => continue, // the publisher and the lane tell of it
             Err(error) => return Err(error.into()),
         };
         for class in unclaimed {
-            let key = (queue.name.clone(), class);
+            let key = (queue.clone(), class);
             let is_empty = ready.get(&class) == Some(&0);
             if is_empty {
                 still_empty.insert(key.clone());

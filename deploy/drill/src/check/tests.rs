@@ -241,3 +241,16 @@ fn outcome_an_innocent_fails_or_says_something_else() {
     breaks(|history| history.entries[0].kind = Kind::Large(3), Invariant::Outcome);
     breaks(|history| history.entries[0].kind = Kind::Abort, Invariant::Outcome);
 }
+
+#[test]
+fn a_slow_task_of_a_batch_starts_soon_unless_its_worker_was_killed() {
+    let slow = |history: &mut History| {
+        history.entries = vec![entry(Kind::Slow)];
+        history.ledger.insert(ID, vec![run(1, 4100, Some(9100))]);
+    };
+    breaks(slow, Invariant::I19);
+    let mut history = good();
+    slow(&mut history);
+    the_row(&mut history).losses = 1;
+    assert!(check(&history).iter().all(|finding| finding.invariant != Invariant::I19));
+}

@@ -7,6 +7,7 @@ pub(crate) mod broker_answers;
 pub(crate) mod clock;
 pub(crate) mod crash;
 pub(crate) mod database;
+pub(crate) mod fan_out;
 pub(crate) mod maintenance;
 pub(crate) mod messages;
 pub(crate) mod network;

@@ -9,6 +9,7 @@ mod hold;
 mod list;
 mod overdue;
 mod owed;
+mod parked;
 mod progress;
 mod promote;
 mod reclaim;

@@ -3,7 +3,7 @@
 //!
 //! Invariants: a queued task is in an owed row, or the broker has confirmed its message; an owed row is removed only after
 //! the broker has confirmed all of it, or when none of its tasks is queued any more; a relay moves what it takes ahead, so
-//! that N relays share a backlog instead of multiplying it.
+//! that N relays share a backlog instead of multiplying it. What the broker refuses is no plain row any more (`parked.rs`).
 
 use deadpool_postgres::Object;
 use tokio_postgres::{Error as PgError, Row};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     store::{Batched, Store, StoreError},
-    task::{Class, Epoch, Pointer, Priority, QueueName, State, TaskId, TaskSpec},
+    task::{Class, Epoch, Pointer, Priority, QueueName, State, TaskId, TaskName, TaskSpec},
 };
 
 use super::{Accepted, claim::suspect_losses};
@@ -23,9 +23,9 @@ const TAKE: &str = "
     ), taken AS (
         UPDATE owed w SET publish_after = now() + interval '10 seconds' FROM o WHERE w.id = o.id RETURNING w.id, w.ids
     )
-    SELECT k.id AS debt, t.id, t.epoch, t.queue, t.priority, t.losses
+    SELECT k.id AS debt, t.id, t.epoch, t.name, t.queue, t.priority, t.losses
     FROM taken k LEFT JOIN LATERAL (
-        SELECT t.id, t.epoch, t.queue, t.priority, t.losses FROM unnest(k.ids) AS i(id)
+        SELECT t.id, t.epoch, t.name, t.queue, t.priority, t.losses FROM unnest(k.ids) AS i(id)
         JOIN task t ON t.id = i.id AND (t.state = 'queued') IS TRUE
     ) t ON true";
 
@@ -60,12 +60,16 @@ pub struct Owed {
     pub debt: Debt,
     /// The message.
     pub pointer: Pointer,
+    /// Its task type, whose run time says how many travel together.
+    pub name: TaskName,
     /// Its queue.
     pub queue: QueueName,
     /// Which of the queue's three broker queues.
     pub class: Class,
     /// Published alone: a suspect, so that its crash is its own.
     pub alone: bool,
+    /// Its row was put aside because the broker did not take it.
+    pub parked: bool,
 }
 
 impl Owed {
@@ -75,25 +79,29 @@ impl Owed {
         Some(Self {
             debt,
             pointer: Pointer { id: task.id, epoch: Epoch(0) },
+            name: task.name.clone(),
             queue: task.queue.clone(),
             class: task.priority.class(),
             alone: false,
+            parked: false,
         })
     }
 }
 
-/// Reads `debt, id, epoch, queue, priority, losses`.
+/// Reads `debt, id, epoch, name, queue, priority, losses`.
 pub(in crate::store) fn read_owed(row: &Row) -> Result<Owed, StoreError> {
     let bad = |what: &dyn std::fmt::Display| StoreError::Data(what.to_string());
-    let queue: &str = row.try_get("queue")?;
+    let (name, queue): (&str, &str) = (row.try_get("name")?, row.try_get("queue")?);
     let priority: i16 = row.try_get("priority")?;
     let losses: i16 = row.try_get("losses")?;
     Ok(Owed {
         debt: Debt(row.try_get("debt")?),
         pointer: Pointer { id: TaskId(row.try_get("id")?), epoch: Epoch(row.try_get("epoch")?) },
+        name: name.parse().map_err(|error| bad(&error))?,
         queue: queue.parse().map_err(|error| bad(&error))?,
         class: Priority::new(priority.into()).map_err(|error| bad(&error))?.class(),
         alone: losses >= suspect_losses(),
+        parked: false,
     })
 }
 
@@ -104,6 +112,16 @@ pub struct Taken {
     pub owed: Vec<Owed>,
     /// Rows of the outbox none of whose tasks is queued any more.
     pub void: Vec<Debt>,
+}
+
+/// Reads a line as [`read_owed`] does; one without a task is a row that owes nothing.
+pub(super) fn read_taken(row: &Row, taken: &mut Taken) -> Result<(), StoreError> {
+    if row.try_get::<_, Option<Uuid>>("id")?.is_some() {
+        taken.owed.push(read_owed(row)?);
+    } else {
+        taken.void.push(Debt(row.try_get("debt")?));
+    }
+    Ok(())
 }
 
 impl Taken {
@@ -121,11 +139,7 @@ impl Store {
         let take = db.prepare_cached(TAKE).await?;
         let mut taken = Taken::default();
         for row in db.query(&take, &[&limit]).await? {
-            if row.try_get::<_, Option<Uuid>>("id")?.is_some() {
-                taken.owed.push(read_owed(&row)?);
-            } else {
-                taken.void.push(Debt(row.try_get("debt")?));
-            }
+            read_taken(&row, &mut taken)?;
         }
         Ok(taken)
     }

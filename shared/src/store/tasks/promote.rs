@@ -17,11 +17,11 @@ const PROMOTE: &str = "
         UPDATE task t SET state = 'queued', queued_at = now(), due_at = t.expires_at
         FROM d
         WHERE t.id = d.id AND (t.state = 'scheduled' AND (t.expires_at IS NULL OR t.expires_at > now())) IS TRUE
-        RETURNING t.id, t.epoch, t.queue, t.priority, t.losses
+        RETURNING t.id, t.epoch, t.name, t.queue, t.priority, t.losses
     ), debt AS (
         INSERT INTO owed (ids) SELECT array_agg(id) FROM done HAVING count(*) > 0 RETURNING id
     )
-    SELECT b.id AS debt, n.id, n.epoch, n.queue, n.priority, n.losses FROM done n, debt b";
+    SELECT b.id AS debt, n.id, n.epoch, n.name, n.queue, n.priority, n.losses FROM done n, debt b";
 
 /// `{whose}`: of tasks that are no nodes, or of nodes whose workflows are locked.
 const EXPIRE: &str = "

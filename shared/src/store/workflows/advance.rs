@@ -116,11 +116,11 @@ const RELEASE: &str = "
             due_at = CASE WHEN s.start > now() THEN least(s.start, t.expires_at) ELSE t.expires_at END,
             run_at = CASE WHEN s.start > now() AND s.start > t.expires_at THEN s.start END
         FROM s WHERE t.id = s.id AND (t.state = 'waiting') IS TRUE
-        RETURNING t.id, t.epoch, t.queue, t.priority, t.losses, t.state, s.workflow_id
+        RETURNING t.id, t.epoch, t.name, t.queue, t.priority, t.losses, t.state, s.workflow_id
     ), debt AS (
         INSERT INTO owed (ids) SELECT array_agg(id) FROM done WHERE state = 'queued' HAVING count(*) > 0 RETURNING id
     )
-    SELECT (SELECT id FROM debt) AS debt, d.id, d.epoch, d.queue, d.priority, d.losses, d.state = 'queued' AS queued,
+    SELECT (SELECT id FROM debt) AS debt, d.id, d.epoch, d.name, d.queue, d.priority, d.losses, d.state = 'queued' AS queued,
         d.workflow_id
     FROM done d";
 

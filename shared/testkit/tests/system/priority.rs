@@ -1,6 +1,5 @@
 //! Priorities are strict between the classes: what is urgent passes what waits.
 
-use caraway_testkit::eventually;
 use rand::seq::SliceRandom as _;
 use serde_json::json;
 
@@ -12,8 +11,8 @@ const OF_EACH: usize = 20;
 
 #[tokio::test]
 async fn an_urgent_task_passes_a_backlog() {
-    let mut stage = Stage::start("priority").await;
-    known(&mut stage).await;
+    let stage = Stage::start("priority").await;
+    known(&stage).await;
     let mut low = stage.client.task("sleep", json!({ "seconds": 0.05 }));
     low["priority"] = json!(0);
     for _ in 0..BACKLOG / 1000 {
@@ -37,39 +36,22 @@ async fn an_urgent_task_passes_a_backlog() {
 }
 
 /// One task of each class goes through, so that the API has declared all three broker queues, for which the first message of a
-/// class waits; and then two that are accepted together, until they travel in one message: while the API does not know how large
-/// a queue's messages may be, each pointer is one, and of messages a worker takes few at a time.
-async fn known(stage: &mut Stage) {
+/// class waits.
+async fn known(stage: &Stage) {
     for priority in [1, 5, 8] {
         let mut task = stage.client.task("sleep", json!({ "seconds": 0 }));
         task["priority"] = json!(priority);
         let task = stage.client.submit(task).await;
         stage.client.wait(task, SOON).await;
     }
-    let two = vec![stage.client.task("sleep", json!({ "seconds": 0 })); 2];
-    eventually(SOON, "two pointers travel together", async || {
-        let before = published(stage).await;
-        for id in stage.client.batch(&two).await {
-            stage.client.wait(id, SOON).await;
-        }
-        let messages = published(stage).await - before;
-        if messages == 1 { Ok(()) } else { Err(format!("{messages} messages")) }
-    })
-    .await;
 }
 
-/// Messages that the broker has confirmed to the API; what was run was confirmed, or is about to be.
-async fn published(stage: &mut Stage) -> u64 {
-    stage.all_with_the_broker().await;
-    stage.api.counters().await.sum("caraway_messages_published_total")
-}
-
-/// Within a class the numbers mean nothing; between the classes they do, at every boundary. All is with the broker before the
-/// worker chooses: three queues deliver when they can, and what is still on its way cannot be preferred.
+/// Within a class the numbers mean nothing; between the classes they do, at every boundary, and in a queue's first seconds too. All
+/// is with the broker before the worker chooses: three queues deliver when they can, and what is still on its way cannot be
+/// preferred.
 #[tokio::test]
 async fn the_classes_are_strict() {
     let mut stage = Stage::start("classes").await;
-    known(&mut stage).await;
     let mut tasks = Vec::new();
     for priority in 0..=9 {
         let mut task = stage.client.task("sleep", json!({ "seconds": 0.01 }));
@@ -94,4 +76,38 @@ async fn the_classes_are_strict() {
         .await;
     println!("priority: at most {passed} of {} tasks of lower classes started before one of a higher", 7 * OF_EACH);
     assert!(passed <= i64::try_from(2 * SLOTS).unwrap_or(0), "{passed} tasks of a lower class went before");
+}
+
+/// More than any lane holds at a time.
+const LOWER: usize = 40;
+/// Of these, so many that they take all slots for longer than anything is held.
+const SATURATING: usize = 200;
+const SATURATING_SECONDS: f64 = 0.15;
+
+/// While a higher class takes all slots, what waits in the lower ones lies in the broker: it is not handed back through the
+/// database again and again.
+#[tokio::test]
+async fn a_class_that_gets_no_slot_costs_no_writes() {
+    let mut stage = Stage::start("starved").await;
+    let of = |priority: u8, seconds: f64| {
+        let mut task = stage.client.task("sleep", json!({ "seconds": seconds }));
+        task["priority"] = json!(priority);
+        task
+    };
+    let high = stage.client.batch(&vec![of(9, SATURATING_SECONDS); SATURATING]).await;
+    let lower = [vec![of(5, 0.0); LOWER], vec![of(0, 0.0); LOWER]].concat();
+    let lower = stage.client.batch(&lower).await;
+    for id in high {
+        stage.client.wait(id, SOON).await;
+    }
+    for id in lower {
+        stage.client.wait(id, SOON).await;
+    }
+    let counters = stage.worker.counters().await;
+    let count = |name: &str| counters.sum(name);
+    let (handed_back, stale) = (count("caraway_handed_back_total"), count("caraway_stale_pointers_total"));
+    let owed_again = stage.database.number("SELECT count(*) FROM task WHERE offered_at IS NOT NULL").await;
+    println!("starved: {handed_back} handed back, {owed_again} owed again, {stale} stale");
+    assert_eq!((handed_back, owed_again), (0, 0));
+    assert!(stale <= u64::try_from(LOWER).unwrap_or(0), "{stale} pointers came twice");
 }

@@ -21,12 +21,12 @@ const TAKE_TURNS: &str = "
     ), done AS (
         UPDATE task t SET state = 'queued', waiting_reason = NULL, queued_at = now(), due_at = t.expires_at
         FROM over o WHERE t.id = o.next_id AND (t.state = 'waiting') IS TRUE
-        RETURNING t.id, t.epoch, t.queue, t.priority, t.losses
+        RETURNING t.id, t.epoch, t.name, t.queue, t.priority, t.losses
     ), debt AS (
         INSERT INTO owed (publish_after, ids)
         SELECT now() + interval '1 second', array_agg(id) FROM done HAVING count(*) > 0 RETURNING id
     )
-    SELECT b.id AS debt, d.id, d.epoch, d.queue, d.priority, d.losses FROM done d, debt b";
+    SELECT b.id AS debt, d.id, d.epoch, d.name, d.queue, d.priority, d.losses FROM done d, debt b";
 
 impl Store {
     pub(super) async fn unblock_late(&self, limit: i64) -> Result<Vec<Owed>, StoreError> {

@@ -16,11 +16,11 @@ const QUEUE_ORPHANS: &str = "
     ), done AS (
         UPDATE task t SET state = 'queued', waiting_reason = NULL, queued_at = now(), due_at = t.expires_at
         FROM lost l WHERE t.id = l.id AND (t.state = 'waiting') IS TRUE
-        RETURNING t.id, t.epoch, t.queue, t.priority, t.losses
+        RETURNING t.id, t.epoch, t.name, t.queue, t.priority, t.losses
     ), debt AS (
         INSERT INTO owed (ids) SELECT array_agg(id) FROM done HAVING count(*) > 0 RETURNING id
     )
-    SELECT b.id AS debt, d.id, d.epoch, d.queue, d.priority, d.losses FROM done d, debt b";
+    SELECT b.id AS debt, d.id, d.epoch, d.name, d.queue, d.priority, d.losses FROM done d, debt b";
 
 impl Store {
     /// Queues up to `limit` tasks that wait for a key which does not know them; the caller publishes them.

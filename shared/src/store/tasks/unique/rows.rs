@@ -61,12 +61,12 @@ const QUEUE: &str = "
     WITH done AS (
         UPDATE task t SET state = 'queued', waiting_reason = NULL, queued_at = now(), due_at = t.expires_at
         WHERE t.id = ANY($1) AND (t.state = 'waiting') IS TRUE
-        RETURNING t.id, t.epoch, t.queue, t.priority, t.losses
+        RETURNING t.id, t.epoch, t.name, t.queue, t.priority, t.losses
     ), debt AS (
         INSERT INTO owed (publish_after, ids)
         SELECT now() + $2 * interval '1 second', array_agg(id) FROM done HAVING count(*) > 0 RETURNING id
     )
-    SELECT b.id AS debt, d.id, d.epoch, d.queue, d.priority, d.losses FROM done d, debt b";
+    SELECT b.id AS debt, d.id, d.epoch, d.name, d.queue, d.priority, d.losses FROM done d, debt b";
 
 const SAVE: &str = "
     UPDATE task_unique u SET task_id = n.task_id, next_id = n.next_id, scope = n.scope::unique_scope,
