@@ -26,6 +26,7 @@ mod data;
 mod database;
 mod dispatch;
 mod eventually;
+mod hangup;
 mod idempotency;
 mod images;
 mod items;
