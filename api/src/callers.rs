@@ -14,7 +14,7 @@ use std::{
 use actix_web::http::header::{self, HeaderMap};
 use caraway_shared::{
     access::{Grant, Key, KeyId, KeySecret, Quotas, Scope},
-    store::{Access, LiveKey, Store, StoreError},
+    store::{Access, AuditAction, AuditOrder, LiveKey, Store, StoreError},
     task::OwnerId,
 };
 use tokio::{sync::watch, time::Instant};
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     problem::{Code, Problem},
+    routes::users::user_not_found,
     shared_read::SharedRead,
 };
 
@@ -43,13 +44,25 @@ pub(crate) struct Caller {
     /// How much that user may take.
     pub(crate) quotas: Quotas,
     /// None on an open installation.
-    key: Option<Arc<LiveKey>>,
+    key: Option<(KeyId, Arc<LiveKey>)>,
 }
 
 impl Caller {
+    /// An order of this caller's about an object of `owner`, for the audit log.
+    pub(crate) fn order(&self, owner: OwnerId, action: AuditAction, object: impl ToString) -> AuditOrder {
+        let key = self.key.as_ref().map(|(id, _)| *id);
+        AuditOrder { user: self.owner, key, owner, action, object: object.to_string(), reason: None, detail: None }
+    }
+
+    /// Whose objects are meant: the caller's own, where nobody else is named; somebody else's for the operator alone.
+    pub(crate) fn whose(&self, named: Option<OwnerId>) -> Result<OwnerId, Problem> {
+        let owner = named.unwrap_or(self.owner);
+        if owner == self.owner || self.is_operator() { Ok(owner) } else { Err(user_not_found()) }
+    }
+
     /// Whether it has this scope.
     pub(crate) fn has(&self, scope: Scope) -> bool {
-        self.key.as_ref().is_none_or(|key| key.grant.has(scope))
+        self.key.as_ref().is_none_or(|(_, key)| key.grant.has(scope))
     }
 
     /// Whether it runs the installation: user 1 with the scope `admin`.
@@ -59,17 +72,17 @@ impl Caller {
 
     /// Whether it is good for every queue.
     pub(crate) fn covers_all(&self) -> bool {
-        self.key.as_ref().is_none_or(|key| key.grant.covers_all())
+        self.key.as_ref().is_none_or(|(_, key)| key.grant.covers_all())
     }
 
     /// What it may touch, where that is not everything.
     pub(crate) fn restriction(&self) -> Option<Grant> {
-        self.key.as_ref().map(|key| &key.grant).filter(|grant| !grant.covers_all()).cloned()
+        self.key.as_ref().map(|(_, key)| &key.grant).filter(|grant| !grant.covers_all()).cloned()
     }
 
     /// That it is good for this queue, or the problem that it is not.
     pub(crate) fn covers(&self, queue: &str) -> Result<(), Problem> {
-        if self.key.as_ref().is_none_or(|key| key.grant.covers(queue)) {
+        if self.key.as_ref().is_none_or(|(_, key)| key.grant.covers(queue)) {
             return Ok(());
         }
         Err(Problem::new(Code::QueueForbidden, format!("this key is not for the queue {queue}")).with("queue", queue))
@@ -189,7 +202,7 @@ impl Callers {
         }
         match (memory.access.keys.get(&key.id), &memory.secret) {
             (Some(live), Some(secret)) if key.is(&live.hmac, secret) => {
-                Verdict::Known(Caller { owner: live.owner, quotas: live.quotas, key: Some(Arc::clone(live)) })
+                Verdict::Known(Caller { owner: live.owner, quotas: live.quotas, key: Some((key.id, Arc::clone(live))) })
             }
             (Some(_), Some(_)) => Verdict::Wrong,
             _ => Verdict::Unknown,

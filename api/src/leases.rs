@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use actix_web::{HttpResponse, http::header};
-use caraway_shared::coordination::{Address, Grant, Millis, Op, Reply, Share, Terms, limits, seconds};
+use caraway_shared::coordination::{Address, Asker, Grant, LeaseAnswer, Op, Reply, Share, Terms, limits, seconds};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -16,6 +16,7 @@ use crate::{
     extract::{Fields, parse_id, typed},
     problem::{Code, Problem},
     state::ApiState,
+    telling::telling,
 };
 
 /// Names the fence in an answer.
@@ -66,9 +67,9 @@ pub(crate) async fn acquire(
     wanted: Wanted,
 ) -> Result<HttpResponse, Problem> {
     let Wanted { id, terms, expect } = wanted;
-    let op = |wait: Millis| Op::Acquire { id, terms: terms.clone(), expect, wait };
-    let reply = state.coordination.obtain(address, id, patience, op).await?;
-    answer(id, reply)
+    let op = |asker: Asker| Op::Acquire { id, terms: terms.clone(), expect, asker };
+    let LeaseAnswer { reply, untold } = state.coordination.obtain(address, id, patience, op).await?;
+    Ok(telling(answer(id, reply)?, untold))
 }
 
 /// More time.
@@ -103,8 +104,16 @@ pub(crate) const RENEW_PROBLEMS: &[Code] = &[Code::LeaseLost, Code::LeaseNotFoun
 pub(crate) async fn release(state: &ApiState, address: &Address, share: Share) -> Result<HttpResponse, Problem> {
     match state.coordination.change(address, Op::Release(share)).await? {
         Reply::Released => Ok(HttpResponse::NoContent().finish()),
+        Reply::ReleasedNotified => Ok(HttpResponse::Ok().json(GivenUp { notified: true })),
         other => Err(refused(&other)),
     }
+}
+
+/// A wait on a condition that was given up after a notify had come for it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct GivenUp {
+    /// It was notified: act on it, or notify another one. You do not hold the lock.
+    notified: bool,
 }
 
 /// What giving back may be refused for.
@@ -153,12 +162,19 @@ pub(crate) fn refused(reply: &Reply) -> Problem {
         Reply::Pinned => {
             (Code::LeaseInUse, "a transaction of its holder stands on it; try again when it has ended".to_owned())
         }
+        Reply::NotEmpty => {
+            let detail = "items are in the queue, and would leave in another order than they were put in for";
+            (Code::QueueNotEmpty, detail.to_owned())
+        }
+        Reply::AlreadyIn => (Code::ItemAlreadyIn, "the item is in the queue, or was".to_owned()),
         Reply::Full => (Code::QueueFull, "as many items are ready as may be; put it in with ?wait=N".to_owned()),
         Reply::ShutDown => (Code::QueueShutDown, "this queue takes no more".to_owned()),
         Reply::Held(_)
         | Reply::Waiting(_)
         | Reply::Parked
         | Reply::Released
+        | Reply::ReleasedNotified
+        | Reply::PutBack(_)
         | Reply::Accepted { .. }
         | Reply::Fetched(_)
         | Reply::Empty
@@ -231,7 +247,8 @@ pub(crate) fn label(value: &RawValue) -> Option<String> {
     typed::<String>(value).filter(|label| (1..=limits::NAME_BYTES_MAX).contains(&label.len()))
 }
 
-fn fence(value: &RawValue) -> Option<i64> {
+/// A fence.
+pub(crate) fn fence(value: &RawValue) -> Option<i64> {
     let text: String = typed(value)?;
     text.parse().ok().filter(|fence| *fence > 0 && text.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -15,6 +15,7 @@ mod keys;
 mod known;
 mod leases;
 mod middleware;
+mod objects;
 mod openapi;
 mod pages;
 mod problem;
@@ -24,6 +25,7 @@ mod shared_read;
 mod shutdown;
 mod startup;
 mod state;
+mod telling;
 mod waiting;
 
 use std::io::Write as _;

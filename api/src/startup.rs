@@ -169,6 +169,8 @@ fn listen(config: &Serve, state: ApiState, closing: CancellationToken) -> anyhow
         .backlog(BACKLOG)
         .keep_alive(KEEP_ALIVE)
         .tcp_nodelay(true)
+        // a client that closes, also with a FIN alone, is gone: its request ends at once, and what it waits for goes to others
+        .h1_allow_half_closed(false)
         .client_request_timeout(HEAD_TIMEOUT)
         .client_disconnect_timeout(LINGER)
         .shutdown_timeout(SHUTDOWN_SECONDS)

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use caraway_shared::{
-    coordination::{Address, HoldError, ItemGuard, Kind, LeaseGuard, Millis, NoName, Op, Put, Reply, Terms, limits},
+    coordination::{
+        Address, Asker, HoldError, ItemGuard, Kind, LeaseGuard, Millis, NoName, Op, Put, Reply, Terms, limits,
+    },
     store::coordination::ObjectView,
     task::check_json,
 };
@@ -175,7 +177,7 @@ impl WorkQueue {
         }
         let id = Uuid::new_v5(&self.context.task_id().0, role.as_bytes());
         let delay = Millis::try_from(delay.as_millis()).unwrap_or(Millis::MAX).min(limits::DELAY_MAX);
-        let put = Put { id, priority, delay, payload: Bytes::from(payload), wait: 0 };
+        let put = Put { id, priority, delay, payload: Bytes::from(payload), asker: Asker::default() };
         let put = self.context.coordination.put_through(&self.address, &put);
         self.context.until_stopped(put).await?.map_err(failure)?;
         Ok(id)

@@ -70,6 +70,18 @@ impl<'a> Fields<'a> {
         self.left.get(name).is_some_and(|value| value.get() == "null")
     }
 
+    /// A field that may be left out, and where null means something else than that.
+    pub(crate) fn nullable<T>(
+        &mut self,
+        name: &str,
+        must: &str,
+        read: impl FnOnce(&'a RawValue) -> Option<T>,
+    ) -> Option<Option<T>> {
+        let is_null = self.left.get(name)?.get() == "null";
+        let value = self.optional(name, must, read);
+        if is_null { Some(None) } else { value.map(Some) }
+    }
+
     /// A field that must be there.
     pub(crate) fn required<T>(
         &mut self,

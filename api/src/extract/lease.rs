@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::{parse_id, wait};
 use crate::{
-    openapi::parameter,
+    openapi::{examples, parameter},
     problem::{Code, Fault, Problem},
 };
 
@@ -32,6 +32,9 @@ pub(crate) struct NamePath(pub(crate) Name);
 
 /// `{name}` and `{lease_id}` in a path.
 pub(crate) struct LeasePath(pub(crate) Name, pub(crate) Uuid);
+
+/// `{name}` and `{item_id}` in a path.
+pub(crate) struct ItemOfQueue(pub(crate) Name, pub(crate) Uuid);
 
 /// SHA-256 of `Lease-Secret`.
 pub(crate) struct LeaseSecret(pub(crate) Option<Vec<u8>>);
@@ -45,6 +48,11 @@ impl NamePath {
 }
 
 impl LeasePath {
+    /// What it refuses.
+    pub(crate) const PROBLEMS: &[Code] = &[Code::InvalidRequest];
+}
+
+impl ItemOfQueue {
     /// What it refuses.
     pub(crate) const PROBLEMS: &[Code] = &[Code::InvalidRequest];
 }
@@ -64,6 +72,12 @@ fn name_parameter() -> Parameter {
     parameter::path("name", "Its name, your own choice. Each user has names of its own.", "account:42", schema)
 }
 
+fn id_parameter(name: &str, description: &str) -> Parameter {
+    let uuid = SchemaFormat::KnownFormat(KnownFormat::Uuid);
+    let id = ObjectBuilder::new().schema_type(Type::String).format(Some(uuid));
+    parameter::path(name, description, examples::LEASE_ID, id)
+}
+
 impl IntoParams for NamePath {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         vec![name_parameter()]
@@ -72,10 +86,13 @@ impl IntoParams for NamePath {
 
 impl IntoParams for LeasePath {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let uuid = SchemaFormat::KnownFormat(KnownFormat::Uuid);
-        let id = ObjectBuilder::new().schema_type(Type::String).format(Some(uuid));
-        let example = "6f1c0c0e-4f0c-4f5a-9a3e-0b0e6c0c8a51";
-        vec![name_parameter(), parameter::path("lease_id", "The lease's id, your own choice: a UUID.", example, id)]
+        vec![name_parameter(), id_parameter("lease_id", "The lease's id, your own choice: a UUID.")]
+    }
+}
+
+impl IntoParams for ItemOfQueue {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![name_parameter(), id_parameter("item_id", "The item's id, your own choice: a UUID.")]
     }
 }
 
@@ -110,9 +127,16 @@ impl FromRequest for LeasePath {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let id = request.match_info().get("lease_id").and_then(parse_id);
-        let id = id.ok_or_else(|| invalid("{lease_id}", "must be a UUID in lower case with hyphens"));
-        ready(name(request).and_then(|name| Ok(Self(name, id?))))
+        ready(name(request).and_then(|name| Ok(Self(name, id(request, "lease_id")?))))
+    }
+}
+
+impl FromRequest for ItemOfQueue {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(name(request).and_then(|name| Ok(Self(name, id(request, "item_id")?))))
     }
 }
 
@@ -143,6 +167,11 @@ impl FromRequest for LeaseWait {
 fn name(request: &HttpRequest) -> Result<Name, Problem> {
     let name = request.match_info().get("name").unwrap_or_default();
     name.parse().map_err(|error: caraway_shared::coordination::NoName| invalid("{name}", &error.to_string()))
+}
+
+fn id(request: &HttpRequest, parameter: &str) -> Result<Uuid, Problem> {
+    let id = request.match_info().get(parameter).and_then(parse_id);
+    id.ok_or_else(|| invalid(&format!("{{{parameter}}}"), "must be a UUID in lower case with hyphens"))
 }
 
 fn is_secret(value: &[u8]) -> bool {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
-use caraway_shared::task::instant;
+use caraway_shared::task::{OwnerId, instant};
 use jiff::Timestamp;
 
 use crate::problem::{Code, Fault, Problem};
@@ -15,6 +15,8 @@ use crate::problem::{Code, Fault, Problem};
 const LIMIT_DEFAULT: i64 = 50;
 /// Rows of a page, at most.
 const LIMIT_MAX: i64 = 500;
+/// Characters of a reason: enough for a sentence and a ticket's address.
+const REASON_CHARS_MAX: usize = 500;
 
 /// Parameters, taken one by one; what is left at the end is unknown.
 pub(crate) struct Query {
@@ -73,6 +75,18 @@ impl Query {
             value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit))
         });
         limit.unwrap_or(LIMIT_DEFAULT)
+    }
+
+    /// Whose objects are meant, where somebody else's than the caller's are.
+    pub(crate) fn user(&mut self) -> Option<OwnerId> {
+        self.optional("user_id", "must be a user's id", |id| id.parse().ok().map(OwnerId))
+    }
+
+    /// Why an order is given, for the audit log.
+    pub(crate) fn reason(&mut self) -> Option<String> {
+        self.optional("reason", "must be 1 to 500 characters", |text| {
+            (1..=REASON_CHARS_MAX).contains(&text.chars().count()).then(|| text.to_owned())
+        })
     }
 
     /// A parameter that is good by itself, and wrong beside another.

@@ -4,9 +4,13 @@
 //! what is needed for a body that somebody still holds: `Connection: close`, the answer, then it reads and throws away
 //! for `client_disconnect_timeout` and closes. A chunked body that was dropped, however, it would read to its end, and
 //! there may be none. So the body is held here until the answer is out.
+//!
+//! A GET has no use for a body. It is thrown away while the GET is answered: left where it is, it would fill the buffers, the
+//! server would read no further, and would not see that a client that waits has hung up.
 
 use std::{
     cell::RefCell,
+    convert::Infallible,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
@@ -17,10 +21,14 @@ use actix_web::{
     body::{BodySize, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
     error::PayloadError,
+    http::Method,
     middleware::Next,
 };
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::{
+    Stream, StreamExt,
+    future::{Either, pending, select},
+};
 
 type Shared = Rc<RefCell<Payload>>;
 
@@ -37,8 +45,22 @@ pub(crate) async fn unread(
             Some(shared)
         }
     };
-    let response = next.call(request).await?;
+    let reads = request.method() == Method::GET;
+    let answered = std::pin::pin!(next.call(request));
+    let response = match held.as_ref().filter(|_| reads) {
+        Some(body) => match select(answered, std::pin::pin!(discard(Tap(Rc::clone(body))))).await {
+            Either::Left((response, _)) => response?,
+            Either::Right((never, _)) => match never {},
+        },
+        None => answered.await?,
+    };
     Ok(response.map_body(|_, body| Holding { body: Box::pin(body), _held: held }))
+}
+
+/// Reads a body as it comes and forgets it. Never ends: it is dropped with the answer that it runs beside.
+async fn discard(mut body: Tap) -> Infallible {
+    while let Some(Ok(_)) = body.next().await {}
+    pending().await
 }
 
 /// The handler's end of the body.

@@ -124,6 +124,14 @@ pub(crate) fn key() -> Value {
     })
 }
 
+/// An order in the audit log.
+pub(crate) fn audit_entry() -> Value {
+    json!({
+        "id": 12, "at": "2026-11-22T20:00:00.127Z", "user_id": 1, "key_id": 3, "owner_id": 2, "action": "lock.break",
+        "object": "account:42", "reason": "its holder hangs, see ticket 815", "detail": {"fence": "86016"}
+    })
+}
+
 /// A lease's id.
 pub(crate) const LEASE_ID: &str = "6f1c0c0e-4f0c-4f5a-9a3e-0b0e6c0c8a51";
 

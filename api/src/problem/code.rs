@@ -243,6 +243,15 @@ catalogue! {
     /// As many items are ready as may be, and you did not ask to wait.
     QueueFull "queue_full" CONFLICT "The queue is full"
         "Put it in later, or with `?wait=N` to wait for room.";
+    /// Items are in the queue, and its `order` stays while they are.
+    QueueNotEmpty "queue_not_empty" CONFLICT "Items are in the queue"
+        "Let them be fetched and done, or make a queue of another name; what you leave out of a PUT stays as it is.";
+    /// The item is in the queue, or was, so there is no place to be given up.
+    ItemAlreadyIn "item_already_in" CONFLICT "The item is in the queue"
+        "Nothing: it will be fetched. Fetch it yourself if nobody is to have it.";
+    /// Another payload was put in under this `item_id`.
+    ItemIdReused "item_id_reused" CONFLICT "The id belongs to another item"
+        "Make a new id for every item; repeat a request with the same payload.";
     /// The queue takes no more items; and none is unfinished, where you asked for one.
     QueueShutDown "queue_shut_down" CONFLICT "The queue is shut down"
         "Nothing is left to do here. `DELETE` its `/shutdown` to open it again.";

@@ -1,6 +1,7 @@
 //! Every address of this API, on one screen.
 
 pub(crate) mod api_keys;
+pub(crate) mod audit;
 pub(crate) mod barriers;
 pub(crate) mod conditions;
 pub(crate) mod contract;
@@ -46,12 +47,20 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
         .service(resource("/v1/tasks/{id}/retry").route(post(Submit, tasks::retry::retry)));
     coordination(table)
         // graphs of tasks
-        .service(resource("/v1/workflows").route(post(Submit, workflows::submit::submit)))
+        .service(
+            resource("/v1/workflows")
+                .route(post(Submit, workflows::submit::submit))
+                .route(get(Read, workflows::list::list)),
+        )
         .service(resource("/v1/groups").route(post(Submit, workflows::group::group)))
         .service(resource("/v1/chains").route(post(Submit, workflows::chain::chain)))
         .service(resource("/v1/chords").route(post(Submit, workflows::chord::chord)))
         .service(resource("/v1/map").route(post(Submit, workflows::map::map)))
-        .service(resource("/v1/workflows/{id}").route(get(Read, workflows::show::show)))
+        .service(
+            resource("/v1/workflows/{id}")
+                .route(get(Read, workflows::show::show))
+                .route(delete(Admin, workflows::delete::delete)),
+        )
         .service(resource("/v1/workflows/{id}/results").route(get(Read, workflows::results::results)))
         .service(resource("/v1/workflows/{id}/cancel").route(post(Cancel, workflows::cancel::cancel)))
         .service(resource("/v1/workflows/{id}/retry").route(post(Submit, workflows::retry::retry)))
@@ -89,6 +98,7 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
                 .route(get(Admin, api_keys::list::list)),
         )
         .service(resource("/v1/api-keys/{id}").route(delete(Admin, api_keys::revoke::revoke)))
+        .service(resource("/v1/audit").route(get(Admin, audit::audit)))
         // what exists
         .service(resource("/v1/queues").route(get(Read, queues::queues)))
         .service(resource("/v1/workers").route(get(Read, workers::workers)))
@@ -110,7 +120,13 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
 /// Locks and their kin, across hosts.
 fn coordination(table: Table<'_>) -> Table<'_> {
     table
-        .service(resource("/v1/locks/{name}").route(get(Read, locks::show::show)))
+        .service(resource("/v1/locks").route(get(Read, locks::list::list)))
+        .service(
+            resource("/v1/locks/{name}")
+                .route(get(Read, locks::show::show))
+                .route(delete(Admin, locks::delete::delete)),
+        )
+        .service(resource("/v1/locks/{name}/break").route(post(Admin, locks::break_open::break_open)))
         .service(resource("/v1/locks/{name}/leases").route(post(Submit, locks::acquire::acquire)))
         .service(
             resource("/v1/locks/{name}/leases/{lease_id}")
@@ -120,8 +136,11 @@ fn coordination(table: Table<'_>) -> Table<'_> {
         .service(
             resource("/v1/semaphores/{name}")
                 .route(put(Submit, semaphores::configure::configure))
-                .route(get(Read, semaphores::show::show)),
+                .route(get(Read, semaphores::show::show))
+                .route(delete(Admin, semaphores::delete::delete)),
         )
+        .service(resource("/v1/semaphores").route(get(Read, semaphores::list::list)))
+        .service(resource("/v1/semaphores/{name}/break").route(post(Admin, semaphores::break_open::break_open)))
         .service(resource("/v1/semaphores/{name}/leases").route(post(Submit, semaphores::acquire::acquire)))
         .service(
             resource("/v1/semaphores/{name}/leases/{lease_id}")
@@ -136,18 +155,27 @@ fn coordination(table: Table<'_>) -> Table<'_> {
                 .route(delete(Submit, events::clear::clear))
                 .route(get(Read, events::show::show)),
         )
+        .service(resource("/v1/events").route(get(Read, events::list::list)))
+        .service(resource("/v1/events/{name}/delete").route(post(Admin, events::delete::delete)))
         .service(
             resource("/v1/barriers/{name}")
                 .route(put(Submit, barriers::configure::configure))
-                .route(get(Read, barriers::show::show)),
+                .route(get(Read, barriers::show::show))
+                .route(delete(Admin, barriers::delete::delete)),
         )
+        .service(resource("/v1/barriers").route(get(Read, barriers::list::list)))
         .service(resource("/v1/barriers/{name}/arrivals").route(post(Submit, barriers::arrive::arrive)))
         .service(
             resource("/v1/work-queues/{name}")
                 .route(put(Submit, work_queues::configure::configure))
-                .route(get(Read, work_queues::show::show)),
+                .route(get(Read, work_queues::show::show))
+                .route(delete(Admin, work_queues::delete::delete)),
         )
+        .service(resource("/v1/work-queues").route(get(Read, work_queues::list::list)))
         .service(resource("/v1/work-queues/{name}/items").route(post(Submit, work_queues::put::put)))
+        .service(
+            resource("/v1/work-queues/{name}/items/{item_id}").route(delete(Submit, work_queues::withdraw::withdraw)),
+        )
         .service(resource("/v1/work-queues/{name}/leases").route(post(Submit, work_queues::get::get)))
         .service(
             resource("/v1/work-queues/{name}/leases/{lease_id}")
@@ -165,6 +193,10 @@ fn coordination(table: Table<'_>) -> Table<'_> {
                 .route(delete(Submit, work_queues::shutdown::open)),
         )
         .service(resource("/v1/work-queues/{name}/dead-letters").route(get(Read, work_queues::dead::dead)))
+        .service(
+            resource("/v1/work-queues/{name}/dead-letters/put-back")
+                .route(post(Submit, work_queues::put_back::put_back)),
+        )
 }
 
 /// What every list looks like.
@@ -197,6 +229,11 @@ impl<T> Page<T> {
 /// A page as an answer.
 fn paged<T: Serialize>(found: Vec<T>, limit: i64, cursor: impl Fn(&T) -> String) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Page::of(found, limit, cursor))
+}
+
+/// A page whose end somebody else has found.
+pub(crate) fn page<T: Serialize>(data: Vec<T>, next_cursor: Option<String>) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Page { data, next_cursor })
 }
 
 fn listed<T: Serialize>(data: &[T]) -> HttpResponse {

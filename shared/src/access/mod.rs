@@ -11,4 +11,4 @@ mod quotas;
 pub use grant::{Grant, GrantError, Pattern, Scope};
 pub use key::{Key, KeyId, KeySecret};
 pub use pace::{Pace, Rate};
-pub use quotas::Quotas;
+pub use quotas::{QuotaChange, Quotas};

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Address, Coordination, Get, HoldError, LeaseGuard, LeaseLost, Millis, Op, Put, Reply, Terms,
+    Address, Coordination, Get, HoldError, LeaseAnswer, LeaseGuard, LeaseLost, Millis, Op, Put, Reply, Terms,
     guard::{ASK_FOR, PAUSE},
     keeper::Ending,
 };
@@ -74,7 +74,7 @@ impl Coordination {
     /// Waits for an item of a queue in its turn, at most for `patience`, through outages of the database. Dropping the future gives
     /// the place up.
     pub async fn fetch(&self, queue: Address, terms: Terms, patience: Duration) -> Result<ItemGuard, HoldError> {
-        let op = |id, wait| Op::Get(Get { id, terms: terms.clone(), auto: false, wait });
+        let op = |id, asker| Op::Get(Get { id, terms: terms.clone(), auto: false, asker });
         let won = self.win(&queue, patience, Ending::GiveBack(0), op).await?;
         let Reply::Fetched(fetched) = &won.reply else {
             return Err(HoldError::of(won.reply));
@@ -87,7 +87,7 @@ impl Coordination {
     /// the same id.
     pub async fn put_through(&self, queue: &Address, put: &Put) -> Result<(), HoldError> {
         loop {
-            match Coordination::put(self, queue, ASK_FOR, put.clone()).await {
+            match Coordination::put(self, queue, ASK_FOR, put.clone()).await.map(LeaseAnswer::told) {
                 Ok(Reply::Accepted { .. }) => return Ok(()),
                 Ok(Reply::Waiting(_)) if !self.closing.is_cancelled() => {}
                 Ok(refusal) => return Err(HoldError::of(refusal)),

@@ -14,6 +14,8 @@ pub struct Done {
     pub items: BTreeSet<Uuid>,
     /// The settings are to be written.
     pub settings: bool,
+    /// All items are to be removed, also those out of sight.
+    pub emptied: bool,
     /// Leases whose clients wait and should look again.
     pub woken: BTreeSet<Uuid>,
     /// Those who wait for the object itself should look again.

@@ -6,16 +6,16 @@ use uuid::Uuid;
 use super::{
     Kind, Lease, Standing, Terms, limits,
     object::Object,
-    op::{Reply, Share},
+    op::{Asker, Reply, Share},
 };
 
 impl Object {
     /// Gives back and waits in one step, so that no notify can fall between. (Mesa: who is notified waits for the lock like
     /// others, and finds a new fence.)
-    pub(super) fn park(&mut self, share: &Share, id: Uuid, line: &str, wait: i64) -> Reply {
-        if let Some(lease) = self.leases.get(&id) {
+    pub(super) fn park(&mut self, share: &Share, id: Uuid, line: &str, asker: Asker) -> Reply {
+        if let Some(lease) = self.known(id) {
             let same = lease.terms.secret == share.secret;
-            return if same { self.repeated(id, wait) } else { Reply::WrongSecret };
+            return if same { self.repeated(id, asker) } else { Reply::WrongSecret };
         }
         let terms = match self.holder(share) {
             Ok(lease) => lease.terms.clone(),
@@ -24,7 +24,7 @@ impl Object {
         if self.leases.values().filter(|lease| lease.is_held()).count() > 1 {
             return Reply::HeldTwice;
         }
-        let place = self.queue_up(id, line, terms, wait);
+        let place = self.queue_up(id, line, terms, asker);
         if !matches!(place, Reply::Waiting(_)) {
             return place;
         }
@@ -42,14 +42,28 @@ impl Object {
         let mut moved = 0;
         for (_, id) in parked.into_iter().take(usize::try_from(count).unwrap_or(0)) {
             let Some(turn) = self.take_turn() else { break };
-            if let Some(lease) = self.leases.get_mut(&id) {
-                lease.line = String::new();
-                lease.turn = turn;
-            }
-            self.done.leases.insert(id);
+            self.move_to_lock(id, line, turn);
             moved += 1;
         }
         Reply::Notified(moved)
+    }
+
+    /// Notifies the next waiter of a condition instead of one who is gone, whose place in the lock's line it takes. Nobody, where
+    /// nobody waits.
+    pub(super) fn notify_next(&mut self, line: &str, place: i64) {
+        let now = self.now;
+        let parked = self.leases.values().filter(|lease| lease.waits_in(line) && lease.until > now);
+        if let Some(next) = parked.min_by_key(|lease| lease.turn).map(|lease| lease.id) {
+            self.move_to_lock(next, line, place);
+            self.done.woken.insert(next);
+        }
+    }
+
+    fn move_to_lock(&mut self, id: Uuid, from: &str, place: i64) {
+        if let Some(lease) = self.leases.get_mut(&id) {
+            (lease.line, lease.turn, lease.notified) = (String::new(), place, Some(from.to_owned()));
+        }
+        self.done.leases.insert(id);
     }
 
     /// The lease that the caller holds, and that is not being used in a transaction.
@@ -70,7 +84,7 @@ impl Object {
     /// `since` and its number in `turn`.
     pub(super) fn arrive(&mut self, id: Uuid) -> Reply {
         let Some(parties) = self.settings.capacity else { return Reply::NotConfigured };
-        match self.leases.get(&id).map(|lease| (lease.standing, lease.since, lease.turn)) {
+        match self.known(id).map(|lease| (lease.standing, lease.since, lease.turn)) {
             Some((Standing::Released, generation, index)) => return Reply::Passed(generation, index),
             Some((Standing::Lost, ..)) => return Reply::Lost,
             Some(_) => return self.arrived(),

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Address, Coordination, Grant, Millis, Op, Reply, Terms,
+    Address, Asker, Coordination, Grant, LeaseAnswer, Op, Reply, Terms,
     keeper::{Asked, Ending, Keeper},
 };
 use crate::store::{Store, StoreError};
@@ -144,7 +144,7 @@ impl Coordination {
     /// Waits for a lease in its turn, at most for `patience`, through outages of the database. Dropping the future gives the
     /// place up.
     pub async fn hold(&self, address: Address, terms: Terms, patience: Duration) -> Result<LeaseGuard, HoldError> {
-        let op = |id, wait| Op::Acquire { id, terms: terms.clone(), expect: None, wait };
+        let op = |id, asker| Op::Acquire { id, terms: terms.clone(), expect: None, asker };
         let won = self.win(&address, patience, Ending::Release, op).await?;
         match won.reply {
             Reply::Held(grant) => Ok(self.guard(address, &won, grant, Ending::Release)),
@@ -158,7 +158,7 @@ impl Coordination {
         address: &Address,
         patience: Duration,
         up: Ending,
-        op: impl Fn(Uuid, Millis) -> Op,
+        op: impl Fn(Uuid, Asker) -> Op,
     ) -> Result<Won, HoldError> {
         let until = Instant::now().checked_add(patience);
         loop {
@@ -176,17 +176,17 @@ impl Coordination {
         address: &Address,
         until: Option<Instant>,
         up: Ending,
-        op: impl Fn(Uuid, Millis) -> Op,
+        op: impl Fn(Uuid, Asker) -> Op,
     ) -> Result<Option<Won>, HoldError> {
         let mut place = Place { coordination: self.clone(), address: address.clone(), id, up, is_ours: false };
         loop {
             let left = until.map_or(ASK_FOR, |until| until.saturating_duration_since(Instant::now()).min(ASK_FOR));
             let sent = std::sync::Mutex::new(Instant::now());
-            let op = |wait: Millis| {
+            let op = |asker: Asker| {
                 *sent.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
-                op(id, wait)
+                op(id, asker)
             };
-            let reply = self.obtain(address, id, left, op).await;
+            let reply = self.obtain(address, id, left, op).await.map(LeaseAnswer::told);
             let sent = sent.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
             let is_over = until.is_some_and(|until| Instant::now() >= until);
             match reply {

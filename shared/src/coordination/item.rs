@@ -3,9 +3,14 @@
 use std::cmp::Ordering;
 
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::{Terms, object::Millis, op::Grant};
+use super::{
+    Terms,
+    object::Millis,
+    op::{Asker, Grant},
+};
 
 /// The line of producers that wait for room.
 pub const PUTS: &str = "put";
@@ -92,6 +97,8 @@ pub struct Item {
     pub attempt: i32,
     /// What is in it, where it came with this step.
     pub payload: Option<Bytes>,
+    /// SHA-256 of what is in it; none where an older program put it in.
+    pub digest: Option<Vec<u8>>,
 }
 
 impl Item {
@@ -132,8 +139,15 @@ pub struct Put {
     pub delay: Millis,
     /// JSON.
     pub payload: Bytes,
-    /// For how long the client waits for room.
-    pub wait: Millis,
+    /// Which request asks, and for how long its client waits for room.
+    pub asker: Asker,
+}
+
+impl Put {
+    /// SHA-256 of what is put in: by it a repeated request is told from another one under the same id.
+    pub fn digest(&self) -> Vec<u8> {
+        Sha256::digest(&self.payload).to_vec()
+    }
 }
 
 /// A request to fetch one.
@@ -145,8 +159,8 @@ pub struct Get {
     pub terms: Terms,
     /// Done with as soon as it is fetched.
     pub auto: bool,
-    /// For how long the client waits.
-    pub wait: Millis,
+    /// Which request asks, and for how long its client waits.
+    pub asker: Asker,
 }
 
 /// An item in the hands of who fetched it.

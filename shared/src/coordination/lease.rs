@@ -77,6 +77,10 @@ pub struct Lease {
     pub terms: Terms,
     /// What of a queue is leased.
     pub item: Option<Uuid>,
+    /// The request that asked last, until its client is known to have heard of what came of it.
+    pub asker: Option<Uuid>,
+    /// The condition whose notify it has, until its client knows; a tombstone remembers that it was given up so.
+    pub notified: Option<String>,
 }
 
 impl Lease {
@@ -88,6 +92,11 @@ impl Lease {
     /// Whether it is held. One that has run out is not, once it was looked at.
     pub fn is_held(&self) -> bool {
         self.standing == Standing::Held
+    }
+
+    /// Whether it is over and may be forgotten now: as good as if it had never been.
+    pub fn is_forgotten(&self, now: Millis) -> bool {
+        !self.is_live() && self.until <= now
     }
 
     /// Whether it can run out.

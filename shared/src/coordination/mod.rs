@@ -25,14 +25,17 @@ mod consume;
 mod done;
 mod gate;
 mod guard;
+mod hangup;
 mod hub;
 mod item;
 mod keeper;
 mod lease;
 mod object;
 mod op;
+mod orders;
 mod queue;
 mod service;
+mod untold;
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -45,8 +48,9 @@ pub use self::{
     item::{Fetched, Get, Item, ItemState, Order, PUTS, Put, Unseen, put_ticket},
     lease::{Lease, Standing, Terms},
     object::{Millis, Object, Settings, View},
-    op::{Grant, Op, Reply, Share, seconds},
+    op::{Asker, Grant, Op, Reply, Share, Sight, seconds},
     service::{Coordination, Upkeep},
+    untold::{LeaseAnswer, Untold},
 };
 use crate::task::OwnerId;
 

@@ -16,7 +16,7 @@ use super::{
     done::Done,
     item::{Item, Order, PUTS, Unseen},
     limits,
-    op::{Grant, Op, Reply, Share},
+    op::{Asker, Grant, Op, Reply, Share},
 };
 
 /// Milliseconds since 1970, by the database's clock.
@@ -99,22 +99,21 @@ impl Object {
     pub fn step(&mut self, op: &Op) -> Reply {
         self.pass();
         let reply = match op {
-            Op::Acquire { id, terms, expect, wait } => self.acquire(*id, terms, *expect, *wait),
+            Op::Acquire { id, terms, expect, asker } => self.acquire(*id, terms, *expect, *asker),
             Op::Renew { share, ttl_ms } => self.renew(share, *ttl_ms),
             Op::Release(share) => self.release(share),
+            Op::Abandon { id, asker, payload } => self.abandon(*id, *asker, payload.as_ref()),
+            Op::Break(fence) => self.break_open(*fence),
+            Op::Delete => self.delete(),
             Op::Resize(capacity) => self.resize(*capacity),
-            Op::Park { share, id, line, wait } => self.park(share, *id, line, *wait),
+            Op::Park { share, id, line, asker } => self.park(share, *id, line, *asker),
             Op::Notify { share, line, count } => self.notify(share, line, *count),
             Op::Arrive(id) => self.arrive(*id),
             Op::Flag(flag) => self.flag(*flag),
-            Op::Configure { capacity, order, attempts_max } => {
-                let settings = &mut self.settings;
-                (settings.capacity, settings.configured) = (*capacity, true);
-                (settings.order, settings.attempts_max) = (*order, *attempts_max);
-                self.done.settings = true;
-                Reply::Done(self.settings.clone())
-            }
+            Op::Configure { capacity, order, attempts_max } => self.configure(*capacity, *order, *attempts_max),
             Op::Put(put) => self.put_item(put),
+            Op::Withdraw(item) => self.withdraw(*item),
+            Op::PutBack(items) => self.put_back(items),
             Op::Get(get) => self.get_item(get),
             Op::Finish(share) => self.finish(share),
             Op::GiveBack(share, delay) => self.give_back(share, *delay),
@@ -124,8 +123,8 @@ impl Object {
         reply
     }
 
-    fn acquire(&mut self, id: Uuid, terms: &Terms, expect: Option<i64>, wait: Millis) -> Reply {
-        if let Some(lease) = self.leases.get(&id) {
+    fn acquire(&mut self, id: Uuid, terms: &Terms, expect: Option<i64>, asker: Asker) -> Reply {
+        if let Some(lease) = self.known(id) {
             let same = lease.terms.permits == terms.permits && lease.terms.owner == terms.owner;
             if lease.terms.secret != terms.secret {
                 return Reply::WrongSecret;
@@ -135,7 +134,7 @@ impl Object {
             {
                 return Reply::NeverFits(capacity); // since it waits, the capacity was lowered
             }
-            return if same || !lease.is_live() { self.repeated(id, wait) } else { Reply::Reused };
+            return if same || !lease.is_live() { self.repeated(id, asker) } else { Reply::Reused };
         }
         let Some(capacity) = self.capacity() else { return Reply::NotConfigured };
         if terms.permits > capacity {
@@ -146,33 +145,33 @@ impl Object {
             return Reply::Lost;
         }
         if let Some((fence, holds)) = own {
-            return if holds < limits::HOLDS_MAX { self.enter(id, terms, fence) } else { Reply::TooManyHolds };
+            return if holds < limits::HOLDS_MAX { self.enter(id, terms, fence, asker) } else { Reply::TooManyHolds };
         }
         if self.waiting() == 0
             && self.fits(terms.permits)
             && let Some(fence) = self.take_turn()
         {
-            return self.enter(id, terms, fence);
+            return self.enter(id, terms, fence, asker);
         }
-        if wait == 0 {
+        if asker.wait == 0 {
             return Reply::WouldBlock(self.next_end());
         }
-        self.queue_up(id, "", terms.clone(), wait)
+        self.queue_up(id, "", terms.clone(), asker)
     }
 
     /// Takes the last place of a line.
-    pub(super) fn queue_up(&mut self, id: Uuid, line: &str, terms: Terms, wait: Millis) -> Reply {
+    pub(super) fn queue_up(&mut self, id: Uuid, line: &str, terms: Terms, asker: Asker) -> Reply {
         if self.is_crowded() {
             return Reply::TooManyWaiters;
         }
         let Some(turn) = self.take_turn() else { return Reply::TooManyWaiters };
-        let lease = self.lease(id, Standing::Waiting, turn, wait + limits::TICKET, terms);
-        self.put(Lease { line: line.to_owned(), ..lease });
+        let lease = self.lease(id, Standing::Waiting, turn, asker.wait + limits::TICKET, terms);
+        self.put(Lease { line: line.to_owned(), asker: Some(asker.id), ..lease });
         Reply::Waiting(self.waiting())
     }
 
     /// A lease that is there already.
-    pub(super) fn repeated(&mut self, id: Uuid, wait: Millis) -> Reply {
+    pub(super) fn repeated(&mut self, id: Uuid, asker: Asker) -> Reply {
         let (now, waiting) = (self.now, self.waiting());
         let re_entry =
             self.leases.get(&id).filter(|lease| lease.waits_in("")).and_then(|lease| self.held_by(&lease.terms));
@@ -181,6 +180,7 @@ impl Object {
             Standing::Held => {
                 if !lease.claimed {
                     (lease.claimed, lease.until) = (true, now + Millis::from(lease.terms.ttl_ms));
+                    (lease.asker, lease.notified) = (Some(asker.id), None);
                     self.done.leases.insert(id);
                 }
                 Reply::Held(Grant { fence: lease.turn, left: lease.until - now })
@@ -188,9 +188,10 @@ impl Object {
             Standing::Waiting => {
                 if let Some((fence, _)) = re_entry {
                     let terms = lease.terms.clone();
-                    return self.enter(id, &terms, fence);
+                    return self.enter(id, &terms, fence, asker);
                 }
-                lease.until = lease.until.max(now + wait + limits::TICKET);
+                lease.until = lease.until.max(now + asker.wait + limits::TICKET);
+                lease.asker = Some(asker.id);
                 self.done.leases.insert(id);
                 if lease.line.is_empty() { Reply::Waiting(waiting) } else { Reply::Parked }
             }
@@ -210,6 +211,7 @@ impl Object {
                     lease.terms.ttl_ms = ttl_ms.unwrap_or(lease.terms.ttl_ms);
                     let until = now + Millis::from(lease.terms.ttl_ms);
                     (lease.claimed, lease.until) = (true, until.min(lease.since + limits::HOLD_MAX));
+                    (lease.asker, lease.notified) = (None, None); // its client knows
                     self.done.leases.insert(share.id);
                 }
                 Reply::Held(Grant { fence: lease.turn, left: lease.until - now })
@@ -220,7 +222,7 @@ impl Object {
     }
 
     pub(super) fn release(&mut self, share: &Share) -> Reply {
-        let Some(lease) = self.leases.get(&share.id) else {
+        let Some(lease) = self.known(share.id) else {
             let terms = Terms { secret: share.secret.clone(), ..Terms::default() };
             self.put(self.lease(share.id, Standing::Released, 0, limits::REMEMBERED, terms));
             return Reply::Released;
@@ -230,11 +232,14 @@ impl Object {
         }
         match lease.standing {
             Standing::Lost => Reply::Lost,
+            Standing::Released if lease.notified.is_some() => Reply::ReleasedNotified,
             Standing::Released => Reply::Released,
             Standing::Held if self.view.pinned.contains(&share.id) => Reply::Pinned,
             Standing::Held | Standing::Waiting => {
+                let reply = if lease.notified.is_some() { Reply::ReleasedNotified } else { Reply::Released };
                 self.end(share.id, Standing::Released);
-                Reply::Released
+                self.leases.entry(share.id).and_modify(|lease| lease.asker = None);
+                reply
             }
         }
     }
@@ -299,11 +304,11 @@ impl Object {
     }
 
     /// Takes a share at once, in its client's hands.
-    fn enter(&mut self, id: Uuid, terms: &Terms, fence: i64) -> Reply {
+    fn enter(&mut self, id: Uuid, terms: &Terms, fence: i64, asker: Asker) -> Reply {
         let left = Millis::from(terms.ttl_ms);
         self.done.granted += 1;
         let lease = self.lease(id, Standing::Held, fence, left, terms.clone());
-        self.put(Lease { claimed: true, ..lease });
+        self.put(Lease { claimed: true, asker: Some(asker.id), ..lease });
         Reply::Held(Grant { fence, left })
     }
 
@@ -316,13 +321,37 @@ impl Object {
             }
             (lease.standing, lease.since, lease.until) = (standing, now, now + limits::REMEMBERED);
             self.done.leases.insert(id);
+            // who gives up is told of the notify, and it is theirs; who vanishes leaves it to the next
+            if standing == Standing::Lost
+                && let Some(line) = lease.notified.take()
+            {
+                let place = lease.turn;
+                self.notify_next(&line, place);
+            }
         }
+    }
+
+    /// The lease of this id, unless it is to be forgotten.
+    pub(super) fn known(&self, id: Uuid) -> Option<&Lease> {
+        self.leases.get(&id).filter(|lease| !lease.is_forgotten(self.now))
     }
 
     /// One that begins now, and of which its client has not heard.
     pub(super) fn lease(&self, id: Uuid, standing: Standing, turn: i64, lasts: Millis, terms: Terms) -> Lease {
         let (since, until) = (self.now, self.now + lasts);
-        Lease { id, standing, line: String::new(), turn, until, since, claimed: false, terms, item: None }
+        Lease {
+            id,
+            standing,
+            line: String::new(),
+            turn,
+            until,
+            since,
+            claimed: false,
+            terms,
+            item: None,
+            asker: None,
+            notified: None,
+        }
     }
 
     pub(super) fn put(&mut self, lease: Lease) {

@@ -1,5 +1,6 @@
 //! What an object can be asked, and what it answers.
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{
@@ -19,8 +20,8 @@ pub enum Op {
         terms: Terms,
         /// Only where this is the fence of what the owner holds already.
         expect: Option<i64>,
-        /// How long the client is going to wait for the answer; 0 asks for no place in the line.
-        wait: Millis,
+        /// Which request asks. With no wait it asks for no place in the line.
+        asker: Asker,
     },
     /// More time.
     Renew {
@@ -31,6 +32,19 @@ pub enum Op {
     },
     /// Gives back, or gives up the place in the line; a lease of this id that comes later is refused.
     Release(Share),
+    /// The client of a request has gone, and was not told what came of it: what that request brought goes to others.
+    Abandon {
+        /// The lease that it asked for.
+        id: Uuid,
+        /// Which request. What another one has asked for since, or is known to the client, stays.
+        asker: Uuid,
+        /// What was in the item that was fetched and done with at once: it goes back.
+        payload: Option<Bytes>,
+    },
+    /// Takes a lock or permits from who holds them under this fence.
+    Break(i64),
+    /// Ends all leases and removes all items and settings: as if nobody had ever used it.
+    Delete,
     /// Another capacity. Nobody is evicted.
     Resize(i32),
     /// Gives a lock back and waits to be notified.
@@ -42,7 +56,7 @@ pub enum Op {
         /// The condition.
         line: String,
         /// As for a share.
-        wait: Millis,
+        asker: Asker,
     },
     /// Moves waiters of a condition into the lock's line.
     Notify {
@@ -59,15 +73,19 @@ pub enum Op {
     Flag(bool),
     /// Makes a queue, or changes its settings.
     Configure {
-        /// How many items may be ready; `None`: any number.
-        capacity: Option<i32>,
+        /// How many items may be ready; `Some(None)`: any number. Left out, this and the others stay as they are.
+        capacity: Option<Option<i32>>,
         /// In which order they leave.
-        order: Order,
+        order: Option<Order>,
         /// How often one may be fetched.
-        attempts_max: i32,
+        attempts_max: Option<i32>,
     },
     /// Puts an item in.
     Put(Put),
+    /// Gives up the place of who wants to put this item in; a request for it that comes later is refused.
+    Withdraw(Uuid),
+    /// Puts dead items back, to be fetched as often as new ones.
+    PutBack(Vec<Uuid>),
     /// Fetches one.
     Get(Get),
     /// It is done with.
@@ -76,6 +94,15 @@ pub enum Op {
     GiveBack(Share, Millis),
     /// Nothing but what time has brought: leases that have run out, and whom that lets in. `ids` are looked at first.
     Pass(Vec<Uuid>),
+}
+
+/// Which request asks, and for how long its client waits for the answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Asker {
+    /// New for each request; the lease remembers the last one that asked for it.
+    pub id: Uuid,
+    /// Milliseconds; 0 does not wait.
+    pub wait: Millis,
 }
 
 /// A lease, and what its client shows.
@@ -115,6 +142,8 @@ pub enum Reply {
     WouldBlock(Option<Millis>),
     /// Given back.
     Released,
+    /// Given up by a waiter that had been notified, whose client may not know it yet.
+    ReleasedNotified,
     /// It was the caller's, and is no longer.
     Lost,
     /// There never was such a lease, or it is forgotten.
@@ -152,6 +181,12 @@ pub enum Reply {
     Empty,
     /// The queue takes no more; and nothing is in it, where one was to be fetched.
     ShutDown,
+    /// Items are in the queue, so its order stays.
+    NotEmpty,
+    /// The item is in the queue, or was.
+    AlreadyIn,
+    /// So many items were put back.
+    PutBack(i32),
     /// An item.
     Fetched(Fetched),
     /// Done; what holds now.
@@ -171,8 +206,34 @@ impl Op {
             Self::Park { share, id, .. } => vec![share.id, *id],
             Self::Get(get) => vec![get.id],
             Self::Put(put) => vec![put_ticket(put.id)],
+            Self::Withdraw(item) => vec![put_ticket(*item)],
+            Self::Abandon { id, .. } => vec![*id],
             Self::Pass(ids) => ids.clone(),
-            Self::Resize(_) | Self::Flag(_) | Self::Configure { .. } => Vec::new(),
+            Self::Resize(_)
+            | Self::Flag(_)
+            | Self::Configure { .. }
+            | Self::Break(_)
+            | Self::Delete
+            | Self::PutBack(_) => Vec::new(),
+        }
+    }
+
+    /// The items that it names.
+    pub fn items(&self) -> &[Uuid] {
+        match self {
+            Self::Put(put) => std::slice::from_ref(&put.id),
+            Self::Withdraw(item) => std::slice::from_ref(item),
+            Self::PutBack(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// How much of the object it has to see.
+    pub fn sight(&self) -> Sight {
+        match self {
+            Self::Break(_) => Sight::Holders,
+            Self::Delete => Sight::Everybody,
+            _ => Sight::First,
         }
     }
 
@@ -183,6 +244,18 @@ impl Op {
             _ => None,
         }
     }
+}
+
+/// Which leases of an object a request looks at, beside those that it names.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Sight {
+    /// The first of each line; of a lock and a barrier also who holds.
+    #[default]
+    First,
+    /// Everybody who holds, too.
+    Holders,
+    /// Everybody who waits or holds.
+    Everybody,
 }
 
 #[cfg(test)]

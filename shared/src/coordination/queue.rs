@@ -23,39 +23,113 @@ impl Object {
         if !self.settings.configured {
             return Reply::NotConfigured;
         }
-        if self.items.contains_key(&put.id) {
-            return Reply::Accepted { known: true };
+        let digest = put.digest();
+        if let Some(item) = self.items.get(&put.id) {
+            let same = item.digest.as_ref().is_none_or(|known| *known == digest);
+            return if same { Reply::Accepted { known: true } } else { Reply::Reused };
         }
         if self.settings.flag {
             return Reply::ShutDown;
         }
         let ticket = put_ticket(put.id);
-        match self.leases.get(&ticket).map(|lease| (lease.standing, lease.turn)) {
+        let other = |lease: &Lease| lease.terms.secret.as_ref().is_some_and(|known| *known != digest);
+        let place = self.known(ticket).map(|lease| (lease.standing, lease.turn, lease.claimed, other(lease)));
+        match place {
+            // what its client has to show is what it puts in
+            Some((.., true)) => return Reply::Reused,
             // the turn of its grant: however late its client comes, it is before those that were granted later
-            Some((Standing::Held, turn)) => {
+            Some((Standing::Held, turn, ..)) => {
                 self.end(ticket, Standing::Released);
                 return self.take_in(put, turn);
             }
-            Some((Standing::Waiting, _)) => return self.repeated(ticket, put.wait),
+            Some((Standing::Waiting, ..)) => return self.repeated(ticket, put.asker),
+            Some((Standing::Released, _, true, _)) => return Reply::Lost, // withdrawn
             // a ticket that has run out is no reason to refuse: it starts again
-            Some((Standing::Released | Standing::Lost, _)) | None => (),
+            Some((Standing::Released | Standing::Lost, ..)) | None => (),
         }
         let is_first = self.view.puts_horizon.is_none() && self.first_in(PUTS).is_none();
         if is_first && self.has_room() {
             let Some(turn) = self.take_turn() else { return Reply::TooManyWaiters };
             return self.take_in(put, turn);
         }
-        if put.wait == 0 {
+        if put.asker.wait == 0 {
             return Reply::Full;
         }
-        self.queue_up(ticket, PUTS, Terms::default(), put.wait)
+        self.queue_up(ticket, PUTS, Terms { secret: Some(digest), ..Terms::default() }, put.asker)
+    }
+
+    /// What is left out stays. The order of what is in the queue already stays too: it would leave in an order that nobody asked for.
+    pub(super) fn configure(
+        &mut self,
+        capacity: Option<Option<i32>>,
+        order: Option<Order>,
+        attempts_max: Option<i32>,
+    ) -> Reply {
+        let order = order.unwrap_or(self.settings.order);
+        if order != self.settings.order && self.is_open() {
+            return Reply::NotEmpty;
+        }
+        let settings = &mut self.settings;
+        (settings.configured, settings.order) = (true, order);
+        settings.capacity = capacity.unwrap_or(settings.capacity);
+        settings.attempts_max = attempts_max.unwrap_or(settings.attempts_max);
+        self.done.settings = true;
+        Reply::Done(self.settings.clone())
+    }
+
+    /// Gives up a producer's place, or the room that it was promised. The tombstone refuses a request that is still on its way.
+    pub(super) fn withdraw(&mut self, item: Uuid) -> Reply {
+        if !self.settings.configured {
+            return Reply::NotConfigured;
+        }
+        if self.items.contains_key(&item) {
+            return Reply::AlreadyIn;
+        }
+        let ticket = put_ticket(item);
+        if self.known(ticket).is_some_and(Lease::is_live) {
+            self.end(ticket, Standing::Released);
+        } else {
+            self.put(self.lease(ticket, Standing::Released, 0, limits::REMEMBERED, Terms::default()));
+        }
+        self.mark(ticket, true);
+        Reply::Released
+    }
+
+    /// Dead items come back to their old places, as if they had never been fetched.
+    pub(super) fn put_back(&mut self, items: &[Uuid]) -> Reply {
+        let mut count = 0;
+        for id in items {
+            if let Some(item) = self.items.get_mut(id).filter(|item| item.state == ItemState::Dead) {
+                (item.state, item.until, item.attempt) = (ItemState::Ready, 0, 0);
+                self.done.items.insert(*id);
+                count += 1;
+            }
+        }
+        Reply::PutBack(count)
+    }
+
+    /// An item of whose fetch its client has not heard: as it was before. One that was done with at once has its contents from
+    /// `payload`.
+    pub(super) fn unfetch(&mut self, id: Uuid, was_counted: bool, payload: Option<&Bytes>) {
+        let Some(item) = self.items.get_mut(&id) else { return };
+        let comes_back = match item.state {
+            ItemState::Leased => true,
+            ItemState::Done => payload.is_some(),
+            ItemState::Ready | ItemState::Delayed | ItemState::Dead => false,
+        };
+        if comes_back {
+            (item.state, item.until) = (ItemState::Ready, 0);
+            item.attempt -= i32::from(was_counted);
+            item.payload = payload.cloned();
+            self.done.items.insert(id);
+        }
     }
 
     pub(super) fn get_item(&mut self, get: &Get) -> Reply {
         if !self.settings.configured {
             return Reply::NotConfigured;
         }
-        if let Some(lease) = self.leases.get(&get.id) {
+        if let Some(lease) = self.known(get.id) {
             if lease.terms.secret != get.terms.secret {
                 return Reply::WrongSecret;
             }
@@ -65,7 +139,7 @@ impl Object {
             }
             return match item {
                 Some(item) => self.fetch(get, item),
-                None => self.repeated(get.id, get.wait),
+                None => self.repeated(get.id, get.asker),
             };
         }
         if self.settings.flag && !self.is_open() {
@@ -81,10 +155,10 @@ impl Object {
             self.put(Lease { item: Some(item), ..lease });
             return self.fetch(get, item);
         }
-        if get.wait == 0 {
+        if get.asker.wait == 0 {
             return Reply::Empty;
         }
-        self.queue_up(get.id, "", get.terms.clone(), get.wait)
+        self.queue_up(get.id, "", get.terms.clone(), get.asker)
     }
 
     /// Task done. What was given back before is not done; and an item that was granted to a waiter who has not heard of it, and
@@ -178,8 +252,8 @@ impl Object {
             if put.delay > 0 { (ItemState::Delayed, self.now + put.delay) } else { (ItemState::Ready, 0) };
         // there is one zero only, as in the database
         let priority = if self.settings.order == Order::Priority { put.priority + 0.0 } else { 0.0 };
-        let payload = Some(put.payload.clone());
-        self.items.insert(put.id, Item { id: put.id, state, priority, turn, until, attempt: 0, payload });
+        let (payload, digest) = (Some(put.payload.clone()), Some(put.digest()));
+        self.items.insert(put.id, Item { id: put.id, state, priority, turn, until, attempt: 0, payload, digest });
         self.done.items.insert(put.id);
         Reply::Accepted { known: false }
     }
@@ -187,7 +261,7 @@ impl Object {
     /// In its client's hands: now it counts as fetched.
     fn fetch(&mut self, get: &Get, id: Uuid) -> Reply {
         let first = self.leases.get(&get.id).is_some_and(|lease| !lease.claimed);
-        let Reply::Held(grant) = self.repeated(get.id, get.wait) else { return Reply::Lost };
+        let Reply::Held(grant) = self.repeated(get.id, get.asker) else { return Reply::Lost };
         let Some(item) = self.items.get_mut(&id) else { return Reply::Lost };
         if first {
             item.attempt += 1;

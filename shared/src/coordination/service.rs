@@ -1,7 +1,7 @@
 //! The primitives as a process uses them: requests go to the group-committing writer, waits to the hub.
 //!
-//! Invariants: waiting holds no connection and asks nothing; a caller that goes away leaves a place in the line, which runs
-//! out, or a grant, which goes on to the next.
+//! Invariants: waiting holds no connection and asks nothing; a caller that goes away leaves neither a place in a line nor a
+//! grant: what it has not been told of goes to others at once (`untold.rs`), and runs out by itself if this process dies.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Address, Get, Kind, Millis, Op, Put, Reply, Standing,
+    Address, Asker, Get, Kind, LeaseAnswer, Millis, Op, Put, Reply, Standing, Untold,
     hub::{Awaited, Hub},
     item::put_ticket,
 };
@@ -24,7 +24,7 @@ use crate::{
         wakeups::{Announcer, listen},
     },
     store::{
-        Store, StoreError, WriteError, Writer,
+        AuditOrder, Store, StoreError, WriteError, Writer,
         coordination::{Change, Changes, Due, ObjectView, Told},
     },
 };
@@ -84,38 +84,55 @@ impl Coordination {
 
     /// Does something that needs no waiting.
     pub async fn change(&self, address: &Address, op: Op) -> Result<Reply, WriteError> {
-        let replies = self.writer.try_write(vec![Change { address: address.clone(), op }]).await?;
+        self.write(Change { address: address.clone(), op, order: None }).await
+    }
+
+    /// Carries out what an owner or operator ordered, and logs it in the same commit.
+    pub async fn order(&self, address: &Address, op: Op, order: AuditOrder) -> Result<Reply, WriteError> {
+        self.write(Change { address: address.clone(), op, order: Some(order) }).await
+    }
+
+    async fn write(&self, change: Change) -> Result<Reply, WriteError> {
+        let replies = self.writer.try_write(vec![change]).await?;
         Ok(replies.into_iter().next().unwrap_or(Reply::Missing))
     }
 
-    /// Asks for a lease, and waits for it at most for `patience`. `op` makes the request from how long it is going to wait, in
-    /// milliseconds; it is repeated when there is something to learn. Dropping the future leaves the place in the line.
+    /// Asks for a lease, and waits for it at most for `patience`; the answer tells how it stands at the end of that. `op` makes the
+    /// request, which is repeated when there is something to learn. Dropping the future, or the answer before its client was told,
+    /// gives up whatever it brought.
     pub async fn obtain(
         &self,
         address: &Address,
         lease: Uuid,
         patience: Duration,
-        op: impl Fn(Millis) -> Op,
-    ) -> Result<Reply, WriteError> {
+        op: impl Fn(Asker) -> Op,
+    ) -> Result<LeaseAnswer, WriteError> {
+        let asker = Uuid::new_v4();
+        let mut untold = Untold::new(self, address, lease, asker);
         if patience.is_zero() {
-            return self.change(address, op(0)).await;
+            let reply = untold.ask(op(Asker { id: asker, wait: 0 })).await?;
+            return Ok(LeaseAnswer { reply, untold });
         }
         let until = Instant::now() + patience;
         // who has arrived at a barrier holds a lease and waits for its end
         let still = if address.kind() == Kind::Barrier { Standing::Held } else { Standing::Waiting };
         let wake = self.hub.enter(Awaited::Lease(address.id(), lease, still));
+        let mut closing = false;
         loop {
             let woken = wake.notified();
             tokio::pin!(woken);
             woken.as_mut().enable();
             let left = until.saturating_duration_since(Instant::now());
-            let reply = self.change(address, op(Millis::try_from(left.as_millis()).unwrap_or(0))).await?;
+            let left = if closing { Duration::ZERO } else { left };
+            let wait = Millis::try_from(left.as_millis()).unwrap_or(0);
+            let reply = untold.ask(op(Asker { id: asker, wait })).await?;
             if left.is_zero() || !matches!(reply, Reply::Waiting(_) | Reply::Parked) {
-                return Ok(reply);
+                return Ok(LeaseAnswer { reply, untold });
             }
+            // at the end it asks once more, because much may have happened since it asked
             tokio::select! {
-                woken = timeout_at(until, woken) => if woken.is_err() { return Ok(reply) },
-                () = self.closing.cancelled() => return Ok(reply),
+                _ = timeout_at(until, woken) => (),
+                () = self.closing.cancelled() => closing = true,
             }
         }
     }
@@ -152,13 +169,13 @@ impl Coordination {
     }
 
     /// Puts an item into a queue, and waits for room at most for `patience`.
-    pub async fn put(&self, queue: &Address, patience: Duration, put: Put) -> Result<Reply, WriteError> {
-        self.obtain(queue, put_ticket(put.id), patience, |wait| Op::Put(Put { wait, ..put.clone() })).await
+    pub async fn put(&self, queue: &Address, patience: Duration, put: Put) -> Result<LeaseAnswer, WriteError> {
+        self.obtain(queue, put_ticket(put.id), patience, |asker| Op::Put(Put { asker, ..put.clone() })).await
     }
 
     /// Fetches an item from a queue, and waits for one at most for `patience`.
-    pub async fn get(&self, queue: &Address, patience: Duration, get: Get) -> Result<Reply, WriteError> {
-        self.obtain(queue, get.id, patience, |wait| Op::Get(Get { wait, ..get.clone() })).await
+    pub async fn get(&self, queue: &Address, patience: Duration, get: Get) -> Result<LeaseAnswer, WriteError> {
+        self.obtain(queue, get.id, patience, |asker| Op::Get(Get { asker, ..get.clone() })).await
     }
 
     /// An object as it is now.

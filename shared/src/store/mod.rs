@@ -10,6 +10,7 @@
 
 mod api_keys;
 mod audit;
+mod audit_log;
 mod batch;
 mod cache_outbox;
 mod connection;
@@ -33,6 +34,7 @@ mod users;
 pub mod workflows;
 
 pub use api_keys::{Access, KeyView, LiveKey, NewKey};
+pub use audit_log::{AuditAction, AuditEntry, AuditOrder};
 pub use batch::{Batched, Writer};
 pub use cache_outbox::OwedInvalidation;
 pub use data::{Changed, DATA, Expected};

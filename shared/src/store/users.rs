@@ -2,11 +2,14 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 use utoipa::ToSchema;
 
 use super::{Store, StoreError};
-use crate::{access::Quotas, task::OwnerId};
+use crate::{
+    access::{QuotaChange, Quotas},
+    task::OwnerId,
+};
 
 const COLUMNS: &str = "id, name, queued_tasks_max, stored_bytes_max, requests_per_second, created_at, disabled_at";
 
@@ -62,15 +65,28 @@ impl Store {
         db.query(&query, &[&after, &limit]).await?.iter().map(read).collect()
     }
 
-    /// Replaces all quotas of a user; nobody where there is none of this id.
-    pub async fn set_quotas(&self, id: OwnerId, quotas: Quotas) -> Result<Option<UserView>, StoreError> {
+    /// Changes the quotas of a user; nobody where there is none of this id.
+    pub async fn set_quotas(&self, id: OwnerId, change: QuotaChange) -> Result<Option<UserView>, StoreError> {
         let sql = format!(
-            "UPDATE users SET queued_tasks_max = $2, stored_bytes_max = $3, requests_per_second = $4::int8::integer
+            "UPDATE users SET
+                queued_tasks_max = CASE WHEN $2 THEN $3 ELSE queued_tasks_max END,
+                stored_bytes_max = CASE WHEN $4 THEN $5 ELSE stored_bytes_max END,
+                requests_per_second = CASE WHEN $6 THEN $7::int8::integer ELSE requests_per_second END
              WHERE id = $1 RETURNING {COLUMNS}"
         );
         let db = self.connection().await?;
-        let rate = quotas.requests_per_second.map(i64::from);
-        let row = db.query_opt(&sql, &[&id.0, &quotas.queued_tasks, &quotas.stored_bytes, &rate]).await?;
+        let (tasks, bytes) = (change.queued_tasks, change.stored_bytes);
+        let rate = change.requests_per_second.map(|rate| rate.map(i64::from));
+        let parameters: [&(dyn ToSql + Sync); 7] = [
+            &id.0,
+            &tasks.is_some(),
+            &tasks.flatten(),
+            &bytes.is_some(),
+            &bytes.flatten(),
+            &rate.is_some(),
+            &rate.flatten(),
+        ];
+        let row = db.query_opt(&sql, &parameters).await?;
         row.as_ref().map(read).transpose()
     }
 

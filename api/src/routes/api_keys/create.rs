@@ -4,13 +4,13 @@ use actix_web::{HttpResponse, http::header, web::Data};
 use caraway_shared::{
     access::{Grant, Key, Pattern, Scope},
     store::{KeyView, NewKey},
+    task::OwnerId,
 };
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::whose;
 use crate::{
     callers::Caller,
     extract::{Fields, JsonBody, typed},
@@ -76,7 +76,7 @@ struct Wanted {
 )]
 pub(crate) async fn create(state: Data<ApiState>, caller: Caller, body: JsonBody) -> Result<HttpResponse, Problem> {
     let wanted = read(body.required()?)?;
-    let owner = whose(&caller, wanted.user_id)?;
+    let owner = caller.whose(wanted.user_id.map(OwnerId))?;
     state.store.user(owner).await?.ok_or_else(user_not_found)?;
     let secret = rand::random();
     let hmac = state.store.key_secret().await?.hmac(&secret);

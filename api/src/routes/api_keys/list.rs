@@ -4,7 +4,6 @@ use actix_web::{HttpResponse, web::Data};
 use caraway_shared::store::KeyView;
 use utoipa::IntoParams;
 
-use super::whose;
 use crate::{
     callers::Caller,
     extract::Query,
@@ -44,10 +43,10 @@ pub(crate) struct KeysQuery {
     extensions(("x-problems" = json!([Query::PROBLEMS, [Code::UserNotFound]]))),
 )]
 pub(crate) async fn list(state: Data<ApiState>, caller: Caller, mut query: Query) -> Result<HttpResponse, Problem> {
-    let named = query.optional("user_id", "must be a user's id", |id| id.parse::<i64>().ok());
+    let named = query.user();
     let before = query.optional("cursor", "must be the next_cursor of an earlier answer", |id| id.parse::<i64>().ok());
     let limit = query.limit();
     query.finish(())?;
-    let found = state.store.list_keys(whose(&caller, named)?, before.unwrap_or(i64::MAX), limit + 1).await?;
+    let found = state.store.list_keys(caller.whose(named)?, before.unwrap_or(i64::MAX), limit + 1).await?;
     Ok(paged(found, limit, |last| last.id.to_string()))
 }

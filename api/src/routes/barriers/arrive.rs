@@ -1,7 +1,7 @@
 //! `POST /v1/barriers/{name}/arrivals`: arrives, and waits until it opens. Safe to repeat with the same `arrival_id`.
 
 use actix_web::{HttpResponse, http::header, web::Data};
-use caraway_shared::coordination::{Op, Reply};
+use caraway_shared::coordination::{LeaseAnswer, Op, Reply};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -78,7 +78,9 @@ pub(crate) async fn arrive(
     let mut fields = Fields::of(body.required()?)?;
     let id = fields.required("arrival_id", ID_MUST, leases::id);
     let id = fields.finish(id)?;
-    let reply = state.coordination.obtain(&barrier(caller.owner, name), id, wait, |_| Op::Arrive(id)).await?;
+    let address = barrier(caller.owner, name);
+    let LeaseAnswer { reply, untold } = state.coordination.obtain(&address, id, wait, |_| Op::Arrive(id)).await?;
+    untold.told(); // an arrival counts, whoever hears of it
     let view = Outcome { arrival_id: id, open: false, generation: None, index: None, arrived: None };
     let (mut response, view) = match reply {
         Reply::Passed(generation, index) => {

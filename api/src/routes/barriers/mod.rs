@@ -2,6 +2,8 @@
 
 pub(crate) mod arrive;
 pub(crate) mod configure;
+pub(crate) mod delete;
+pub(crate) mod list;
 pub(crate) mod show;
 
 use caraway_shared::{

@@ -1,7 +1,7 @@
 //! `POST /v1/conditions/{name}/waits`: gives a lock back, waits to be notified, and has the lock again.
 
 use actix_web::{HttpResponse, web::Data};
-use caraway_shared::coordination::{Millis, Name, Op, Share};
+use caraway_shared::coordination::{Asker, LeaseAnswer, Name, Op, Share};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -14,6 +14,7 @@ use crate::{
     problem::{Code, Problem},
     routes::locks::lock,
     state::ApiState,
+    telling::telling,
 };
 
 /// A wait.
@@ -72,10 +73,10 @@ pub(crate) async fn wait(
     }
     let (of, (lease, id)) = fields.finish(of.zip(lease.zip(id)))?;
     let line = name.to_string();
-    let op = |wait: Millis| {
+    let op = |asker: Asker| {
         let share = Share { id: lease, secret: secret.clone() };
-        Op::Park { share, id, line: line.clone(), wait }
+        Op::Park { share, id, line: line.clone(), asker }
     };
-    let reply = state.coordination.obtain(&lock(caller.owner, of), id, patience, op).await?;
-    leases::answer(id, reply)
+    let LeaseAnswer { reply, untold } = state.coordination.obtain(&lock(caller.owner, of), id, patience, op).await?;
+    Ok(telling(leases::answer(id, reply)?, untold))
 }

@@ -1,6 +1,8 @@
 //! `/v1/events/{name}`: one file per endpoint.
 
 pub(crate) mod clear;
+pub(crate) mod delete;
+pub(crate) mod list;
 pub(crate) mod set;
 pub(crate) mod show;
 

@@ -1,6 +1,9 @@
 //! `/v1/locks/{name}`: one file per endpoint.
 
 pub(crate) mod acquire;
+pub(crate) mod break_open;
+pub(crate) mod delete;
+pub(crate) mod list;
 pub(crate) mod release;
 pub(crate) mod renew;
 pub(crate) mod show;

@@ -6,7 +6,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::lock;
-use crate::{callers::Caller, extract::NamePath, openapi::examples, problem::Problem, state::ApiState};
+use crate::{
+    callers::Caller,
+    extract::{NamePath, Whose},
+    openapi::examples,
+    problem::Problem,
+    state::ApiState,
+};
 
 /// A lock.
 #[derive(Serialize, ToSchema)]
@@ -27,16 +33,17 @@ struct Shown {
     path = "/v1/locks/{name}",
     operation_id = "get_lock",
     tag = "coordination",
-    params(NamePath),
+    params(NamePath, Whose),
     responses((status = 200, description = "The lock.", body = Shown, example = json!(examples::lock()))),
-    extensions(("x-problems" = json!(NamePath::PROBLEMS))),
+    extensions(("x-problems" = json!([NamePath::PROBLEMS, Whose::PROBLEMS]))),
 )]
 pub(crate) async fn show(
     state: Data<ApiState>,
     caller: Caller,
     NamePath(name): NamePath,
+    whose: Whose,
 ) -> Result<HttpResponse, Problem> {
-    let seen = state.coordination.look(&lock(caller.owner, name.clone())).await?;
+    let seen = state.coordination.look(&lock(whose.owner(&caller)?, name.clone())).await?;
     let (holders, waiting) = seen.map_or_else(Default::default, |seen| (seen.holders, seen.waiting));
     let shown = Shown { name: name.to_string(), holders, waiting };
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(shown))

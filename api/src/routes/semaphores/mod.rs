@@ -1,7 +1,10 @@
 //! `/v1/semaphores/{name}`: one file per endpoint. A lock with many permits, so most of it is as there.
 
 pub(crate) mod acquire;
+pub(crate) mod break_open;
 pub(crate) mod configure;
+pub(crate) mod delete;
+pub(crate) mod list;
 pub(crate) mod release;
 pub(crate) mod renew;
 pub(crate) mod show;

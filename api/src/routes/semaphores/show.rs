@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::semaphore;
 use crate::{
     callers::Caller,
-    extract::NamePath,
+    extract::{NamePath, Whose},
     leases::refused,
     openapi::examples,
     problem::{Code, Problem},
@@ -36,16 +36,17 @@ struct Shown {
     path = "/v1/semaphores/{name}",
     operation_id = "get_semaphore",
     tag = "coordination",
-    params(NamePath),
+    params(NamePath, Whose),
     responses((status = 200, description = "The semaphore.", body = Shown, example = json!(examples::semaphore()))),
-    extensions(("x-problems" = json!([NamePath::PROBLEMS, [Code::NotConfigured]]))),
+    extensions(("x-problems" = json!([NamePath::PROBLEMS, Whose::PROBLEMS, [Code::NotConfigured]]))),
 )]
 pub(crate) async fn show(
     state: Data<ApiState>,
     caller: Caller,
     NamePath(name): NamePath,
+    whose: Whose,
 ) -> Result<HttpResponse, Problem> {
-    let seen = state.coordination.look(&semaphore(caller.owner, name.clone())).await?;
+    let seen = state.coordination.look(&semaphore(whose.owner(&caller)?, name.clone())).await?;
     let seen = seen.and_then(|seen| Some((seen.settings.capacity?, seen)));
     let (permits, seen) = seen.ok_or_else(|| refused(&Reply::NotConfigured))?;
     let shown = Shown { name: name.to_string(), permits, holders: seen.holders, waiting: seen.waiting };

@@ -52,6 +52,6 @@ fn read(body: &[u8]) -> Result<(String, Quotas), Problem> {
         fields.required("name", "must be a name: a letter, then up to 127 letters, digits, '_', '.' or '-'", |value| {
             typed::<TaskName>(value).map(|name| name.to_string())
         });
-    let quotas = fields.object("quotas", quotas::read).unwrap_or_default();
+    let quotas = fields.object("quotas", quotas::read).unwrap_or_default().of_new_user();
     fields.finish(name.map(|name| (name, quotas)))
 }

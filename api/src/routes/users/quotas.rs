@@ -1,7 +1,10 @@
 //! `PUT /v1/users/{id}/quotas`: how much a user may take.
 
 use actix_web::{HttpResponse, web::Data};
-use caraway_shared::{access::Quotas, store::UserView};
+use caraway_shared::{
+    access::{QuotaChange, Quotas},
+    store::UserView,
+};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -14,7 +17,7 @@ use crate::{
     state::ApiState,
 };
 
-/// How much a user may take. What is left out is not limited.
+/// How much a user may take. Null is no limit.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewQuotas)]
@@ -33,7 +36,7 @@ pub(super) struct QuotasSchema {
 
 /// Set a user's quotas
 ///
-/// All of them: what is left out is not limited. They count within 15 seconds. What is there already stays, also where it is
+/// What is left out stays as it is; null ends a limit. They count within 15 seconds. What is there already stays, also where it is
 /// more.
 #[utoipa::path(
     put,
@@ -59,13 +62,13 @@ pub(crate) async fn set(
 }
 
 /// The three quotas, of an object that has no other fields.
-pub(super) fn read(fields: &mut Fields<'_>) -> Quotas {
+pub(super) fn read(fields: &mut Fields<'_>) -> QuotaChange {
     const COUNT: &str = "must be a whole number, at least 0";
     let count = |value: &RawValue| typed::<i64>(value).filter(|count| *count >= 0);
     let rate = |value: &RawValue| typed(value).filter(|rate| (1..=Quotas::REQUESTS_PER_SECOND_MAX).contains(rate));
-    Quotas {
-        queued_tasks: fields.optional("queued_tasks", COUNT, count),
-        stored_bytes: fields.optional("stored_bytes", COUNT, count),
-        requests_per_second: fields.optional("requests_per_second", "must be a whole number from 1 to 1000000", rate),
+    QuotaChange {
+        queued_tasks: fields.nullable("queued_tasks", COUNT, count),
+        stored_bytes: fields.nullable("stored_bytes", COUNT, count),
+        requests_per_second: fields.nullable("requests_per_second", "must be a whole number from 1 to 1000000", rate),
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     callers::Caller,
     extract::{Fields, JsonBody, NamePath, typed},
     leases::refused,
-    problem::Problem,
+    problem::{Code, Problem},
     state::ApiState,
 };
 
@@ -21,13 +21,13 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
 struct Wanted {
-    /// `fifo` where nothing is said.
+    /// A new queue is `fifo`. Not to be changed while items are in it.
     order: Option<ItemOrder>,
-    /// How many items may be ready before producers wait; null: any number.
+    /// How many items may be ready before producers wait; null: any number, as for a new queue.
     #[schema(minimum = 1, maximum = 10000)]
     maxsize: Option<i32>,
-    /// An item that was fetched so often and is not done is dead.
-    #[schema(minimum = 1, maximum = 100, default = 5)]
+    /// An item that was fetched so often and is not done is dead; 5 for a new queue.
+    #[schema(minimum = 1, maximum = 100)]
     max_attempts: Option<i32>,
 }
 
@@ -43,7 +43,8 @@ struct WorkQueueSettings {
 
 /// Make or change a work queue
 ///
-/// The order may change while items are in it. Priorities count only of items that were put in while the order was `priority`.
+/// What is left out stays as it is. The order changes only while nothing is in the queue: else 409 `queue_not_empty`. Priorities count
+/// only of items that were put in while the order was `priority`.
 #[utoipa::path(
     put,
     path = "/v1/work-queues/{name}",
@@ -53,7 +54,7 @@ struct WorkQueueSettings {
     request_body(content = Option<Wanted>, example = json!({"order": "priority", "maxsize": 100})),
     responses((status = 200, description = "It works like this.", body = WorkQueueSettings,
         example = json!({"order": "priority", "maxsize": 100, "max_attempts": 5}))),
-    extensions(("x-problems" = json!([NamePath::PROBLEMS, JsonBody::PROBLEMS]))),
+    extensions(("x-problems" = json!([NamePath::PROBLEMS, JsonBody::PROBLEMS, [Code::QueueNotEmpty]]))),
 )]
 pub(crate) async fn configure(
     state: Data<ApiState>,
@@ -64,21 +65,19 @@ pub(crate) async fn configure(
     let mut fields = Fields::of(body.optional().unwrap_or(b"{}"))?;
     let within = |value: &RawValue, max: i32| typed(value).filter(|number| (1..=max).contains(number));
     let order = fields.optional("order", "must be fifo, lifo or priority", typed::<ItemOrder>);
-    let maxsize = fields.optional("maxsize", "must be a whole number from 1 to 10000, or null", |value| {
+    let maxsize = fields.nullable("maxsize", "must be a whole number from 1 to 10000, or null", |value| {
         within(value, limits::QUEUE_MAX)
     });
     let attempts = fields
         .optional("max_attempts", "must be a whole number from 1 to 100", |value| within(value, limits::ATTEMPTS_MAX));
-    let settings = WorkQueueSettings {
-        order: order.unwrap_or(ItemOrder::Fifo),
-        maxsize,
-        max_attempts: attempts.unwrap_or(limits::ATTEMPTS_DEFAULT),
-    };
-    let settings = fields.finish(Some(settings))?;
-    let (capacity, order, attempts_max) = (settings.maxsize, settings.order.into(), settings.max_attempts);
-    let op = Op::Configure { capacity, order, attempts_max };
+    let op = Op::Configure { capacity: maxsize, order: order.map(Into::into), attempts_max: attempts };
+    let op = fields.finish(Some(op))?;
     match state.coordination.change(&queue(caller.owner, name), op).await? {
-        Reply::Done(_) => Ok(HttpResponse::Ok().json(settings)),
+        Reply::Done(settings) => Ok(HttpResponse::Ok().json(WorkQueueSettings {
+            order: settings.order.into(),
+            maxsize: settings.capacity,
+            max_attempts: settings.attempts_max,
+        })),
         other => Err(refused(&other)),
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     callers::Caller,
     extract::{NamePath, Query, parse_id},
     openapi::examples,
-    problem::Problem,
+    problem::{Code, Problem},
     routes::{Page, paged},
     state::ApiState,
 };
@@ -20,6 +20,8 @@ use crate::{
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "the shape of the query, for the OpenAPI document")]
 pub(crate) struct DeadQuery {
+    /// Whose queue; left out: your own. For the operator only.
+    user_id: Option<i64>,
     /// The `next_cursor` of the page before.
     cursor: Option<Uuid>,
     /// Items of a page.
@@ -29,7 +31,7 @@ pub(crate) struct DeadQuery {
 
 /// List the dead letters of a work queue
 ///
-/// In the order in which they were put in, kept for a week. Put one in again under a new `item_id`.
+/// In the order in which they were put in, kept for a week. `…/put-back` brings them back to their places.
 #[utoipa::path(
     get,
     path = "/v1/work-queues/{name}/dead-letters",
@@ -39,7 +41,7 @@ pub(crate) struct DeadQuery {
     responses((status = 200, description = "Items.", body = Page<DeadItem>, example = json!({
         "data": [{"item_id": examples::ITEM_ID, "attempts": 5, "payload": {"to": "nobody"}}], "next_cursor": null
     }))),
-    extensions(("x-problems" = json!([NamePath::PROBLEMS, Query::PROBLEMS]))),
+    extensions(("x-problems" = json!([NamePath::PROBLEMS, Query::PROBLEMS, [Code::UserNotFound]]))),
 )]
 pub(crate) async fn dead(
     state: Data<ApiState>,
@@ -47,9 +49,10 @@ pub(crate) async fn dead(
     NamePath(name): NamePath,
     mut query: Query,
 ) -> Result<HttpResponse, Problem> {
+    let named = query.user();
     let after = query.optional("cursor", "must be the next_cursor of another page", parse_id);
     let limit = query.limit();
     let after = query.finish(after)?;
-    let found = state.store.dead_items(&queue(caller.owner, name), after, limit + 1).await?;
+    let found = state.store.dead_items(&queue(caller.whose(named)?, name), after, limit + 1).await?;
     Ok(paged(found, limit, |last| last.item_id.to_string()))
 }

@@ -1,7 +1,7 @@
 //! `POST /v1/work-queues/{name}/leases`: fetches an item, and waits for one. Safe to repeat with the same `lease_id`.
 
 use actix_web::{HttpResponse, http::header, web::Data};
-use caraway_shared::coordination::{Get, Reply, Terms, limits, seconds};
+use caraway_shared::coordination::{Asker, Get, LeaseAnswer, Reply, Terms, limits, seconds};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -15,6 +15,7 @@ use crate::{
     openapi::examples,
     problem::{Code, Problem},
     state::ApiState,
+    telling::telling,
 };
 
 /// When an item is done with.
@@ -23,7 +24,8 @@ use crate::{
 enum Ack {
     /// When it is said to be: it may come to somebody again, and is never lost.
     Manual,
-    /// When it is fetched: it comes to nobody again, and is lost if the answer is.
+    /// When the answer is written: it comes to nobody again, and is lost if the answer is. A client that hung up before has not
+    /// fetched it.
     Auto,
 }
 
@@ -109,21 +111,23 @@ pub(crate) async fn get(
     let lease_id = get.id;
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CACHE_CONTROL, "no-store"));
-    match state.coordination.get(&queue(caller.owner, name), wait, get).await? {
+    let LeaseAnswer { reply, untold } = state.coordination.get(&queue(caller.owner, name), wait, get).await?;
+    match reply {
         Reply::Fetched(fetched) => {
             let payload = String::from_utf8(fetched.payload.to_vec()).map_err(Problem::internal)?;
             let fence = fetched.grant.fence.to_string();
             response.insert_header(("Fencing-Token", fence.clone()));
-            Ok(response.json(Fetched {
+            let response = response.json(Fetched {
                 lease_id,
                 item_id: fetched.item,
                 attempt: fetched.attempt,
                 fence,
                 expires_in: seconds(fetched.grant.left),
                 payload: RawValue::from_string(payload).map_err(Problem::internal)?,
-            }))
+            });
+            Ok(telling(response, untold))
         }
-        Reply::Waiting(waiting) => Ok(HttpResponse::Accepted().json(Waits { lease_id, waiting })),
+        Reply::Waiting(waiting) => Ok(telling(HttpResponse::Accepted().json(Waits { lease_id, waiting }), untold)),
         Reply::Empty => Ok(HttpResponse::NoContent().finish()),
         other => Err(refused(&other)),
     }
@@ -136,5 +140,5 @@ fn read(body: Option<&[u8]>, secret: Option<Vec<u8>>) -> Result<Get, Problem> {
     let ttl_ms = fields.optional("ttl", TTL_MUST, leases::ttl).unwrap_or(limits::TTL_DEFAULT);
     let ack = fields.optional("ack", "must be manual or auto", typed::<Ack>).unwrap_or(Ack::Manual);
     let terms = Terms { owner, permits: 1, ttl_ms, reentrant: false, secret };
-    fields.finish(Some(Get { id, terms, auto: ack == Ack::Auto, wait: 0 }))
+    fields.finish(Some(Get { id, terms, auto: ack == Ack::Auto, asker: Asker::default() }))
 }

@@ -2,14 +2,18 @@
 
 pub(crate) mod configure;
 pub(crate) mod dead;
+pub(crate) mod delete;
 pub(crate) mod done;
 pub(crate) mod extend;
 pub(crate) mod get;
 pub(crate) mod give_back;
 pub(crate) mod join;
+pub(crate) mod list;
 pub(crate) mod put;
+pub(crate) mod put_back;
 pub(crate) mod show;
 pub(crate) mod shutdown;
+pub(crate) mod withdraw;
 
 use caraway_shared::{
     coordination::{Address, Kind, Name, Order},

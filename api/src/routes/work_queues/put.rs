@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::{HttpResponse, web::Data};
 use bytes::Bytes;
-use caraway_shared::coordination::{Put, Reply, limits};
+use caraway_shared::coordination::{Asker, LeaseAnswer, Put, Reply, limits};
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 use utoipa::ToSchema;
@@ -18,6 +18,7 @@ use crate::{
     openapi::examples,
     problem::{Code, Problem},
     state::ApiState,
+    telling::telling,
 };
 
 /// An item.
@@ -49,7 +50,7 @@ struct WorkItemPut {
 /// Put an item into a work queue
 ///
 /// Answered 201 when it is committed, 200 when it was before. Where the queue is full: without `?wait` 409, with it the request waits
-/// for room in its turn; answered 202, repeat it.
+/// for room in its turn; answered 202, repeat it, or give the place up with `DELETE …/items/{item_id}`.
 #[utoipa::path(
     post,
     path = "/v1/work-queues/{name}/items",
@@ -68,7 +69,7 @@ struct WorkItemPut {
     extensions(("x-problems" = json!([
         NamePath::PROBLEMS, LeaseWait::PROBLEMS, JsonBody::PROBLEMS,
         [Code::EmptyBody, Code::NotConfigured, Code::QueueFull, Code::QueueShutDown, Code::TooManyWaiters,
-            Code::PayloadTooLarge]
+            Code::PayloadTooLarge, Code::ItemIdReused, Code::LeaseLost]
     ]))),
 )]
 pub(crate) async fn put(
@@ -80,14 +81,18 @@ pub(crate) async fn put(
 ) -> Result<HttpResponse, Problem> {
     let put = read(body.required()?)?;
     let item_id = put.id;
-    let reply = state.coordination.put(&queue(caller.owner, name), wait, put).await?;
+    let LeaseAnswer { reply, untold } = state.coordination.put(&queue(caller.owner, name), wait, put).await?;
     let (mut response, accepted) = match reply {
         Reply::Accepted { known: false } => (HttpResponse::Created(), true),
         Reply::Accepted { known: true } => (HttpResponse::Ok(), true),
         Reply::Waiting(_) => (HttpResponse::Accepted(), false),
+        Reply::Reused => {
+            let detail = "another payload was put in under this id; choose a new one";
+            return Err(Problem::new(Code::ItemIdReused, detail));
+        }
         other => return Err(refused(&other)),
     };
-    Ok(response.json(WorkItemPut { item_id, accepted }))
+    Ok(telling(response.json(WorkItemPut { item_id, accepted }), untold))
 }
 
 fn read(body: &[u8]) -> Result<Put, Problem> {
@@ -102,7 +107,7 @@ fn read(body: &[u8]) -> Result<Put, Problem> {
             format!("a payload may have {} bytes; store more as an item and send its id", limits::PAYLOAD_BYTES_MAX);
         return Err(Problem::new(Code::PayloadTooLarge, detail).with("bytes_max", limits::PAYLOAD_BYTES_MAX));
     }
-    Ok(Put { id, priority, delay, payload, wait: 0 })
+    Ok(Put { id, priority, delay, payload, asker: Asker::default() })
 }
 
 /// A delay, in milliseconds.

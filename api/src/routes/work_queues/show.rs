@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{ItemOrder, queue};
 use crate::{
     callers::Caller,
-    extract::NamePath,
+    extract::{NamePath, Whose},
     leases::refused,
     problem::{Code, Problem},
     state::ApiState,
@@ -39,19 +39,20 @@ struct Shown {
     path = "/v1/work-queues/{name}",
     operation_id = "get_work_queue",
     tag = "coordination",
-    params(NamePath),
+    params(NamePath, Whose),
     responses((status = 200, description = "The queue.", body = Shown, example = json!({
         "name": "mails", "order": "fifo", "maxsize": 100, "max_attempts": 5, "shut_down": false, "waiting": 0,
         "ready": 3, "delayed": 0, "in_flight": 1, "unfinished": 4, "dead": 0
     }))),
-    extensions(("x-problems" = json!([NamePath::PROBLEMS, [Code::NotConfigured]]))),
+    extensions(("x-problems" = json!([NamePath::PROBLEMS, Whose::PROBLEMS, [Code::NotConfigured]]))),
 )]
 pub(crate) async fn show(
     state: Data<ApiState>,
     caller: Caller,
     NamePath(name): NamePath,
+    whose: Whose,
 ) -> Result<HttpResponse, Problem> {
-    let address = queue(caller.owner, name.clone());
+    let address = queue(whose.owner(&caller)?, name.clone());
     let seen = state.coordination.look(&address).await?.filter(|seen| seen.settings.configured);
     let seen = seen.ok_or_else(|| refused(&Reply::NotConfigured))?;
     let shown = Shown {

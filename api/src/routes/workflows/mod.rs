@@ -6,7 +6,9 @@
 pub(crate) mod cancel;
 pub(crate) mod chain;
 pub(crate) mod chord;
+pub(crate) mod delete;
 pub(crate) mod group;
+pub(crate) mod list;
 pub(crate) mod map;
 pub(crate) mod results;
 pub(crate) mod retry;

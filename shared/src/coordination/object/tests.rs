@@ -14,11 +14,20 @@ fn share(number: u8) -> Share {
     Share { id: id(number), secret: None }
 }
 
+/// A request of its own.
+fn asker(wait: Millis) -> Asker {
+    Asker { id: Uuid::nil(), wait }
+}
+
+fn by(number: u8, wait: Millis) -> Asker {
+    Asker { id: id(number), wait }
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let acquire = (0..8_u8, 1..4, any::<bool>(), 0..3_u8, prop_oneof![Just(0), Just(20_000)]).prop_map(
         |(at, permits, reentrant, owner, wait)| {
             let terms = Terms { owner: owner.to_string(), permits, ttl_ms: 2_000, reentrant, secret: None };
-            Op::Acquire { id: id(at), terms, expect: None, wait }
+            Op::Acquire { id: id(at), terms, expect: None, asker: asker(wait) }
         },
     );
     prop_oneof![
@@ -95,9 +104,9 @@ proptest! {
 #[test]
 fn a_condition_loses_no_notify_and_needs_the_lock() {
     let mut lock = Object::new(Kind::Lock, 0, (1, 1000));
-    let acquire = |at: u8| Op::Acquire { id: id(at), terms: Terms::default(), expect: None, wait: 0 };
+    let acquire = |at: u8| Op::Acquire { id: id(at), terms: Terms::default(), expect: None, asker: asker(0) };
     assert!(matches!(lock.step(&acquire(0)), Reply::Held(_)));
-    let park = Op::Park { share: share(0), id: id(1), line: "c".into(), wait: 1_000 };
+    let park = Op::Park { share: share(0), id: id(1), line: "c".into(), asker: asker(1_000) };
     assert_eq!((lock.step(&park), lock.step(&park)), (Reply::Parked, Reply::Parked), "safe to repeat");
     let notify = |at: u8| Op::Notify { share: share(at), line: "c".into(), count: 1 };
     assert_eq!(lock.step(&notify(2)), Reply::NotHeld);
@@ -112,11 +121,11 @@ fn a_condition_loses_no_notify_and_needs_the_lock() {
 /// A waiter that gives its place up may have been granted an item, and not know it: the item is not done.
 #[test]
 fn giving_up_a_place_finishes_nothing() {
-    let get = |at: u8, wait| Op::Get(Get { id: id(at), terms: Terms::default(), auto: false, wait });
-    let put = Put { id: id(100), priority: 0.0, delay: 0, payload: Bytes::from_static(b"1"), wait: 0 };
+    let get = |at: u8, wait| Op::Get(Get { id: id(at), terms: Terms::default(), auto: false, asker: asker(wait) });
+    let put = Put { id: id(100), priority: 0.0, delay: 0, payload: Bytes::from_static(b"1"), asker: asker(0) };
     for give_up in [Op::Finish(share(0)), Op::GiveBack(share(0), 0)] {
         let mut queue = Object::new(Kind::WorkQueue, 0, (1, 1000));
-        queue.step(&Op::Configure { capacity: None, order: Order::Fifo, attempts_max: 1 });
+        queue.step(&Op::Configure { capacity: Some(None), order: None, attempts_max: Some(1) });
         assert!(matches!(queue.step(&get(0, 1_000)), Reply::Waiting(1)));
         assert_eq!(queue.step(&Op::Put(put.clone())), Reply::Accepted { known: false });
         assert!(queue.leases[&id(0)].is_held(), "it was granted");
@@ -128,7 +137,7 @@ fn giving_up_a_place_finishes_nothing() {
         assert_eq!(queue.items[&id(100)].state, ItemState::Done);
     }
     let mut queue = Object::new(Kind::WorkQueue, 0, (1, 1000));
-    queue.step(&Op::Configure { capacity: None, order: Order::Fifo, attempts_max: 1 });
+    queue.step(&Op::Configure { capacity: Some(None), order: None, attempts_max: Some(1) });
     assert!(matches!(queue.step(&get(0, 1_000)), Reply::Waiting(1)));
     assert_eq!(queue.step(&Op::GiveBack(share(0), 0)), Reply::Released, "a place");
     assert_eq!(queue.step(&Op::GiveBack(share(1), 0)), Reply::Released, "a request that is still on its way");
@@ -139,9 +148,11 @@ fn giving_up_a_place_finishes_nothing() {
 #[test]
 fn items_of_producers_that_waited_are_in_the_order_of_their_line() {
     let mut queue = Object::new(Kind::WorkQueue, 0, (1, 1000));
-    queue.step(&Op::Configure { capacity: Some(2), order: Order::Fifo, attempts_max: 1 });
-    let put = |at| Op::Put(Put { id: id(at), priority: 0.0, delay: 0, payload: Bytes::from_static(b"1"), wait: 1_000 });
-    let get = |at| Op::Get(Get { id: id(at), terms: Terms::default(), auto: true, wait: 0 });
+    queue.step(&Op::Configure { capacity: Some(Some(2)), order: None, attempts_max: Some(1) });
+    let put = |at| {
+        Op::Put(Put { id: id(at), priority: 0.0, delay: 0, payload: Bytes::from_static(b"1"), asker: asker(1_000) })
+    };
+    let get = |at| Op::Get(Get { id: id(at), terms: Terms::default(), auto: true, asker: asker(0) });
     let accepted = Reply::Accepted { known: false };
     assert_eq!((queue.step(&put(101)), queue.step(&put(102))), (accepted.clone(), accepted.clone()));
     assert!(matches!((queue.step(&put(103)), queue.step(&put(104))), (Reply::Waiting(_), Reply::Waiting(_))));
@@ -157,10 +168,10 @@ fn items_of_producers_that_waited_are_in_the_order_of_their_line() {
 #[test]
 fn waiters_are_counted_in_all_lines() {
     let mut queue = Object::new(Kind::WorkQueue, 0, (1, i64::MAX));
-    queue.step(&Op::Configure { capacity: Some(1), order: Order::Fifo, attempts_max: 1 });
+    queue.step(&Op::Configure { capacity: Some(Some(1)), order: None, attempts_max: Some(1) });
     let put = |at: i64| {
         let id = Uuid::from_u128(u128::try_from(at).unwrap() + 1);
-        Op::Put(Put { id, priority: 0.0, delay: 0, payload: Bytes::from_static(b"1"), wait: 1_000 })
+        Op::Put(Put { id, priority: 0.0, delay: 0, payload: Bytes::from_static(b"1"), asker: asker(1_000) })
     };
     assert_eq!(queue.step(&put(0)), Reply::Accepted { known: false });
     queue.view.beside = limits::WAITERS_MAX - 1;
@@ -169,10 +180,10 @@ fn waiters_are_counted_in_all_lines() {
     let mut lock = Object::new(Kind::Lock, 0, (1, i64::MAX));
     lock.view.beside = limits::WAITERS_MAX;
     assert!(matches!(
-        lock.step(&Op::Acquire { id: id(0), terms: Terms::default(), expect: None, wait: 0 }),
+        lock.step(&Op::Acquire { id: id(0), terms: Terms::default(), expect: None, asker: asker(0) }),
         Reply::Held(_)
     ));
-    let park = Op::Park { share: share(0), id: id(1), line: "c".into(), wait: 1_000 };
+    let park = Op::Park { share: share(0), id: id(1), line: "c".into(), asker: asker(1_000) };
     assert_eq!(lock.step(&park), Reply::TooManyWaiters);
     assert!(lock.leases[&id(0)].is_held(), "and the lock is kept");
 }
@@ -185,7 +196,7 @@ fn a_smaller_semaphore_sends_home_who_never_fits() {
         id: id(at),
         terms: Terms { permits, ..Terms::default() },
         expect: None,
-        wait,
+        asker: asker(wait),
     };
     semaphore.step(&Op::Resize(2));
     assert!(matches!(semaphore.step(&acquire(0, 1, 0)), Reply::Held(_)));
@@ -195,4 +206,174 @@ fn a_smaller_semaphore_sends_home_who_never_fits() {
     assert_eq!(semaphore.step(&acquire(1, 2, 1_000)), Reply::NeverFits(1));
     assert_eq!(semaphore.step(&Op::Release(share(0))), Reply::Released);
     assert!(matches!(semaphore.step(&acquire(2, 1, 1_000)), Reply::Held(_)));
+}
+
+fn abandon(lease: u8, asker: u8) -> Op {
+    Op::Abandon { id: id(lease), asker: id(asker), payload: None }
+}
+
+/// A client that hung up: its place is free at once, its grant goes on, and the same id may ask again.
+#[test]
+fn what_a_client_was_not_told_of_goes_to_the_next() {
+    let mut lock = Object::new(Kind::Lock, 0, (1, 1000));
+    let acquire = |lease: u8, number: u8| Op::Acquire {
+        id: id(lease),
+        terms: Terms::default(),
+        expect: None,
+        asker: by(number, 20_000),
+    };
+    assert!(matches!(lock.step(&acquire(0, 100)), Reply::Held(_)));
+    for (lease, number) in [(1, 101), (2, 102), (3, 103)] {
+        assert!(matches!(lock.step(&acquire(lease, number)), Reply::Waiting(_)));
+    }
+    assert_eq!(lock.step(&abandon(1, 101)), Reply::Released);
+    assert_eq!(lock.waiting(), 2);
+    assert!(matches!(lock.step(&acquire(1, 111)), Reply::Waiting(3)), "the same id stands last");
+    // asked for again meanwhile, over another connection: the first one's end changes nothing
+    assert!(matches!(lock.step(&acquire(2, 112)), Reply::Waiting(3)));
+    assert_eq!(lock.step(&abandon(2, 102)), Reply::Missing);
+    // granted and not fetched, and granted and fetched by an answer that was not written
+    assert_eq!(lock.step(&Op::Release(share(0))), Reply::Released);
+    assert!(lock.leases[&id(2)].is_held());
+    assert_eq!(lock.step(&abandon(2, 112)), Reply::Released);
+    assert!(matches!(lock.step(&acquire(3, 113)), Reply::Held(_)));
+    assert_eq!(lock.step(&abandon(3, 113)), Reply::Released);
+    assert!(matches!(lock.step(&acquire(1, 121)), Reply::Held(_)));
+    // what its client knows of stays
+    assert!(matches!(lock.step(&Op::Renew { share: share(1), ttl_ms: None }), Reply::Held(_)));
+    assert_eq!(lock.step(&abandon(1, 121)), Reply::Missing);
+    assert!(lock.leases[&id(1)].is_held());
+    assert!(matches!(lock.step(&acquire(1, 131)), Reply::Held(_)), "asked for again, and hung up then");
+    assert_eq!(lock.step(&abandon(1, 131)), Reply::Released);
+}
+
+/// An item in an answer that was not written: as if it had never been fetched.
+#[test]
+fn an_item_that_nobody_has_seen_comes_back_uncounted() {
+    for auto in [false, true] {
+        let mut queue = Object::new(Kind::WorkQueue, 0, (1, 1000));
+        queue.step(&Op::Configure { capacity: None, order: None, attempts_max: Some(1) });
+        let payload = Bytes::from_static(b"1");
+        queue.step(&Op::Put(Put { id: id(100), priority: 0.0, delay: 0, payload: payload.clone(), asker: asker(0) }));
+        let get = |at: u8| Op::Get(Get { id: id(at), terms: Terms::default(), auto, asker: by(at, 0) });
+        for at in 0..5 {
+            let Reply::Fetched(fetched) = queue.step(&get(at)) else { panic!("nothing to fetch") };
+            assert_eq!((fetched.item, fetched.attempt), (id(100), 1));
+            let abandon = Op::Abandon { id: id(at), asker: id(at), payload: Some(payload.clone()) };
+            assert_eq!(queue.step(&abandon), Reply::Released);
+        }
+        assert!(matches!(queue.step(&get(9)), Reply::Fetched(_)));
+    }
+}
+
+/// One notify reaches somebody who lives: whoever does not fetch the lock, hangs up, or leaves its place, passes it on; who gives
+/// up in order is told.
+#[test]
+fn a_notify_of_one_who_is_gone_goes_to_the_next() {
+    let acquire = |lease: u8| Op::Acquire { id: id(lease), terms: Terms::default(), expect: None, asker: by(lease, 0) };
+    let park = |from: u8, to: u8| Op::Park { share: share(from), id: id(to), line: "c".into(), asker: by(to, 60_000) };
+    let start = || {
+        let mut lock = Object::new(Kind::Lock, 0, (1, 1000));
+        for at in 0..3 {
+            assert!(matches!(lock.step(&acquire(at)), Reply::Held(_)));
+            assert_eq!(lock.step(&park(at, 10 + at)), Reply::Parked);
+        }
+        assert!(matches!(lock.step(&acquire(3)), Reply::Held(_)));
+        assert_eq!(lock.step(&Op::Notify { share: share(3), line: "c".into(), count: 1 }), Reply::Notified(1));
+        lock
+    };
+    // not fetched
+    let mut lock = start();
+    assert_eq!(lock.step(&Op::Release(share(3))), Reply::Released);
+    lock.now += limits::CLAIM;
+    assert!(matches!(lock.step(&park(1, 11)), Reply::Held(_)));
+    assert_eq!(lock.step(&park(0, 10)), Reply::Lost);
+    assert_eq!(lock.step(&park(2, 12)), Reply::Parked, "one only");
+    // hung up in the lock's line, twice
+    let mut lock = start();
+    assert_eq!(lock.step(&abandon(10, 10)), Reply::Released);
+    assert_eq!(lock.step(&abandon(11, 11)), Reply::Released);
+    assert_eq!(lock.step(&Op::Release(share(3))), Reply::Released);
+    assert!(matches!(lock.step(&park(2, 12)), Reply::Held(_)));
+    // gave up in order, also when it is asked again
+    let mut lock = start();
+    assert_eq!(
+        [lock.step(&Op::Release(share(10))), lock.step(&Op::Release(share(10)))],
+        [Reply::ReleasedNotified, Reply::ReleasedNotified]
+    );
+    assert_eq!(lock.step(&park(1, 11)), Reply::Parked);
+    assert_eq!(lock.step(&Op::Release(share(11))), Reply::Released);
+}
+
+#[test]
+fn a_broken_lease_goes_to_the_next_and_its_fence_is_void() {
+    let mut lock = Object::new(Kind::Lock, 0, (1, 1000));
+    let acquire =
+        |lease: u8| Op::Acquire { id: id(lease), terms: Terms::default(), expect: None, asker: by(lease, 1_000) };
+    let Reply::Held(grant) = lock.step(&acquire(0)) else { panic!("it is free") };
+    assert!(matches!(lock.step(&acquire(1)), Reply::Waiting(_)));
+    assert_eq!(lock.step(&Op::Break(grant.fence + 1)), Reply::Missing);
+    lock.view.pinned.insert(id(0));
+    assert_eq!(lock.step(&Op::Break(grant.fence)), Reply::Pinned);
+    lock.view.pinned.clear();
+    assert_eq!(lock.step(&Op::Break(grant.fence)), Reply::Released);
+    assert_eq!(lock.step(&Op::Renew { share: share(0), ttl_ms: None }), Reply::Lost);
+    let Reply::Held(next) = lock.step(&acquire(1)) else { panic!("it is the next one's") };
+    assert!(next.fence > grant.fence);
+    assert!(matches!(lock.step(&acquire(2)), Reply::Waiting(_)));
+    assert!(matches!(lock.step(&Op::Delete), Reply::Done(_)));
+    assert_eq!([lock.step(&acquire(1)), lock.step(&acquire(2))], [Reply::Lost, Reply::Lost]);
+    assert!(matches!(lock.step(&acquire(3)), Reply::Held(grant) if grant.fence > next.fence));
+}
+
+#[test]
+fn what_is_left_out_of_a_queues_settings_stays() {
+    let mut queue = Object::new(Kind::WorkQueue, 0, (1, 1000));
+    let configure = |capacity, order| Op::Configure { capacity, order, attempts_max: None };
+    queue.step(&Op::Configure { capacity: Some(Some(7)), order: Some(Order::Priority), attempts_max: Some(3) });
+    queue.step(&configure(None, None));
+    let settings = &queue.settings;
+    assert_eq!((settings.capacity, settings.order, settings.attempts_max), (Some(7), Order::Priority, 3));
+    queue.step(&configure(Some(None), None));
+    assert_eq!((queue.settings.capacity, queue.settings.order), (None, Order::Priority));
+    let put = Put { id: id(0), priority: 1.0, delay: 0, payload: Bytes::from_static(b"1"), asker: asker(0) };
+    queue.step(&Op::Put(put.clone()));
+    assert_eq!(queue.step(&configure(None, Some(Order::Fifo))), Reply::NotEmpty);
+    assert!(matches!(queue.step(&configure(Some(Some(1)), Some(Order::Priority))), Reply::Done(_)));
+    assert_eq!(queue.step(&Op::Put(Put { payload: Bytes::from_static(b"2"), ..put.clone() })), Reply::Reused);
+    assert_eq!(queue.step(&Op::Put(put.clone())), Reply::Accepted { known: true });
+    // no room: a producer that gives up, and its request that comes late
+    let other = Put { id: id(1), asker: by(1, 1_000), ..put };
+    assert!(matches!(queue.step(&Op::Put(other.clone())), Reply::Waiting(_)));
+    assert_eq!(queue.step(&Op::Put(Put { payload: Bytes::from_static(b"2"), ..other.clone() })), Reply::Reused);
+    assert_eq!(queue.step(&Op::Withdraw(id(0))), Reply::AlreadyIn);
+    assert_eq!(
+        [queue.step(&Op::Withdraw(id(1))), queue.step(&Op::Withdraw(id(1)))],
+        [Reply::Released, Reply::Released]
+    );
+    assert_eq!(queue.step(&Op::Put(other)), Reply::Lost);
+}
+
+#[test]
+fn dead_items_come_back_to_their_places() {
+    let mut queue = Object::new(Kind::WorkQueue, 0, (1, 1000));
+    queue.step(&Op::Configure { capacity: None, order: None, attempts_max: Some(1) });
+    let get = |at: u8| Op::Get(Get { id: id(at), terms: Terms::default(), auto: false, asker: by(at, 0) });
+    for at in 100..103 {
+        let payload = Bytes::from_static(b"1");
+        queue.step(&Op::Put(Put { id: id(at), priority: 0.0, delay: 0, payload, asker: asker(0) }));
+    }
+    for at in 0..2 {
+        assert!(matches!(queue.step(&get(at)), Reply::Fetched(_)));
+        assert_eq!(queue.step(&Op::GiveBack(share(at), 0)), Reply::Released);
+    }
+    assert_eq!(queue.items[&id(100)].state, ItemState::Dead);
+    assert_eq!(queue.step(&Op::PutBack(vec![id(101), id(100), id(102), id(9)])), Reply::PutBack(2));
+    let next: Vec<Uuid> = (10..13)
+        .map(|at| match queue.step(&get(at)) {
+            Reply::Fetched(fetched) => fetched.item,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(next, [id(100), id(101), id(102)]);
 }

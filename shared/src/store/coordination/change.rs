@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     coordination::{Address, Millis, Object, Op, Reply, wake_id},
-    store::Batched,
+    store::{AuditOrder, Batched, audit_log},
     telemetry::names,
 };
 
@@ -26,6 +26,8 @@ pub struct Change {
     pub address: Address,
     /// What it is asked.
     pub op: Op,
+    /// What the audit log is to say of it, if it is done.
+    pub order: Option<AuditOrder>,
 }
 
 /// What a commit has brought for others.
@@ -59,6 +61,7 @@ impl Batched for Changes {
     fn bytes(row: &Change) -> usize {
         match &row.op {
             Op::Put(put) => put.payload.len(),
+            Op::Abandon { payload, .. } => payload.as_ref().map_or(0, bytes::Bytes::len),
             _ => 0,
         }
     }
@@ -82,11 +85,18 @@ impl Batched for Changes {
         let (payloads, (), ()) =
             try_join3(fetched.load(&transaction), saved.save(&transaction), written.save(&transaction)).await?;
         items::fill(&payloads, &ids, &mut replies);
+        let orders = rows.iter().zip(&replies).filter(|(_, reply)| is_done(reply));
+        audit_log::log(&transaction, &orders.filter_map(|(row, _)| row.order.as_ref()).collect::<Vec<_>>()).await?;
         transaction.commit().await?;
         count(&objects);
         (self.tell)(told(rows, &objects));
         Ok(replies)
     }
+}
+
+/// Whether an order was carried out.
+fn is_done(reply: &Reply) -> bool {
+    matches!(reply, Reply::Released | Reply::Done(_) | Reply::PutBack(1..))
 }
 
 fn count(objects: &BTreeMap<Uuid, Object>) {

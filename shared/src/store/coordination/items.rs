@@ -8,7 +8,7 @@ use futures::future::try_join;
 use tokio_postgres::Error as PgError;
 use uuid::Uuid;
 
-use crate::coordination::{Item, ItemState, Kind, Object, Op, PUTS, Reply, Unseen};
+use crate::coordination::{Item, ItemState, Kind, Object, PUTS, Reply, Unseen};
 
 /// Of the order, beside two for each request.
 const FIRST_READY: i32 = 16;
@@ -17,7 +17,7 @@ const DUE_MAX: i64 = 64;
 
 /// Named ones, those of the leases in sight, those whose delay is over, and the first ones in the queue's order.
 const ITEMS: &str = "
-    SELECT i.object_id, i.id, i.state::text, i.priority, i.turn, i.until_ms, i.attempt FROM (
+    SELECT i.object_id, i.id, i.state::text, i.priority, i.turn, i.until_ms, i.attempt, i.digest FROM (
         SELECT n.object_id, n.id FROM unnest($1::uuid[], $2::uuid[]) AS n(object_id, id)
         UNION
         SELECT d.object_id, d.id FROM unnest($3::uuid[], $5::bigint[]) AS q(object_id, now_ms) CROSS JOIN LATERAL (
@@ -51,12 +51,16 @@ const COUNTS: &str = "
     FROM unnest($1::uuid[], $2::int4[]) AS q(object_id, most) JOIN coordination c ON c.id = q.object_id";
 
 const SAVE: &str = "
-    INSERT INTO work_item AS i (object_id, id, state, priority, turn, until_ms, attempt, payload)
-    SELECT object_id, id, state::work_state, priority, turn, until_ms, attempt, payload
-    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::float8[], $5::bigint[], $6::bigint[], $7::int4[], $8::bytea[])
-        AS n(object_id, id, state, priority, turn, until_ms, attempt, payload)
+    INSERT INTO work_item AS i (object_id, id, state, priority, turn, until_ms, attempt, payload, digest)
+    SELECT object_id, id, state::work_state, priority, turn, until_ms, attempt, payload, digest
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::float8[], $5::bigint[], $6::bigint[], $7::int4[], $8::bytea[],
+            $9::bytea[])
+        AS n(object_id, id, state, priority, turn, until_ms, attempt, payload, digest)
     ON CONFLICT (object_id, id) DO UPDATE SET state = excluded.state, turn = excluded.turn, until_ms = excluded.until_ms,
-        attempt = excluded.attempt, payload = CASE WHEN excluded.state <> 'done' THEN i.payload END";
+        attempt = excluded.attempt, payload = CASE WHEN excluded.state <> 'done' THEN coalesce(i.payload, excluded.payload) END";
+
+/// Of queues that are deleted; an earlier, bounded statement has removed most of them (`delete.rs`).
+const EMPTY: &str = "DELETE FROM work_item WHERE object_id = ANY($1::uuid[])";
 
 const PAYLOADS: &str = "
     SELECT i.object_id, i.id, i.payload FROM unnest($1::uuid[], $2::uuid[]) AS n(object_id, id)
@@ -102,6 +106,7 @@ pub(super) async fn load(
             until: row.try_get(5)?,
             attempt: row.try_get(6)?,
             payload: None,
+            digest: row.try_get(7)?,
         };
         if let Some(object) = objects.get_mut(&row.try_get(0)?) {
             object.items.insert(item.id, item);
@@ -137,6 +142,7 @@ fn unseen(object: &Object, first: i32, (ready, open, promised): (i64, i64, i64))
 pub(super) async fn prepare(db: &Transaction<'_>) -> Result<(), PgError> {
     db.prepare_cached(PAYLOADS).await?;
     db.prepare_cached(SAVE).await?;
+    db.prepare_cached(EMPTY).await?;
     Ok(())
 }
 
@@ -192,7 +198,10 @@ pub(super) fn fill(found: &Contents, of: &[Uuid], replies: &mut [Reply]) {
 }
 
 /// Items that have changed.
-pub(super) struct Saved<'a>(Vec<(Uuid, &'a Item)>);
+pub(super) struct Saved<'a> {
+    items: Vec<(Uuid, &'a Item)>,
+    emptied: Vec<Uuid>,
+}
 
 impl<'a> Saved<'a> {
     /// Of these objects.
@@ -201,7 +210,8 @@ impl<'a> Saved<'a> {
             let id = *id;
             object.done.items.iter().filter_map(move |item| Some((id, object.items.get(item)?)))
         };
-        Self(objects.iter().flat_map(changed).collect())
+        let emptied = objects.iter().filter(|(_, object)| object.done.emptied).map(|(id, _)| *id);
+        Self { items: objects.iter().flat_map(changed).collect(), emptied: emptied.collect() }
     }
 
     /// Writes them.
@@ -209,7 +219,11 @@ impl<'a> Saved<'a> {
         fn each<'a, T>(items: &[(Uuid, &'a Item)], get: impl Fn(&'a Item) -> T) -> Vec<T> {
             items.iter().map(|(_, item)| get(item)).collect()
         }
-        let all = &self.0;
+        if !self.emptied.is_empty() {
+            let empty = db.prepare_cached(EMPTY).await?;
+            db.execute(&empty, &[&self.emptied]).await?;
+        }
+        let all = &self.items;
         if all.is_empty() {
             return Ok(());
         }
@@ -226,17 +240,10 @@ impl<'a> Saved<'a> {
                 &each(all, |item| item.until),
                 &each(all, |item| item.attempt),
                 &each(all, |item| item.payload.as_deref().filter(|_| item.state != ItemState::Done)),
+                &each(all, |item| item.digest.as_deref()),
             ],
         )
         .await?;
         Ok(())
-    }
-}
-
-/// The item that a request names.
-pub(super) fn named(op: &Op) -> Option<Uuid> {
-    match op {
-        Op::Put(put) => Some(put.id),
-        _ => None,
     }
 }

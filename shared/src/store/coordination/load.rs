@@ -1,6 +1,7 @@
 //! What of an object a step can look at: the leases that the requests name, those that hold and have run out (of a lock or a
-//! barrier all that hold), and as many of the first of each line as could be let in. Who waits and has run out is not there,
-//! unless it is named: whoever looks at what is due names it.
+//! barrier all that hold), as many of the first of each line as could be let in, and of a condition as many as have to take the
+//! notify of one that may be gone. Who waits and has run out is not there, unless it has a notify to pass on or is named: whoever
+//! looks at what is due names it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +11,7 @@ use tokio_postgres::{Error as PgError, Row};
 use uuid::Uuid;
 
 use super::{change::Change, items};
-use crate::coordination::{Kind, Lease, Millis, Object, Order, PUTS, Settings, Standing, Terms, View};
+use crate::coordination::{Kind, Lease, Millis, Object, Order, PUTS, Settings, Sight, Standing, Terms, View};
 
 /// Of a line, beside one for each request: several may be let in at once.
 const FIRST_OF_A_LINE: i32 = 8;
@@ -30,7 +31,7 @@ const LOCK: &str = "
 
 const LEASES: &str = "
     SELECT l.object_id, l.id, l.standing::text, l.line, l.turn, l.until_ms, l.since_ms, l.claimed, l.owner, l.permits,
-        l.ttl_ms, l.reentrant, l.secret, l.item_id
+        l.ttl_ms, l.reentrant, l.secret, l.item_id, l.asker, l.notified
     FROM (
         SELECT n.object_id, n.id FROM unnest($1::uuid[], $2::uuid[]) AS n(object_id, id)
         UNION
@@ -47,6 +48,31 @@ const LEASES: &str = "
             SELECT l.object_id, l.id FROM lease l
             WHERE l.object_id = o.object_id AND l.standing = 'held' AND (o.whole OR l.until_ms <= c.clock_ms) OFFSET 0
         ) h
+        UNION
+        SELECT e.object_id, e.id FROM unnest($8::uuid[]) AS o(object_id) CROSS JOIN LATERAL (
+            SELECT l.object_id, l.id FROM lease l WHERE l.object_id = o.object_id AND l.standing = 'waiting' OFFSET 0
+        ) e
+        UNION
+        SELECT g.object_id, g.id FROM unnest($6::uuid[]) AS o(object_id)
+        JOIN coordination c ON c.id = o.object_id CROSS JOIN LATERAL (
+            SELECT l.object_id, l.id FROM lease l
+            WHERE l.object_id = o.object_id AND l.notified IS NOT NULL AND l.standing IN ('waiting', 'held')
+                AND (l.until_ms <= c.clock_ms) IS TRUE OFFSET 0
+        ) g
+        UNION
+        SELECT s.object_id, s.id FROM unnest($6::uuid[], $9::bool[]) AS o(object_id, broken)
+        JOIN coordination c ON c.id = o.object_id CROSS JOIN LATERAL (
+            SELECT l.notified AS line, count(*) AS most FROM lease l
+            WHERE l.object_id = o.object_id AND l.notified IS NOT NULL AND l.standing IN ('waiting', 'held')
+                AND (o.broken OR l.until_ms <= c.clock_ms OR EXISTS (SELECT FROM unnest($1::uuid[], $2::uuid[]) AS n(object_id, id)
+                    WHERE n.object_id = l.object_id AND n.id = l.id)) IS TRUE
+            GROUP BY l.notified OFFSET 0
+        ) n CROSS JOIN LATERAL (
+            SELECT l.object_id, l.id FROM lease l
+            WHERE l.object_id = o.object_id AND l.line = n.line AND l.standing = 'waiting'
+                AND (l.until_ms > c.clock_ms) IS TRUE
+            ORDER BY l.turn LIMIT n.most
+        ) s
     ) p JOIN lease l ON l.object_id = p.object_id AND l.id = p.id";
 
 const SUMS: &str = "
@@ -62,10 +88,11 @@ const FREE: &str = "
     SELECT l.object_id, l.id FROM (
         SELECT n.object_id, n.id FROM unnest($1::uuid[], $2::uuid[]) AS n(object_id, id)
         UNION
-        SELECT h.object_id, h.id FROM unnest($3::uuid[]) AS o(object_id)
+        SELECT h.object_id, h.id FROM unnest($3::uuid[], $4::bool[]) AS o(object_id, broken)
         JOIN coordination c ON c.id = o.object_id CROSS JOIN LATERAL (
             SELECT l.object_id, l.id FROM lease l
-            WHERE l.object_id = o.object_id AND l.standing = 'held' AND (l.until_ms <= c.clock_ms) IS TRUE OFFSET 0
+            WHERE l.object_id = o.object_id AND l.standing = 'held'
+                AND (o.broken OR l.until_ms <= c.clock_ms) IS TRUE OFFSET 0
         ) h
     ) p JOIN lease l ON l.object_id = p.object_id AND l.id = p.id AND (l.standing = 'held') IS TRUE
     FOR UPDATE OF l SKIP LOCKED";
@@ -77,8 +104,12 @@ pub(super) struct Wanted {
     owners: Vec<i64>,
     kinds: Vec<&'static str>,
     names: Vec<String>,
-    /// Of locks and barriers everything that holds is looked at.
+    /// Of locks and barriers everything that holds is looked at, and where something is to be broken or deleted.
     whole: Vec<bool>,
+    /// Where something is to be broken or deleted: whatever holds could end.
+    broken: Vec<bool>,
+    /// What is to be deleted: everybody who waits is looked at.
+    deleted: Vec<Uuid>,
     named: (Vec<Uuid>, Vec<Uuid>),
     lines: BTreeMap<(Uuid, String), i32>,
     requests: BTreeMap<Uuid, i32>,
@@ -97,13 +128,21 @@ impl Wanted {
                 wanted.kinds.push(address.kind().as_str());
                 wanted.names.push(address.name().to_string());
                 wanted.whole.push(matches!(address.kind(), Kind::Lock | Kind::Barrier));
+                wanted.broken.push(false);
             }
+            let sight = row.op.sight();
+            if sight > Sight::First
+                && let (Some(whole), Some(broken)) = (wanted.whole.last_mut(), wanted.broken.last_mut())
+            {
+                (*whole, *broken) = (true, true);
+            }
+            wanted.deleted.extend((sight == Sight::Everybody).then_some(id));
             for lease in row.op.names() {
                 wanted.named.0.push(id);
                 wanted.named.1.push(lease);
             }
             *wanted.requests.entry(id).or_insert(0) += 1;
-            wanted.items.extend(items::named(&row.op).map(|item| (id, item)));
+            wanted.items.extend(row.op.items().iter().map(|item| (id, *item)));
             if address.kind() == Kind::WorkQueue {
                 *wanted.lines.entry((id, PUTS.to_owned())).or_insert(FIRST_OF_A_LINE) += 1;
             }
@@ -134,9 +173,22 @@ impl Wanted {
         // sent together, and done one after the other: each sees what is there when it begins, and that is under the locks
         let (locked, leases, sums, free) = try_join4(
             db.query(&lock, &[&self.ids, &self.owners, &self.kinds, &self.names, &now]),
-            db.query(&leases, &[&self.named.0, &self.named.1, &of, &lines, &most, &self.ids, &self.whole]),
+            db.query(
+                &leases,
+                &[
+                    &self.named.0,
+                    &self.named.1,
+                    &of,
+                    &lines,
+                    &most,
+                    &self.ids,
+                    &self.whole,
+                    &self.deleted,
+                    &self.broken,
+                ],
+            ),
             db.query(&sums, &[&self.ids]),
-            db.query(&free, &[&self.named.0, &self.named.1, &self.ids]),
+            db.query(&free, &[&self.named.0, &self.named.1, &self.ids, &self.broken]),
         )
         .await?;
         let mut objects: BTreeMap<Uuid, Object> = locked.iter().map(object).collect::<Result<_, _>>()?;
@@ -162,9 +214,11 @@ impl Wanted {
         let named: BTreeSet<(&Uuid, &Uuid)> = self.named.0.iter().zip(&self.named.1).collect();
         let free = free.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
         let free: BTreeSet<(Uuid, Uuid)> = free.collect::<Result<_, PgError>>()?;
+        let broken = self.ids.iter().zip(&self.broken).filter(|(_, broken)| **broken).map(|(id, _)| *id);
+        let broken: BTreeSet<Uuid> = broken.collect();
         for (id, object) in objects.iter_mut() {
-            let now = object.now;
-            let touched = |lease: &&Lease| lease.until <= now || named.contains(&(id, &lease.id));
+            let (now, all) = (object.now, broken.contains(id));
+            let touched = |lease: &&Lease| all || lease.until <= now || named.contains(&(id, &lease.id));
             let touched = object.leases.values().filter(|lease| lease.is_held()).filter(touched);
             let pinned = touched.map(|lease| lease.id).filter(|lease| !free.contains(&(*id, *lease)));
             object.view.pinned = pinned.collect();
@@ -235,5 +289,7 @@ fn lease(row: &Row) -> Result<Lease, PgError> {
             secret: row.try_get(12)?,
         },
         item: row.try_get(13)?,
+        asker: row.try_get(14)?,
+        notified: row.try_get(15)?,
     })
 }

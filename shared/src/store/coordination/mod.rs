@@ -6,6 +6,7 @@
 
 mod change;
 mod items;
+mod list;
 mod load;
 mod look;
 mod pin;
@@ -14,5 +15,6 @@ mod save;
 mod sweep;
 
 pub use change::{Change, Changes, Told};
+pub use list::ListedObject;
 pub use look::{Due, Holder, ObjectView, Waited};
 pub use queue::{DeadItem, QueueCounts};

@@ -10,17 +10,17 @@ use crate::coordination::{Lease, Object};
 
 const LEASES: &str = "
     INSERT INTO lease AS l (object_id, id, standing, line, turn, until_ms, since_ms, claimed, owner, permits, ttl_ms,
-        reentrant, secret, item_id)
+        reentrant, secret, item_id, asker, notified)
     SELECT object_id, id, standing::lease_standing, line, turn, until_ms, since_ms, claimed, owner, permits, ttl_ms,
-        reentrant, secret, item_id
+        reentrant, secret, item_id, asker, notified
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bool[],
-            $9::text[], $10::int4[], $11::int4[], $12::bool[], $13::bytea[], $14::uuid[])
+            $9::text[], $10::int4[], $11::int4[], $12::bool[], $13::bytea[], $14::uuid[], $15::uuid[], $16::text[])
         AS n(object_id, id, standing, line, turn, until_ms, since_ms, claimed, owner, permits, ttl_ms, reentrant, secret,
-            item_id)
+            item_id, asker, notified)
     ON CONFLICT (object_id, id) DO UPDATE SET standing = excluded.standing, line = excluded.line, turn = excluded.turn,
         until_ms = excluded.until_ms, since_ms = excluded.since_ms, claimed = excluded.claimed, owner = excluded.owner,
         permits = excluded.permits, ttl_ms = excluded.ttl_ms, reentrant = excluded.reentrant, secret = excluded.secret,
-        item_id = excluded.item_id";
+        item_id = excluded.item_id, asker = excluded.asker, notified = excluded.notified";
 
 const SETTINGS: &str = "
     UPDATE coordination c SET capacity = n.capacity, configured = n.configured, generation = n.generation, flag = n.flag,
@@ -94,6 +94,8 @@ impl<'a> Written<'a> {
                 &each(all, |lease| lease.terms.reentrant),
                 &each(all, |lease| lease.terms.secret.as_deref()),
                 &each(all, |lease| lease.item),
+                &each(all, |lease| lease.asker),
+                &each(all, |lease| lease.notified.as_deref()),
             ],
         )
         .await?;

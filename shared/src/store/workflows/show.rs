@@ -12,10 +12,10 @@ use crate::{
     workflow::{Kind, WorkflowState},
 };
 
-const SHOW: &str = "
-    SELECT id, kind::text, state::text, return_exceptions, max_in_flight, nodes, open, succeeded, failed, cancelled, expired,
-        created_at, finished_at, cancel_requested_at
-    FROM workflow WHERE id = $1 AND (owner_id = $2) IS TRUE";
+/// What [`read`] reads.
+pub(super) const COLUMNS: &str =
+    "id, kind::text, state::text, return_exceptions, max_in_flight, nodes, open, succeeded, failed,
+    cancelled, expired, created_at, finished_at, cancel_requested_at";
 
 /// A node's state is its task's.
 const NODES: &str = "
@@ -103,7 +103,8 @@ pub(super) async fn view(
     owner: OwnerId,
     id: Uuid,
 ) -> Result<Option<WorkflowView>, StoreError> {
-    db.query_opt(SHOW, &[&id, &owner.0]).await?.as_ref().map(read).transpose()
+    let show = format!("SELECT {COLUMNS} FROM workflow WHERE id = $1 AND (owner_id = $2) IS TRUE");
+    db.query_opt(&show, &[&id, &owner.0]).await?.as_ref().map(read).transpose()
 }
 
 pub(super) fn read(row: &Row) -> Result<WorkflowView, StoreError> {

@@ -14,7 +14,9 @@ use std::{
 use bytes::Bytes;
 use caraway_shared::{
     config::{Schema, prepare},
-    coordination::{Address, Get, Grant, Kind, Millis, Object, Op, Order, Put, Reply, Share, Standing, Terms},
+    coordination::{
+        Address, Asker, Get, Grant, Kind, Millis, Object, Op, Order, Put, Reply, Share, Standing, Terms, put_ticket,
+    },
     store::{
         Store, StoreConfig, Writer,
         coordination::{Change, Changes},
@@ -50,6 +52,15 @@ fn wait() -> impl Strategy<Value = Millis> {
     prop_oneof![Just(0), Just(1_000), Just(20_000)]
 }
 
+/// Of a few requests, so that one that was abandoned is met.
+fn asker() -> impl Strategy<Value = Asker> {
+    (0..2_u8, wait()).prop_map(|(number, wait)| Asker { id: id(number), wait })
+}
+
+fn abandon(of: impl Strategy<Value = u8>) -> impl Strategy<Value = Op> {
+    (of, 0..2_u8).prop_map(|(at, asker)| Op::Abandon { id: id(at), asker: id(asker), payload: None })
+}
+
 fn terms(permits: i32) -> impl Strategy<Value = Terms> {
     (1..=permits, 0..3_u8, any::<bool>(), prop_oneof![Just(1_000), Just(30_000)]).prop_map(
         |(permits, owner, reentrant, ttl_ms)| Terms {
@@ -63,11 +74,11 @@ fn terms(permits: i32) -> impl Strategy<Value = Terms> {
 }
 
 fn acquire(permits: i32) -> impl Strategy<Value = Op> {
-    (number(), terms(permits), wait()).prop_map(|(at, terms, wait)| Op::Acquire {
+    (number(), terms(permits), asker()).prop_map(|(at, terms, asker)| Op::Acquire {
         id: id(at),
         terms,
         expect: None,
-        wait,
+        asker,
     })
 }
 
@@ -82,46 +93,77 @@ fn release() -> impl Strategy<Value = Op> {
 
 fn of_lock() -> BoxedStrategy<Op> {
     let line = || prop_oneof![Just("a".to_owned()), Just("b".to_owned())];
-    let park = (number(), number(), line(), wait()).prop_filter_map("itself", |(at, other, line, wait)| {
-        (at != other).then(|| Op::Park { share: share(at), id: id(other), line, wait })
+    let park = (number(), number(), line(), asker()).prop_filter_map("itself", |(at, other, line, asker)| {
+        (at != other).then(|| Op::Park { share: share(at), id: id(other), line, asker })
     });
     let notify = (number(), line(), 1..4).prop_map(|(at, line, count)| Op::Notify { share: share(at), line, count });
-    prop_oneof![4 => acquire(1), 1 => renew(), 3 => release(), 1 => park, 1 => notify].boxed()
+    prop_oneof![
+        40 => acquire(1),
+        10 => renew(),
+        30 => release(),
+        15 => park,
+        15 => notify,
+        10 => abandon(number()),
+        1 => Just(Op::Delete),
+    ]
+    .boxed()
 }
 
 fn of_semaphore() -> BoxedStrategy<Op> {
-    prop_oneof![5 => acquire(3), 1 => renew(), 3 => release(), 1 => (1..7).prop_map(Op::Resize)].boxed()
+    prop_oneof![
+        50 => acquire(3),
+        10 => renew(),
+        30 => release(),
+        10 => (1..7).prop_map(Op::Resize),
+        10 => abandon(number()),
+        1 => Just(Op::Delete),
+    ]
+    .boxed()
 }
 
 fn of_barrier() -> BoxedStrategy<Op> {
-    prop_oneof![6 => number().prop_map(|at| Op::Arrive(id(at))), 1 => (1..5).prop_map(Op::Resize)].boxed()
+    prop_oneof![
+        60 => number().prop_map(|at| Op::Arrive(id(at))),
+        10 => (1..5).prop_map(Op::Resize),
+        1 => Just(Op::Delete),
+    ]
+    .boxed()
 }
 
 fn of_queue() -> BoxedStrategy<Op> {
-    let put = (100..140_u8, -2..3_i8, prop_oneof![4 => Just(0), 1 => Just(700)], wait()).prop_map(
-        |(at, priority, delay, wait)| {
+    let put = (100..140_u8, -2..3_i8, prop_oneof![4 => Just(0), 1 => Just(700)], asker()).prop_map(
+        |(at, priority, delay, asker)| {
             let payload = Bytes::from(format!("{at}"));
-            Op::Put(Put { id: id(at), priority: f64::from(priority), delay, payload, wait })
+            Op::Put(Put { id: id(at), priority: f64::from(priority), delay, payload, asker })
         },
     );
-    let get = (number(), terms(1), prop::bool::weighted(0.2), wait())
-        .prop_map(|(at, terms, auto, wait)| Op::Get(Get { id: id(at), terms, auto, wait }));
+    let get = (number(), terms(1), prop::bool::weighted(0.2), asker())
+        .prop_map(|(at, terms, auto, asker)| Op::Get(Get { id: id(at), terms, auto, asker }));
     let order = prop_oneof![Just(Order::Fifo), Just(Order::Lifo), Just(Order::Priority)];
-    let capacity = prop_oneof![Just(None), (1..4).prop_map(Some)];
-    let configure = (capacity, order, 1..4).prop_map(|(capacity, order, attempts_max)| Op::Configure {
-        capacity,
-        order,
-        attempts_max,
-    });
+    let order = prop::option::of(order);
+    let capacity = prop_oneof![Just(None), Just(Some(None)), (1..4).prop_map(|most| Some(Some(most)))];
+    let configure = (capacity, order, prop::option::of(1..4))
+        .prop_map(|(capacity, order, attempts_max)| Op::Configure { capacity, order, attempts_max });
     let back = (number(), prop_oneof![Just(0), Just(900)]).prop_map(|(at, delay)| Op::GiveBack(share(at), delay));
+    let put_back = vec(100..140_u8, 1..4).prop_map(|items| Op::PutBack(items.into_iter().map(id).collect()));
+    let tickets = (100..140_u8, 0..2_u8).prop_map(|(at, asker)| Op::Abandon {
+        id: put_ticket(id(at)),
+        asker: id(asker),
+        payload: None,
+    });
     prop_oneof![
-        6 => put,
-        6 => get,
-        4 => number().prop_map(|at| Op::Finish(share(at))),
-        2 => back,
-        1 => renew(),
-        1 => configure,
-        1 => prop::bool::weighted(0.3).prop_map(Op::Flag),
+        60 => put,
+        60 => get,
+        40 => number().prop_map(|at| Op::Finish(share(at))),
+        20 => back,
+        10 => renew(),
+        10 => configure,
+        10 => prop::bool::weighted(0.3).prop_map(Op::Flag),
+        10 => abandon(number()),
+        10 => tickets,
+        10 => (100..140_u8).prop_map(|at| Op::Withdraw(id(at))),
+        10 => put_back,
+        1 => Just(Op::Delete),
     ]
     .boxed()
 }
@@ -171,7 +213,7 @@ impl Engine {
     }
 
     async fn ask(&self, address: &Address, ops: &[Op]) -> Vec<Reply> {
-        let rows = ops.iter().map(|op| Change { address: address.clone(), op: op.clone() }).collect();
+        let rows = ops.iter().map(|op| Change { address: address.clone(), op: op.clone(), order: None }).collect();
         self.writer.write(rows).await.expect("the database takes it")
     }
 
@@ -264,7 +306,7 @@ async fn check(engine: &Engine, address: &Address, steps: &[Step]) -> Result<(),
         object.pass();
         // a larger semaphore may let in more than is in sight, and what follows in the same commit would see that
         let batches: Vec<&[Op]> =
-            if ops.iter().any(|op| matches!(op, Op::Resize(_) | Op::Configure { .. } | Op::Flag(_))) {
+            if ops.iter().any(|op| matches!(op, Op::Resize(_) | Op::Configure { .. } | Op::Flag(_) | Op::Delete)) {
                 ops.chunks(1).collect()
             } else {
                 vec![ops]
