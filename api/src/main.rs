@@ -16,6 +16,7 @@ mod known;
 mod leases;
 mod middleware;
 mod openapi;
+mod origins;
 mod pages;
 mod problem;
 mod quotas;

@@ -4,17 +4,17 @@
 use bytes::Bytes;
 use caraway_shared::{
     store::{Store, tasks::Claim, workflows::Left},
-    workflow::{Reference, Unresolved, references, resolve},
+    workflow::{Reference, Unresolved, may_refer, references, resolve},
 };
 
 use crate::Failure;
 
-/// The input with what its references stand for. Nearly all tasks have none, and pay a search for six bytes.
+/// The input with what its references stand for. Nearly all tasks have none, and pay a search for a few bytes.
 pub(crate) async fn resolved(claim: &Claim, store: &Store) -> Result<Bytes, Failure> {
     let (Some(member), Ok(input)) = (claim.member, str::from_utf8(&claim.input)) else {
         return Ok(claim.input.clone());
     };
-    if !input.contains("\"$ref\"") {
+    if !may_refer(input) {
         return Ok(claim.input.clone());
     }
     // they were checked when the workflow was accepted; a handler's own nodes may hold anything

@@ -7,6 +7,7 @@ mod fields;
 mod idempotency;
 mod json;
 mod lease;
+mod parameters;
 mod path;
 mod precondition;
 mod query;
@@ -19,6 +20,7 @@ pub(crate) use fields::{Fields, typed};
 pub(crate) use idempotency::IdempotencyKey;
 pub(crate) use json::{JsonBody, read_json};
 pub(crate) use lease::{LeasePath, LeaseSecret, LeaseWait, NamePath};
+pub(crate) use parameters::KnownParameters;
 pub(crate) use path::{
     DataPath, ItemPath, KeyPath, TaskPath, UserPath, WorkflowPath, data_not_found, item_not_found, parse_id,
     task_not_found, workflow_not_found,

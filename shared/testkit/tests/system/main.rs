@@ -13,6 +13,7 @@ mod deleted_queue;
 mod due;
 mod duplicates;
 mod fetch;
+mod fidelity;
 mod frozen;
 mod full_queue;
 mod images;

@@ -18,7 +18,7 @@ pub(super) const LIMIT: &str = "must be a number of seconds, greater than 0";
 pub(super) const TIME: &str = "must be a time such as 2026-11-22T20:00:00Z, from 1970 to 9999, with an offset";
 
 /// `delay` or `run_at`, not both.
-pub(super) fn start(fields: &mut Fields<'_>) -> Start {
+pub(crate) fn start(fields: &mut Fields<'_>) -> Start {
     let delay = fields.optional("delay", "must be a number of seconds, 0 or more, before the year 9999", delay);
     let run_at = fields.optional("run_at", TIME, time);
     match (delay.filter(|delay| !delay.is_zero()), run_at) {
