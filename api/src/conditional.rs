@@ -39,6 +39,20 @@ pub(crate) fn tag_of(content: &[u8]) -> EntityTag {
     EntityTag::new_strong(hex::encode(Sha256::digest(content)))
 }
 
+/// What tells the compressed bytes of a content from the plain ones.
+const GZIPPED: &str = "-gzip";
+
+/// The tag of the same content, compressed.
+pub(crate) fn gzipped_tag(tag: &EntityTag) -> EntityTag {
+    let text = format!("{}{GZIPPED}", tag.tag());
+    if tag.weak { EntityTag::new_weak(text) } else { EntityTag::new_strong(text) }
+}
+
+/// The tag of the same content, plain: a client may know it by either.
+pub(crate) fn plain_tag(tag: &str) -> &str {
+    tag.strip_suffix(GZIPPED).unwrap_or(tag)
+}
+
 /// Begins the answer that carries this tag: 304 where the client has it, else 200 with `fresh` set.
 pub(crate) struct Conditional {
     /// The answer so far.
@@ -50,7 +64,8 @@ pub(crate) struct Conditional {
 impl Conditional {
     /// Compares the tag with what the client has.
     pub(crate) fn new(request: &HttpRequest, tag: EntityTag) -> Self {
-        let fresh = !client_has(request, &tag);
+        let held = held(request, &tag);
+        let (fresh, tag) = (held.is_none(), held.unwrap_or(tag));
         let mut response = if fresh { HttpResponse::Ok() } else { HttpResponse::NotModified() };
         response.insert_header(header::ETag(tag)).insert_header((header::CACHE_CONTROL, REVALIDATE));
         Self { response, fresh }
@@ -64,14 +79,18 @@ pub(crate) fn json(request: &HttpRequest, document: impl Into<bytes::Bytes>) -> 
     if fresh { response.content_type(ContentType::json()).body(document) } else { response.finish() }
 }
 
-fn client_has(request: &HttpRequest, tag: &EntityTag) -> bool {
+/// The tag under which the client has this content, if it has it: the plain bytes or the compressed ones.
+fn held(request: &HttpRequest, tag: &EntityTag) -> Option<EntityTag> {
     if !request.headers().contains_key(header::IF_NONE_MATCH) {
-        return false;
+        return None;
     }
     match IfNoneMatch::parse(request) {
-        Ok(IfNoneMatch::Any) => true,
-        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|theirs| theirs.weak_eq(tag)),
-        Err(_) => false, // a condition that cannot be read is not met: the full answer is always right
+        Ok(IfNoneMatch::Any) => Some(tag.clone()),
+        Ok(IfNoneMatch::Items(tags)) => {
+            let forms = [tag.clone(), gzipped_tag(tag)];
+            forms.into_iter().find(|form| tags.iter().any(|theirs| theirs.weak_eq(form)))
+        }
+        Err(_) => None, // a condition that cannot be read is not met: the full answer is always right
     }
 }
 
@@ -91,6 +110,7 @@ mod tests {
         let tag = tag_of(b"{}").to_string();
         assert_eq!(status(&tag), StatusCode::NOT_MODIFIED);
         assert_eq!(status(&format!("\"other\", W/{tag}")), StatusCode::NOT_MODIFIED);
+        assert_eq!(status(&gzipped_tag(&tag_of(b"{}")).to_string()), StatusCode::NOT_MODIFIED);
         assert_eq!(status("*"), StatusCode::NOT_MODIFIED);
         assert_eq!(status("\"other\""), StatusCode::OK);
         assert_eq!(status("nonsense"), StatusCode::OK);

@@ -5,7 +5,7 @@ use std::{ffi::OsString, net::SocketAddr};
 use caraway_shared::config::{Common, Schema};
 use clap::{Args, Parser, Subcommand};
 
-use crate::keys::Keys;
+use crate::{keys::Keys, origins::AllowedOrigins};
 
 /// Accepts tasks over HTTP and tells what became of them.
 #[derive(Parser)]
@@ -42,6 +42,9 @@ pub(crate) struct Serve {
     /// While there are no API keys, serve everybody who can reach an address that is not loopback
     #[arg(long, env = "CARAWAY_INSECURE_OPEN")]
     pub(crate) insecure_open: bool,
+    /// Origins whose web pages may call this API, with commas between, such as https://app.example.com; else none may
+    #[arg(long, env = "CARAWAY_CORS_ORIGINS", default_value = "", hide_default_value = true)]
+    pub(crate) cors_origins: AllowedOrigins,
     /// Threads that serve HTTP
     #[arg(long, env = "CARAWAY_HTTP_THREADS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) http_threads: u16,

@@ -51,13 +51,14 @@ pub(crate) async fn change(
     json: Option<&[u8]>,
     expected: Expected,
 ) -> Result<i64, Problem> {
+    let unconditional = expected == Expected::Any;
     match state.store.change_data(owner, key, json, expected).await? {
         Changed::Done(owed) => {
             fail::fail_point!("data.committed", |_| std::process::abort());
             state.cache.after_commit(&owed).await;
             Ok(owed.version)
         }
-        Changed::Unexpected if expected == Expected::Any => Err(data_not_found()),
+        Changed::Unexpected if unconditional => Err(data_not_found()),
         Changed::Unexpected => {
             Err(Problem::new(Code::PreconditionFailed, "what is stored is not what your condition names"))
         }

@@ -17,6 +17,7 @@ mod leases;
 mod middleware;
 mod objects;
 mod openapi;
+mod origins;
 mod pages;
 mod problem;
 mod quotas;

@@ -6,7 +6,12 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web::Data};
+use actix_web::{
+    App, HttpServer,
+    dev::Server,
+    middleware::from_fn,
+    web::{self, Data},
+};
 use anyhow::Context as _;
 use caraway_shared::{
     broker::{Link, Publisher, relay},
@@ -152,15 +157,19 @@ fn flat(served: Result<std::io::Result<()>, tokio::task::JoinError>) -> anyhow::
 /// Every bound of the HTTP server is stated here, so that no default is a surprise.
 fn listen(config: &Serve, state: ApiState, closing: CancellationToken) -> anyhow::Result<(Server, SocketAddr)> {
     let (data, contract) = (Data::new(state), Data::new(Contract::default()));
+    let origins = config.cors_origins.clone();
     let app = move || {
         App::new()
             .app_data(data.clone())
             .app_data(contract.clone())
             .configure(|api| drop(routes::all(api)))
+            .default_service(web::to(routes::elsewhere))
             // the last one is the outermost
             .wrap(from_fn(middleware::gate))
             .wrap(from_fn(middleware::problems))
+            .wrap(from_fn(middleware::compress))
             .wrap(from_fn(middleware::unread))
+            .wrap(middleware::cors(&origins))
             .wrap(from_fn(middleware::observe))
     };
     let server = HttpServer::new(app)

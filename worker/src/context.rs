@@ -6,10 +6,10 @@ use bytes::Bytes;
 use caraway_shared::{
     coordination::Coordination,
     store::{Item, NewItem},
-    task::{Budget, Epoch, OwnerId, TaskId, check_json, limits},
+    task::{Budget, Epoch, JsonFault, OwnerId, TaskId, check_json, limits},
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::to_raw_value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -86,13 +86,14 @@ impl Context {
     /// log. Only the last word counts: it is shown with the task within about a second, and is as safe as the task's
     /// outcome once that is recorded.
     pub fn progress(&self, progress: &impl Serialize) {
-        let Ok(mut value) = serde_json::to_value(progress) else { return };
-        strip_nul(&mut value);
-        let text = value.to_string();
-        if text.len() > limits::PROGRESS_BYTES_MAX || check_json(text.as_bytes()).is_err() {
-            tracing::warn!(task.id = %self.task_id(), progress.bytes = text.len(), "progress is too large, and is dropped");
+        let Ok(said) = to_raw_value(progress) else { return };
+        let bytes = said.get().len();
+        if bytes > limits::PROGRESS_BYTES_MAX
+            || matches!(check_json(said.get().as_bytes()), Err(JsonFault::Malformed(_)))
+        {
+            tracing::warn!(task.id = %self.task_id(), progress.bytes = bytes, "progress is too large, and is dropped");
         } else {
-            self.ticket.say(value);
+            self.ticket.say(said);
         }
     }
 
@@ -137,18 +138,5 @@ impl Context {
         };
         self.store.ask(|store| store.put_item(&item)).await?;
         Ok(item)
-    }
-}
-
-/// PostgreSQL's JSON cannot hold U+0000, and one handler's progress must not cost the others theirs.
-fn strip_nul(value: &mut Value) {
-    match value {
-        Value::String(text) => text.retain(|c| c != '\0'),
-        Value::Array(items) => items.iter_mut().for_each(strip_nul),
-        Value::Object(entries) => {
-            entries.retain(|key, _| !key.contains('\0'));
-            entries.values_mut().for_each(strip_nul);
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => (),
     }
 }

@@ -5,7 +5,7 @@
 //! collected, so a record that is repeated makes nothing twice.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -19,7 +19,7 @@ use caraway_shared::{
     workflow::is_key,
 };
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::{Failure, patient_store::PatientStore};
 
@@ -28,12 +28,18 @@ const FOLLOW_MAX: usize = 1000;
 /// Bytes of their arguments together.
 const BYTES_MAX: usize = 4 << 20;
 
+/// The arguments of a task, each as its handler wrote it.
+#[derive(Clone, Debug, Default, Serialize)]
+struct NewInput {
+    args: Vec<Box<RawValue>>,
+    kwargs: BTreeMap<String, Box<RawValue>>,
+}
+
 /// A task that a handler submits.
 #[derive(Clone, Debug)]
 pub struct NewTask {
     name: String,
-    args: Vec<Value>,
-    kwargs: Map<String, Value>,
+    input: NewInput,
     queue: Option<String>,
     priority: Option<i64>,
     max_attempts: Option<i32>,
@@ -47,8 +53,7 @@ impl NewTask {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
-            args: Vec::new(),
-            kwargs: Map::new(),
+            input: NewInput::default(),
             queue: None,
             priority: None,
             max_attempts: None,
@@ -60,8 +65,8 @@ impl NewTask {
     /// One more argument by place.
     #[must_use]
     pub fn arg(mut self, value: impl Serialize) -> Self {
-        match serde_json::to_value(value) {
-            Ok(value) => self.args.push(value),
+        match to_raw_value(&value) {
+            Ok(value) => self.input.args.push(value),
             Err(error) => self.fault = Some(error.to_string()),
         }
         self
@@ -70,8 +75,8 @@ impl NewTask {
     /// An argument by name.
     #[must_use]
     pub fn kwarg(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
-        match serde_json::to_value(value) {
-            Ok(value) => drop(self.kwargs.insert(name.into(), value)),
+        match to_raw_value(&value) {
+            Ok(value) => drop(self.input.kwargs.insert(name.into(), value)),
             Err(error) => self.fault = Some(error.to_string()),
         }
         self
@@ -110,7 +115,7 @@ impl NewTask {
         if let Some(fault) = self.fault {
             return Err(invalid(format!("an argument of {} is not JSON: {fault}", self.name)));
         }
-        let input = json!({ "args": self.args, "kwargs": self.kwargs }).to_string();
+        let input = serde_json::to_string(&self.input).map_err(|error| invalid(error.to_string()))?;
         check_body(input.as_bytes()).map_err(|fault| invalid(fault.to_string()))?;
         if input.len() > limits::INPUT_BYTES_MAX {
             return Err(Failure::fatal("input_too_large", format!("the arguments of {} are too large", self.name)));

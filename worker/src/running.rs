@@ -11,7 +11,7 @@ use std::{
 };
 
 use caraway_shared::task::{Epoch, TaskId};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -47,7 +47,7 @@ struct Run {
 /// What a run said of its progress.
 #[derive(Default)]
 struct Said {
-    last: Option<Value>,
+    last: Option<Box<RawValue>>,
     /// Since it was last written.
     is_new: bool,
 }
@@ -105,7 +105,7 @@ impl Running {
     }
 
     /// What runs have said since the last time.
-    pub(crate) fn said(&self) -> Vec<(TaskId, Epoch, Value)> {
+    pub(crate) fn said(&self) -> Vec<(TaskId, Epoch, Box<RawValue>)> {
         let map = self.lock();
         map.iter().filter_map(|((id, epoch), run)| Some((*id, *epoch, lock(&run.said).news()?))).collect()
     }
@@ -124,7 +124,7 @@ impl Running {
 }
 
 impl Said {
-    fn news(&mut self) -> Option<Value> {
+    fn news(&mut self) -> Option<Box<RawValue>> {
         std::mem::take(&mut self.is_new).then(|| self.last.clone())?
     }
 }
@@ -189,12 +189,12 @@ impl Ticket {
         Stall(Arc::clone(&self.run))
     }
 
-    pub(crate) fn say(&self, value: Value) {
+    pub(crate) fn say(&self, value: Box<RawValue>) {
         *lock(&self.run.said) = Said { last: Some(value), is_new: true };
     }
 
     /// What was said last, whether it was written or not: a write may still be under way.
-    pub(crate) fn last_word(&self) -> Option<Value> {
+    pub(crate) fn last_word(&self) -> Option<Box<RawValue>> {
         std::mem::take(&mut *lock(&self.run.said)).last
     }
 }
@@ -254,15 +254,17 @@ mod tests {
     fn news_is_told_once_and_the_last_word_stays() {
         let running = Running::default();
         let ticket = running.enter(TaskId::now(), Epoch(1)).unwrap();
-        let told = || running.said().into_iter().map(|(.., value)| value).collect::<Vec<_>>();
+        let told = || running.said().into_iter().map(|(.., value)| value.get().to_owned()).collect::<Vec<_>>();
+        let word = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
         assert!(told().is_empty());
-        ticket.say(Value::from(1));
-        ticket.say(Value::from(2));
-        assert_eq!(told(), [Value::from(2)]);
+        ticket.say(word("1"));
+        ticket.say(word("2"));
+        assert_eq!(told(), ["2"]);
         assert!(told().is_empty());
         running.unwritten([(ticket.id, ticket.epoch)]);
-        assert_eq!(told(), [Value::from(2)]);
-        assert_eq!((ticket.last_word(), ticket.last_word()), (Some(Value::from(2)), None));
+        assert_eq!(told(), ["2"]);
+        let last = || ticket.last_word().map(|word| word.get().to_owned());
+        assert_eq!((last(), last()), (Some("2".into()), None));
     }
 
     #[test]

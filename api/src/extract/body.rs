@@ -93,7 +93,9 @@ fn announced_bytes(headers: &HeaderMap) -> Option<usize> {
 
 /// A compressed body could unfold to anything; nobody needs one here.
 fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {
-    let plain = headers.get(header::CONTENT_ENCODING).is_none_or(|encoding| encoding.as_bytes() == b"identity");
+    let is_plain = |coding: &str| coding.trim().is_empty() || coding.trim().eq_ignore_ascii_case("identity");
+    let mut listed = headers.get_all(header::CONTENT_ENCODING);
+    let plain = listed.all(|listed| listed.to_str().is_ok_and(|listed| listed.split(',').all(is_plain)));
     if plain {
         Ok(())
     } else {

@@ -35,6 +35,16 @@ impl<'a> Fields<'a> {
         Ok(Self { pointer, left, faults: Vec::new() })
     }
 
+    /// Whether a field is there, and says something.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.left.get(name).is_some_and(|value| value.get() != "null")
+    }
+
+    /// Where the object stands in the body: a JSON pointer.
+    pub(crate) fn pointer(&self) -> &str {
+        &self.pointer
+    }
+
     /// A field that is good by itself, and wrong beside another.
     pub(crate) fn refuse(&mut self, name: &str, detail: &str) {
         self.fault(name, Code::InvalidRequest, detail);

@@ -8,6 +8,7 @@ mod idempotency;
 mod json;
 mod lease;
 mod order;
+mod parameters;
 mod path;
 mod precondition;
 mod query;
@@ -21,6 +22,7 @@ pub(crate) use idempotency::IdempotencyKey;
 pub(crate) use json::{JsonBody, read_json};
 pub(crate) use lease::{ItemOfQueue, LeasePath, LeaseSecret, LeaseWait, NamePath};
 pub(crate) use order::{OrderQuery, Whose, user_parameter};
+pub(crate) use parameters::KnownParameters;
 pub(crate) use path::{
     DataPath, ItemPath, KeyPath, TaskPath, UserPath, WorkflowPath, data_not_found, item_not_found, parse_id,
     task_not_found, workflow_not_found,

@@ -17,16 +17,17 @@ use utoipa::{
 };
 
 use crate::{
+    conditional::plain_tag,
     openapi::parameter,
     problem::{Code, Problem},
 };
 
-/// What is there must be this, or nothing is changed.
-#[derive(Clone, Copy)]
-pub(crate) struct Precondition(pub(crate) Expected);
+/// ETags that one condition may list: more than a client has reason to hold of one value.
+const TAGS_MAX: usize = 100;
 
-/// What no row has.
-const NEVER: i64 = -1;
+/// What is there must be this, or nothing is changed.
+#[derive(Clone)]
+pub(crate) struct Precondition(pub(crate) Expected);
 
 impl Precondition {
     /// What may come of one.
@@ -35,8 +36,7 @@ impl Precondition {
 
 impl IntoParams for Precondition {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let matching =
-            "The `ETag` of the version that is to be changed, or `*` for whatever is there: else the answer is 412.";
+        let matching = "The `ETag` of the version that is to be changed, or several, or `*` for whatever is there: else the answer is 412.";
         let absent = "`*`: nothing may be there, else the answer is 412.";
         vec![
             parameter::header("If-Match", matching, "\"v42\"", ObjectBuilder::new()),
@@ -60,10 +60,10 @@ pub(crate) fn version_tag(version: i64) -> EntityTag {
 }
 
 fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
-    match (one(headers, &header::IF_MATCH)?, one(headers, &header::IF_NONE_MATCH)?) {
+    match (list(headers, &header::IF_MATCH)?.as_deref(), list(headers, &header::IF_NONE_MATCH)?.as_deref()) {
         (None, None) => Ok(Expected::Any),
         (Some("*"), None) => Ok(Expected::Something),
-        (Some(tag), None) => version(tag).map(Expected::Version),
+        (Some(tags), None) => versions(tags).map(Expected::OneOf),
         (None, Some("*")) => Ok(Expected::Nothing),
         // valid headers, and nothing that a change could do with them
         (None, Some(_)) => Err(Problem::new(Code::InvalidRequest, "If-None-Match of a change must be *")),
@@ -71,21 +71,30 @@ fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
     }
 }
 
-fn one<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Result<Option<&'a str>, Problem> {
-    let mut values = headers.get_all(name);
-    let value = values.next().map(|value| value.to_str().unwrap_or_default().trim());
-    match (value, values.next()) {
-        (value, None) => Ok(value),
-        (_, Some(_)) => Err(Problem::new(Code::BadRequest, format!("{name} must be sent once"))),
-    }
+/// A header that is a list: sent several times, it is one list (RFC 9110, section 5.3).
+fn list(headers: &HeaderMap, name: &header::HeaderName) -> Result<Option<String>, Problem> {
+    let values: Option<Vec<&str>> = headers.get_all(name).map(|value| value.to_str().ok().map(str::trim)).collect();
+    let values = values.ok_or_else(|| Problem::new(Code::BadRequest, format!("{name} must be ASCII")))?;
+    Ok(Some(values.join(",")).filter(|_| !values.is_empty()))
 }
 
-/// A tag that is none of ours, or a weak one, is that of no version: the comparison is a strong one.
-fn version(tag: &str) -> Result<i64, Problem> {
-    let unreadable = |_| Problem::new(Code::BadRequest, "If-Match must be * or one ETag in quotes");
-    let tag: EntityTag = tag.parse().map_err(unreadable)?;
-    let version = tag.tag().strip_prefix('v').filter(|_| !tag.weak).and_then(|digits| digits.parse().ok());
-    Ok(version.filter(|version| version_tag(*version) == tag).unwrap_or(NEVER))
+/// The versions of these tags. A tag that is none of ours, or a weak one, is that of no version: the comparison is a strong
+/// one.
+fn versions(tags: &str) -> Result<Vec<i64>, Problem> {
+    let unreadable = || Problem::new(Code::BadRequest, "If-Match must be * or ETags in quotes, with commas between");
+    let tags: Vec<EntityTag> =
+        tags.split(',').map(|tag| tag.trim().parse()).collect::<Result<_, _>>().map_err(|_| unreadable())?;
+    if tags.len() > TAGS_MAX {
+        return Err(Problem::new(Code::BadRequest, format!("If-Match may list {TAGS_MAX} ETags")));
+    }
+    Ok(tags.iter().filter_map(version).collect())
+}
+
+/// Of the value as JSON, or of the same compressed.
+fn version(tag: &EntityTag) -> Option<i64> {
+    let text = plain_tag(tag.tag());
+    let version = text.strip_prefix('v').filter(|_| !tag.weak)?.parse().ok()?;
+    (version_tag(version).tag() == text).then_some(version)
 }
 
 #[cfg(test)]
@@ -106,16 +115,22 @@ mod tests {
 
     #[test]
     fn conditions() {
-        let cases: [Case<'_>; 11] = [
+        let versions = |versions: &[i64]| Some(Expected::OneOf(versions.to_vec()));
+        let many = vec!["\"v1\""; TAGS_MAX + 1].join(",");
+        let cases: [Case<'_>; 15] = [
             (&[], Some(Expected::Any)),
             (&[("if-match", "*")], Some(Expected::Something)),
             (&[("if-none-match", "*")], Some(Expected::Nothing)),
-            (&[("if-match", "\"v42\"")], Some(Expected::Version(42))),
-            (&[("if-match", "W/\"v42\"")], Some(Expected::Version(NEVER))),
-            (&[("if-match", "\"v042\"")], Some(Expected::Version(NEVER))),
-            (&[("if-match", "\"other\"")], Some(Expected::Version(NEVER))),
+            (&[("if-match", "\"v42\"")], versions(&[42])),
+            (&[("if-match", "\"v42-gzip\"")], versions(&[42])),
+            (&[("if-match", "W/\"v42\"")], versions(&[])),
+            (&[("if-match", "\"v042\"")], versions(&[])),
+            (&[("if-match", "\"other\"")], versions(&[])),
             (&[("if-match", "v42")], None),
-            (&[("if-match", "\"v1\""), ("if-match", "\"v2\"")], None),
+            (&[("if-match", "\"v1\", \"other\",\"v2\"")], versions(&[1, 2])),
+            (&[("if-match", "\"v1\""), ("if-match", "\"v2\"")], versions(&[1, 2])),
+            (&[("if-match", "\"v1\", *")], None),
+            (&[("if-match", &many)], None),
             (&[("if-match", "*"), ("if-none-match", "*")], None),
             (&[("if-none-match", "\"v1\"")], None),
         ];

@@ -5,10 +5,11 @@ use std::{
     future::{Ready, ready},
 };
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, web};
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use caraway_shared::task::{OwnerId, instant};
 use jiff::Timestamp;
 
+use super::parameters::pairs;
 use crate::problem::{Code, Fault, Problem};
 
 /// Rows of a page where nothing is said.
@@ -29,12 +30,7 @@ impl FromRequest for Query {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string());
-        ready(
-            pairs
-                .map(|pairs| Self::of(pairs.into_inner()))
-                .map_err(|_| Problem::new(Code::BadRequest, "the query part of the address cannot be read")),
-        )
+        ready(Self::read(request.query_string()))
     }
 }
 
@@ -42,15 +38,15 @@ impl Query {
     /// What it refuses.
     pub(crate) const PROBLEMS: &[Code] = &[Code::BadRequest, Code::InvalidRequest, Code::UnknownParameter];
 
-    fn of(pairs: Vec<(String, String)>) -> Self {
+    /// The parameters of this query part.
+    pub(super) fn read(text: &str) -> Result<Self, Problem> {
         let mut query = Self { left: BTreeMap::new(), faults: Vec::new() };
-        for (name, value) in pairs {
-            if query.left.contains_key(&name) {
+        for (name, value) in pairs(text)? {
+            if query.left.insert(name.clone().into_owned(), value.into_owned()).is_some() {
                 query.refuse(&name, "is given twice");
             }
-            query.left.insert(name, value);
         }
-        query
+        Ok(query)
     }
 
     /// A parameter that may be left out. `must` completes "this parameter …".
@@ -111,13 +107,9 @@ impl Query {
 mod tests {
     use super::*;
 
-    fn query(pairs: &[(&str, &str)]) -> Query {
-        Query::of(pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
-    }
-
     #[test]
     fn everything_wrong_is_pointed_at() {
-        let mut query = query(&[("limit", "0"), ("x", "1"), ("x", "2"), ("name", "a\0b")]);
+        let mut query = Query::read("limit=0&x=1&x=2&name=a%00b").unwrap();
         assert_eq!(query.limit(), LIMIT_DEFAULT);
         let name: Option<String> = query.optional("name", "must be a name", |name| Some(name.into()));
         assert_eq!(name, None);

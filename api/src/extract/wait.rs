@@ -5,8 +5,7 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{FromRequest, HttpRequest, dev::Payload, web::Query};
-use serde::Deserialize;
+use actix_web::{FromRequest, HttpRequest, dev::Payload};
 use utoipa::{
     IntoParams,
     openapi::{
@@ -15,9 +14,10 @@ use utoipa::{
     },
 };
 
+use super::{parameters::pairs, query::Query};
 use crate::{
     openapi::parameter,
-    problem::{Code, Fault, Problem},
+    problem::{Code, Problem},
 };
 
 /// Nobody waits longer in one request; a client that wants to asks again.
@@ -61,25 +61,19 @@ impl IntoParams for QueryWait {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    wait: Option<f64>,
-}
-
 impl FromRequest for QueryWait {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(queried(request).map(Self).ok_or_else(invalid))
+        ready(queried(request).map(Self))
     }
 }
 
 /// How long this request may take longer than others, whatever else it asks.
 pub(crate) fn wait_asked(request: &HttpRequest) -> Duration {
     let among_others = || {
-        let asked = Query::<Vec<(String, String)>>::from_query(request.query_string()).ok()?.into_inner();
+        let asked = pairs(request.query_string()).ok()?;
         asked.iter().find(|(name, _)| name == "wait").and_then(|(_, value)| patience(value))
     };
     preferred(request).or_else(among_others).unwrap_or_default()
@@ -101,19 +95,16 @@ fn preference(text: &str) -> Option<Duration> {
     name.trim().eq_ignore_ascii_case("wait").then(|| Duration::from_secs(seconds.min(SECONDS_MAX)))
 }
 
-fn queried(request: &HttpRequest) -> Option<Duration> {
-    seconds(Query::<Asked>::from_query(request.query_string()).ok()?.wait.unwrap_or(0.0))
+fn queried(request: &HttpRequest) -> Result<Duration, Problem> {
+    let mut query = Query::read(request.query_string())?;
+    let asked = query.optional("wait", "must be a number of seconds, 0 or more", patience);
+    query.finish(asked.unwrap_or_default())
 }
 
 /// What is no number is refused; for `min` it would be as good as any.
 fn seconds(asked: f64) -> Option<Duration> {
     let longest = Duration::from_secs(SECONDS_MAX);
     if asked > longest.as_secs_f64() { Some(longest) } else { Duration::try_from_secs_f64(asked).ok() }
-}
-
-fn invalid() -> Problem {
-    let detail = "must be a number of seconds, 0 or more; nothing else can be asked here".into();
-    Problem::faults(vec![Fault { pointer: "?wait".into(), code: Code::InvalidRequest, detail }])
 }
 
 #[cfg(test)]

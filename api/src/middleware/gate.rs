@@ -15,7 +15,8 @@ use crate::{
 
 /// Answered whatever the state of the database is: health, metrics, and what explains the answers.
 pub(crate) fn is_always_open(path: &str) -> bool {
-    const OPEN: [&str; 7] = ["/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/style.css", "/problems"];
+    const OPEN: [&str; 8] =
+        ["/", "/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/style.css", "/problems"];
     OPEN.contains(&path) || path.starts_with("/problems/")
 }
 

@@ -12,6 +12,7 @@ use caraway_shared::access::Scope;
 
 use crate::{
     callers::Caller,
+    extract::KnownParameters,
     problem::{Code, Problem},
     quotas::Standing,
     state::ApiState,
@@ -47,19 +48,28 @@ impl Needs {
     }
 }
 
-/// Lets through who has what the route needs, and leaves the caller for the handler.
+/// Lets through who has what the route needs and asks for nothing that it does not know, and leaves the caller for the
+/// handler.
 pub(crate) async fn guard<B: MessageBody>(
     needs: Needs,
+    known: KnownParameters,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
-    let Some(scope) = needs.scope() else {
-        return Ok(next.call(request).await?.map_into_left_body());
+    let (admitted, standing) = match needs.scope() {
+        None => (Ok(None), None),
+        Some(scope) => {
+            let (admitted, standing) = admit(needs, scope, &request).await;
+            (admitted.map(Some), standing)
+        }
     };
-    let (admitted, standing) = admit(needs, scope, &request).await;
+    // who may not pass is not told what there is to ask for
+    let admitted = admitted.and_then(|caller| known.check(request.query_string()).map(|()| caller));
     let mut response = match admitted {
         Ok(caller) => {
-            request.extensions_mut().insert(caller);
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
             next.call(request).await?.map_into_left_body()
         }
         Err(problem) => request.error_response(problem).map_into_right_body(),

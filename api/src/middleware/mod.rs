@@ -3,12 +3,16 @@
 //! | file | does |
 //! |---|---|
 //! | `observe.rs` | request id, time, one log line, one metric, headers that every answer has |
+//! | `cors.rs` | lets web pages of the origins in the setting call |
 //! | `unread.rs` | keeps a connection clean when an answer comes before its request was read |
+//! | `compress.rs` | compresses large answers where the client takes that |
 //! | `problems.rs` | writes every error as a problem document |
 //! | `gate.rs` | lets nobody in before the database is prepared |
 //! | `deadline.rs` | lets nobody wait for ever |
 //! | `guard.rs` | lets in who has the scope that the route needs, and not more often than its user may |
 
+mod compress;
+mod cors;
 mod deadline;
 mod gate;
 mod guard;
@@ -16,6 +20,8 @@ mod observe;
 mod problems;
 mod unread;
 
+pub(crate) use compress::{compress, gzip, takes_gzip};
+pub(crate) use cors::cors;
 pub(crate) use deadline::deadline;
 pub(crate) use gate::{gate, is_always_open};
 pub(crate) use guard::{Needs, guard};

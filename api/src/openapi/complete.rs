@@ -16,6 +16,7 @@ use utoipa::{
 
 use super::parameter;
 use crate::{
+    extract::KnownParameters,
     middleware::{Needs, is_always_open},
     problem::{Code, Problem},
     routes,
@@ -66,8 +67,8 @@ impl Modify for Complete {
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
-    let PathItem { get, post, put, delete, .. } = item;
-    let methods = [("get", get), ("post", post), ("put", put), ("delete", delete)];
+    let PathItem { get, post, put, delete, patch, .. } = item;
+    let methods = [("get", get), ("post", post), ("put", put), ("delete", delete), ("patch", patch)];
     methods.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
@@ -79,14 +80,16 @@ fn needs() -> BTreeMap<(&'static str, &'static str), Needs> {
         HttpMethod::Post => "post",
         HttpMethod::Put => "put",
         HttpMethod::Delete => "delete",
+        HttpMethod::Patch => "patch",
         _ => "get",
     };
-    listed.into_iter().map(|(verb, path, needs)| ((method(verb), path), needs)).collect()
+    listed.into_iter().map(|route| ((method(route.method), route.address), route.needs)).collect()
 }
 
 fn complete(operation: &mut Operation, path: &str, reads: bool, needs: Needs) {
     let mut codes = operation.extensions.take().and_then(|mut all| all.remove(PROBLEMS)).map_or(Vec::new(), named);
     codes.push(Code::Internal);
+    codes.extend(KnownParameters::PROBLEMS); // by the guard, on every route
     if !is_always_open(path) {
         codes.extend([Code::DatabaseUnavailable, Code::DatabaseReadOnly]);
     }

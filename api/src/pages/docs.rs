@@ -271,8 +271,8 @@ mod tests {
     fn every_operation_and_every_schema_has_an_anchor_and_every_link_leads_to_one() {
         let contract = Contract::default();
         let contract = contract.pages().unwrap();
-        let page = String::from_utf8(contract.docs.to_vec()).unwrap();
-        let document: serde_json::Value = serde_json::from_slice(&contract.openapi).unwrap();
+        let page = String::from_utf8(contract.docs.plain.to_vec()).unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&contract.openapi.plain).unwrap();
         for name in document["components"]["schemas"].as_object().unwrap().keys() {
             assert!(page.contains(&format!("id=\"schema-{name}\"")), "{name}");
         }

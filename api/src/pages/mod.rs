@@ -9,15 +9,21 @@ mod text;
 use std::sync::OnceLock;
 
 use actix_web::{
-    HttpRequest, HttpResponse,
-    http::header::{self, Accept, Header as _},
+    HttpRequest, HttpResponse, HttpResponseBuilder,
+    http::header::{self, Accept, ContentType, EntityTag, Header as _},
 };
 use askama::Template;
 use bytes::Bytes;
+use flate2::Compression;
 use utoipa::OpenApi;
 
 pub(crate) use self::problems::{one, overview};
-use crate::{conditional::Conditional, conditional::tag_of, openapi::Document, problem::Problem};
+use crate::{
+    conditional::{Conditional, gzipped_tag, tag_of},
+    middleware::{gzip, takes_gzip},
+    openapi::Document,
+    problem::Problem,
+};
 
 /// The one style sheet.
 pub(crate) const STYLE: &str = include_str!("../../templates/style.css");
@@ -34,9 +40,50 @@ pub(crate) struct Contract(OnceLock<Pages>);
 /// Both, as they are sent.
 pub(crate) struct Pages {
     /// `GET /openapi.json`.
-    pub(crate) openapi: Bytes,
+    pub(crate) openapi: Page,
     /// `GET /docs`.
-    pub(crate) docs: Bytes,
+    pub(crate) docs: Page,
+}
+
+/// A large answer that is always the same: packed once, and not for each of those who ask.
+pub(crate) struct Page {
+    tag: EntityTag,
+    plain: Bytes,
+    packed: Bytes,
+}
+
+impl Page {
+    fn of(text: String) -> anyhow::Result<Self> {
+        let packed = gzip(text.as_bytes(), Compression::best())?;
+        Ok(Self { tag: tag_of(text.as_bytes()), plain: text.into(), packed })
+    }
+
+    /// Answers with it as JSON, or with nothing where the client has it.
+    pub(crate) fn json(&self, request: &HttpRequest) -> HttpResponse {
+        self.answer(request, |response| response.content_type(ContentType::json()))
+    }
+
+    /// Answers with it as HTML, or with nothing where the client has it.
+    pub(crate) fn html(&self, request: &HttpRequest) -> HttpResponse {
+        self.answer(request, for_people)
+    }
+
+    fn answer(
+        &self,
+        request: &HttpRequest,
+        describe: impl FnOnce(&mut HttpResponseBuilder) -> &mut HttpResponseBuilder,
+    ) -> HttpResponse {
+        let Conditional { mut response, fresh } = Conditional::new(request, self.tag.clone());
+        describe(&mut response);
+        if !fresh {
+            response.finish()
+        } else if takes_gzip(request) {
+            let tag = header::ETag(gzipped_tag(&self.tag));
+            response.insert_header((header::CONTENT_ENCODING, "gzip")).insert_header(tag).body(self.packed.clone())
+        } else {
+            response.body(self.plain.clone())
+        }
+    }
 }
 
 impl Contract {
@@ -54,7 +101,7 @@ impl Pages {
     fn make() -> anyhow::Result<Self> {
         let openapi = Document::pretty()?;
         let docs = docs::Docs::of(&Document::openapi())?.render()?;
-        Ok(Self { openapi: openapi.into(), docs: docs.into() })
+        Ok(Self { openapi: Page::of(openapi)?, docs: Page::of(docs)? })
     }
 }
 
@@ -69,12 +116,16 @@ pub(crate) fn wants_html(request: &HttpRequest) -> bool {
 pub(crate) fn html(request: &HttpRequest, page: impl Into<Bytes>) -> HttpResponse {
     let page = page.into();
     let Conditional { mut response, fresh } = Conditional::new(request, tag_of(&page));
+    for_people(&mut response);
+    if fresh { response.body(page) } else { response.finish() }
+}
+
+fn for_people(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
     response
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
         .insert_header((header::REFERRER_POLICY, "no-referrer"))
-        .insert_header((header::VARY, "Accept"));
-    if fresh { response.body(page) } else { response.finish() }
+        .insert_header((header::VARY, "Accept"))
 }
 
 /// A page whose template and content are ours: that it cannot be written is a bug.

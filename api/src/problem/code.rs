@@ -52,7 +52,7 @@ macro_rules! catalogue {
 }
 
 catalogue! {
-    /// The request is not HTTP as this server understands it, or its body broke off before its end.
+    /// The request is not HTTP as this server understands it, its query is no UTF-8, or its body broke off before its end.
     BadRequest "bad_request" BAD_REQUEST "The request makes no sense"
         "Look at what your HTTP client really sends; the same bytes will be refused again.";
     /// This address needs a body, and none came.
@@ -74,7 +74,7 @@ catalogue! {
         "Use a key that covers the queue; name a queue when you list tasks with a key for some queues.";
     /// No resource has this address.
     NotFound "not_found" NOT_FOUND "There is nothing here"
-        "Compare the path with `/docs`; paths have no slash at their end and heed upper and lower case.";
+        "Compare the path with `/docs`; paths heed upper and lower case. With one slash more at its end an address that exists is answered by 308.";
     /// No task has this id: it never existed, belongs to somebody else, or was removed after its `result_ttl`.
     TaskNotFound "task_not_found" NOT_FOUND "There is no such task"
         "Use the id as it was answered when the task was accepted. A finished task is kept for `result_ttl` seconds and not longer.";
@@ -111,12 +111,18 @@ catalogue! {
     /// No worker had started the task by its `expires_at`, so it never will be.
     TaskExpired "task_expired" CONFLICT "The task was not started in time"
         "Submit a new task with a later `expires_at`, and look whether workers serve its queue: `GET /v1/queues`.";
+    /// The task has succeeded, and was submitted with `store_result: false`: its result was never kept.
+    ResultNotKept "result_not_kept" CONFLICT "The task keeps no result"
+        "Submit tasks whose results you want without `store_result: false`; `GET /v1/tasks/{id}` tells that it succeeded.";
     /// The task had ended before it could be cancelled; `state` tells how.
     TaskAlreadyFinished "task_already_finished" CONFLICT "The task is already finished"
         "Nothing: an end never changes.";
+    /// The task is not scheduled, so there is no start to be moved; `state` tells where it stands.
+    TaskNotScheduled "task_not_scheduled" CONFLICT "The task is not scheduled"
+        "Nothing, if it is queued: it starts as soon as a worker is free. What has ended can be retried.";
     /// The task is a node of a workflow, whose other nodes refer to it; `workflow_id` names it.
     TaskInWorkflow "task_in_workflow" CONFLICT "The task belongs to a workflow"
-        "Retry the workflow: `POST /v1/workflows/{id}/retry`.";
+        "Retry the workflow: `POST /v1/workflows/{id}/retry`. Its tasks go when it goes, some time after its end.";
     /// Some task of the workflow has not ended, so it has no results yet and cannot be retried.
     WorkflowNotFinished "workflow_not_finished" CONFLICT "The workflow is not finished"
         "Ask again later, or wait for its end with `GET /v1/workflows/{id}?wait=60`.";
@@ -184,7 +190,7 @@ catalogue! {
         "Look for a slip in its name, or leave it out; fields are never ignored silently.";
     /// The address has no query parameter of this name; `errors` point at it.
     UnknownParameter "unknown_parameter" UNPROCESSABLE_ENTITY "There is no such parameter"
-        "Look for a slip in its name, or leave it out; parameters are never ignored silently.";
+        "Look for a slip in its name, or leave it out; `detail` names those that exist. Parameters are never ignored silently.";
     /// No index serves this search, so it could read every task there is.
     UnsupportedSearch "unsupported_search" UNPROCESSABLE_ENTITY "Tasks cannot be searched like this"
         "Search by `state`, `queue`, `name` and `error_code` in any combination, or by `tag`, or by `batch_id`.";

@@ -15,7 +15,10 @@ use caraway_shared::{
     task::{State, TaskError, TaskId},
 };
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{
+    Value, json,
+    value::{RawValue, to_raw_value},
+};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{RefOr, Schema},
@@ -29,7 +32,8 @@ const RETRY_AFTER_SECONDS: &str = "1";
 /// Something is wrong with one part of the request body.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub(crate) struct Fault {
-    /// Which part: a JSON pointer (RFC 6901), or `?name` for a part of the query, or `{name}` for one of the path.
+    /// Which part: a JSON pointer (RFC 6901) into the whole body, or `?name` for a part of the query, or `{name}` for one of the
+    /// path.
     pub(crate) pointer: String,
     /// What kind of fault.
     pub(crate) code: Code,
@@ -46,7 +50,7 @@ struct Content {
     code: Code,
     detail: String,
     faults: Vec<Fault>,
-    members: Map<String, Value>,
+    members: Members,
     cause: Option<String>,
 }
 
@@ -73,14 +77,18 @@ struct Document<'a> {
     #[schema(required = false)]
     errors: &'a [Fault],
     #[serde(flatten)]
-    #[schema(value_type = Members)]
-    members: &'a Map<String, Value>,
+    #[schema(value_type = MembersSchema)]
+    members: &'a Members,
 }
+
+/// What a kind of problem tells beside, by name; numbers keep their digits.
+type Members = BTreeMap<String, Box<RawValue>>;
 
 /// What some kinds of problem tell beside.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the members are put in by name; this is their shape for the OpenAPI document")]
-struct Members {
+#[schema(as = Members)]
+struct MembersSchema {
     /// The task's state.
     #[schema(nullable = false)]
     state: Option<State>,
@@ -114,9 +122,6 @@ struct Members {
     /// Which task of the batch, from 0.
     #[schema(nullable = false)]
     index: Option<u32>,
-    /// Where in the body the task stands: a JSON pointer.
-    #[schema(nullable = false)]
-    pointer: Option<String>,
     /// The workflow that the task is a node of.
     #[schema(nullable = false)]
     workflow_id: Option<String>,
@@ -146,7 +151,7 @@ impl Problem {
 
     /// A problem of this kind; `detail` tells a person what to do about it.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        let content = Content { code, detail: detail.into(), faults: Vec::new(), members: Map::new(), cause: None };
+        let content = Content { code, detail: detail.into(), faults: Vec::new(), members: Members::new(), cause: None };
         Self(Box::new(content))
     }
 
@@ -177,10 +182,28 @@ impl Problem {
         problem
     }
 
+    /// Points at the part of the body that is to blame; a fault of ours blames none.
+    #[must_use]
+    pub(crate) fn at(mut self, pointer: String) -> Self {
+        if self.status().is_client_error() && self.0.faults.is_empty() {
+            self.0.faults.push(Fault { pointer, code: self.0.code, detail: self.0.detail.clone() });
+        }
+        self
+    }
+
     /// Adds a member of its own to the document.
     #[must_use]
     pub(crate) fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
-        self.0.members.insert(member.into(), value.into());
+        if let Ok(value) = to_raw_value(&value.into()) {
+            self.0.members.insert(member.into(), value);
+        }
+        self
+    }
+
+    /// Adds a member that is JSON already, in its own bytes.
+    #[must_use]
+    pub(crate) fn with_json(mut self, member: &str, json: &RawValue) -> Self {
+        self.0.members.insert(member.into(), json.to_owned());
         self
     }
 

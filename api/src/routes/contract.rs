@@ -2,12 +2,13 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    http::header,
     web::{Bytes, Data},
 };
 
 use crate::{
-    conditional::{self, Condition, Conditional, tag_of},
-    pages::{Contract, STYLE, html},
+    conditional::{Condition, Conditional, tag_of},
+    pages::{Contract, STYLE},
     problem::Problem,
 };
 
@@ -26,7 +27,22 @@ use crate::{
     ),
 )]
 pub(crate) async fn openapi(request: HttpRequest, contract: Data<Contract>) -> Result<HttpResponse, Problem> {
-    Ok(conditional::json(&request, contract.pages()?.openapi.clone()))
+    Ok(contract.pages()?.openapi.json(&request))
+}
+
+/// Find the documentation
+///
+/// Leads to `/docs`.
+#[utoipa::path(
+    get,
+    path = "/",
+    operation_id = "get_root",
+    tag = "contract",
+    responses((status = 307, description = "The documentation is at `/docs`.",
+        headers(("Location" = String, description = "`/docs`.")))),
+)]
+pub(crate) async fn root() -> HttpResponse {
+    HttpResponse::TemporaryRedirect().insert_header((header::LOCATION, "/docs")).finish()
 }
 
 /// Read the documentation
@@ -44,7 +60,7 @@ pub(crate) async fn openapi(request: HttpRequest, contract: Data<Contract>) -> R
     ),
 )]
 pub(crate) async fn docs(request: HttpRequest, contract: Data<Contract>) -> Result<HttpResponse, Problem> {
-    Ok(html(&request, contract.pages()?.docs.clone()))
+    Ok(contract.pages()?.docs.html(&request))
 }
 
 /// Fetch the pages' style sheet

@@ -6,9 +6,16 @@ use std::collections::BTreeMap;
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use caraway_shared::store::DatabaseState;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{
+    IntoParams, ToSchema,
+    openapi::{
+        ObjectBuilder, Type,
+        path::{Parameter, ParameterIn},
+    },
+};
 
 use crate::{
+    openapi::parameter,
     problem::{Code, Problem},
     state::ApiState,
 };
@@ -21,6 +28,16 @@ struct Readiness {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     checks: Option<BTreeMap<&'static str, &'static str>>,
+}
+
+/// `verbose` in the query.
+pub(crate) struct Verbose;
+
+impl IntoParams for Verbose {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let description = "Lists the servers behind, whatever its value is.";
+        vec![parameter::query("verbose", description, ObjectBuilder::new().schema_type(Type::String))]
+    }
 }
 
 /// Is it alive?
@@ -45,7 +62,7 @@ pub(crate) async fn livez() -> HttpResponse {
     path = "/readyz",
     operation_id = "get_readiness",
     tag = "operations",
-    params(("verbose" = Option<String>, Query, description = "Lists the servers behind, whatever its value is.")),
+    params(Verbose),
     responses((
         status = 200, description = "It is.", body = Readiness,
         example = json!({"status": "ready", "checks": {"postgres": "up", "rabbitmq": "up", "redis": "up"}}),

@@ -6,6 +6,7 @@ pub(crate) mod barriers;
 pub(crate) mod conditions;
 pub(crate) mod contract;
 pub(crate) mod data;
+mod elsewhere;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod items;
@@ -28,19 +29,34 @@ use actix_web::{HttpResponse, http::header, web::ServiceConfig};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use self::table::{Listed, Table, delete, get, post, put, resource};
-use crate::middleware::Needs::{Admin, Cancel, Nothing, Operator, Read, Submit};
+use self::table::{Table, delete, get, patch, post, put, resource};
+pub(crate) use self::{elsewhere::elsewhere, table::ListedRoute};
+use crate::{
+    extract::{LeaseWait, QueryWait},
+    middleware::Needs::{Admin, Cancel, Nothing, Operator, Read, Submit},
+};
 
-/// All routes, and what each needs of who calls it. Each stands in `openapi.rs` too; a test there compares the two.
+/// All routes, what each needs of who calls it, and what its query may ask for (`asks`, or nothing). Each stands in
+/// `openapi.rs` too; a test there compares the two.
 ///
 /// actix-web tries them in this order for every request, most of them by a regular expression: what is asked for most comes first.
-pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
+pub(crate) fn all(api: &mut ServiceConfig) -> Vec<ListedRoute> {
     let table = Table::new(api)
         // tasks
-        .service(resource("/v1/tasks").route(post(Submit, tasks::submit::submit)).route(get(Read, tasks::list::list)))
+        .service(
+            resource("/v1/tasks")
+                .route(post(Submit, tasks::submit::submit))
+                .route(get(Read, tasks::list::list).asks::<tasks::list::ListQuery>()),
+        )
         .service(resource("/v1/tasks/batch").route(post(Submit, tasks::batch::batch)))
         .service(resource("/v1/tasks/actions/retry").route(post(Submit, tasks::retry_many::retry_many)))
-        .service(resource("/v1/tasks/{id}").route(get(Read, tasks::show::show)))
+        .service(resource("/v1/tasks/actions/cancel").route(post(Cancel, tasks::cancel_many::cancel_many)))
+        .service(
+            resource("/v1/tasks/{id}")
+                .route(get(Read, tasks::show::show).asks::<QueryWait>())
+                .route(patch(Submit, tasks::reschedule::reschedule))
+                .route(delete(Submit, tasks::delete::delete)),
+        )
         .service(resource("/v1/tasks/{id}/result").route(get(Read, tasks::result::result)))
         .service(resource("/v1/tasks/{id}/attempts").route(get(Read, tasks::attempts::attempts)))
         .service(resource("/v1/tasks/{id}/cancel").route(post(Cancel, tasks::cancel::cancel)))
@@ -58,7 +74,7 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
         .service(resource("/v1/map").route(post(Submit, workflows::map::map)))
         .service(
             resource("/v1/workflows/{id}")
-                .route(get(Read, workflows::show::show))
+                .route(get(Read, workflows::show::show).asks::<workflows::show::ShowQuery>())
                 .route(delete(Admin, workflows::delete::delete)),
         )
         .service(resource("/v1/workflows/{id}/results").route(get(Read, workflows::results::results)))
@@ -68,7 +84,7 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
         .service(
             resource(["/items", "/items/"])
                 .route(post(Submit, items::upload::upload))
-                .route(get(Read, items::list::list)),
+                .route(get(Read, items::list::list).asks::<items::list::ItemQuery>()),
         )
         .service(
             resource("/items/{id}").route(get(Read, items::show::show)).route(delete(Submit, items::delete::delete)),
@@ -77,7 +93,9 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
         .service(resource("/process-image/{id}").route(post(Submit, process_image::process_image)))
         // values by key, read through the cache
         .service(resource("/cached-data/{key}").route(get(Read, data::cached::cached)))
-        .service(resource("/update-data/{key}").route(post(Submit, data::update::update)))
+        .service(
+            resource("/update-data/{key}").route(post(Submit, data::update::update).asks::<data::update::NewValue>()),
+        )
         .service(
             resource("/v1/data/{key}")
                 .route(get(Read, data::show::show))
@@ -86,7 +104,9 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
         )
         // accounts and their keys
         .service(
-            resource("/v1/users").route(post(Operator, users::create::create)).route(get(Operator, users::list::list)),
+            resource("/v1/users")
+                .route(post(Operator, users::create::create))
+                .route(get(Operator, users::list::list).asks::<users::list::UsersQuery>()),
         )
         .service(resource(["/v1/users/{id}", "/users/{id}"]).route(get(Read, users::show::show)))
         .service(resource("/v1/users/{id}/quotas").route(put(Operator, users::quotas::set)))
@@ -95,7 +115,7 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
         .service(
             resource("/v1/api-keys")
                 .route(post(Admin, api_keys::create::create))
-                .route(get(Admin, api_keys::list::list)),
+                .route(get(Admin, api_keys::list::list).asks::<api_keys::list::KeysQuery>()),
         )
         .service(resource("/v1/api-keys/{id}").route(delete(Admin, api_keys::revoke::revoke)))
         .service(resource("/v1/audit").route(get(Admin, audit::audit)))
@@ -103,8 +123,12 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
         .service(resource("/v1/queues").route(get(Read, queues::queues)))
         .service(resource("/v1/workers").route(get(Read, workers::workers)))
         .service(resource("/v1/task-types").route(get(Read, task_types::task_types)))
-        .service(resource("/v1/quarantine").route(get(Operator, quarantine::quarantine)))
+        .service(
+            resource("/v1/quarantine")
+                .route(get(Operator, quarantine::quarantine).asks::<quarantine::QuarantineQuery>()),
+        )
         // the contract, for programs and for people; the `type` of a problem document points here
+        .service(resource("/").route(get(Nothing, contract::root)))
         .service(resource("/openapi.json").route(get(Nothing, contract::openapi)))
         .service(resource("/docs").route(get(Nothing, contract::docs)))
         .service(resource("/docs/style.css").route(get(Nothing, contract::style)))
@@ -112,7 +136,7 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<Listed> {
         .service(resource("/problems/{code}").route(get(Nothing, problems::one)))
         // for those who operate it
         .service(resource("/livez").route(get(Nothing, health::livez)))
-        .service(resource("/readyz").route(get(Nothing, health::readyz)))
+        .service(resource("/readyz").route(get(Nothing, health::readyz).asks::<health::Verbose>()))
         .service(resource("/metrics").route(get(Nothing, metrics::metrics)))
         .listed()
 }
@@ -127,7 +151,7 @@ fn coordination(table: Table<'_>) -> Table<'_> {
                 .route(delete(Admin, locks::delete::delete)),
         )
         .service(resource("/v1/locks/{name}/break").route(post(Admin, locks::break_open::break_open)))
-        .service(resource("/v1/locks/{name}/leases").route(post(Submit, locks::acquire::acquire)))
+        .service(resource("/v1/locks/{name}/leases").route(post(Submit, locks::acquire::acquire).asks::<LeaseWait>()))
         .service(
             resource("/v1/locks/{name}/leases/{lease_id}")
                 .route(put(Submit, locks::renew::renew))
@@ -141,30 +165,32 @@ fn coordination(table: Table<'_>) -> Table<'_> {
         )
         .service(resource("/v1/semaphores").route(get(Read, semaphores::list::list)))
         .service(resource("/v1/semaphores/{name}/break").route(post(Admin, semaphores::break_open::break_open)))
-        .service(resource("/v1/semaphores/{name}/leases").route(post(Submit, semaphores::acquire::acquire)))
+        .service(resource("/v1/semaphores/{name}/leases").route(post(Submit, semaphores::acquire::acquire).asks::<LeaseWait>()))
         .service(
             resource("/v1/semaphores/{name}/leases/{lease_id}")
                 .route(put(Submit, semaphores::renew::renew))
                 .route(delete(Submit, semaphores::release::release)),
         )
-        .service(resource("/v1/conditions/{name}/waits").route(post(Submit, conditions::wait::wait)))
+        .service(
+            resource("/v1/conditions/{name}/waits").route(post(Submit, conditions::wait::wait).asks::<LeaseWait>()),
+        )
         .service(resource("/v1/conditions/{name}/notify").route(post(Submit, conditions::notify::notify)))
         .service(
             resource("/v1/events/{name}")
                 .route(put(Submit, events::set::set))
                 .route(delete(Submit, events::clear::clear))
-                .route(get(Read, events::show::show)),
+                .route(get(Read, events::show::show).asks::<events::show::EventQuery>()),
         )
         .service(resource("/v1/events").route(get(Read, events::list::list)))
         .service(resource("/v1/events/{name}/delete").route(post(Admin, events::delete::delete)))
         .service(
             resource("/v1/barriers/{name}")
                 .route(put(Submit, barriers::configure::configure))
-                .route(get(Read, barriers::show::show))
+                .route(get(Read, barriers::show::show).asks::<barriers::show::BarrierQuery>())
                 .route(delete(Admin, barriers::delete::delete)),
         )
         .service(resource("/v1/barriers").route(get(Read, barriers::list::list)))
-        .service(resource("/v1/barriers/{name}/arrivals").route(post(Submit, barriers::arrive::arrive)))
+        .service(resource("/v1/barriers/{name}/arrivals").route(post(Submit, barriers::arrive::arrive).asks::<LeaseWait>()))
         .service(
             resource("/v1/work-queues/{name}")
                 .route(put(Submit, work_queues::configure::configure))
@@ -172,11 +198,11 @@ fn coordination(table: Table<'_>) -> Table<'_> {
                 .route(delete(Admin, work_queues::delete::delete)),
         )
         .service(resource("/v1/work-queues").route(get(Read, work_queues::list::list)))
-        .service(resource("/v1/work-queues/{name}/items").route(post(Submit, work_queues::put::put)))
+        .service(resource("/v1/work-queues/{name}/items").route(post(Submit, work_queues::put::put).asks::<LeaseWait>()))
         .service(
             resource("/v1/work-queues/{name}/items/{item_id}").route(delete(Submit, work_queues::withdraw::withdraw)),
         )
-        .service(resource("/v1/work-queues/{name}/leases").route(post(Submit, work_queues::get::get)))
+        .service(resource("/v1/work-queues/{name}/leases").route(post(Submit, work_queues::get::get).asks::<LeaseWait>()))
         .service(
             resource("/v1/work-queues/{name}/leases/{lease_id}")
                 .route(put(Submit, work_queues::extend::extend))
@@ -186,13 +212,13 @@ fn coordination(table: Table<'_>) -> Table<'_> {
             resource("/v1/work-queues/{name}/leases/{lease_id}/give-back")
                 .route(post(Submit, work_queues::give_back::give_back)),
         )
-        .service(resource("/v1/work-queues/{name}/join").route(get(Read, work_queues::join::join)))
+        .service(resource("/v1/work-queues/{name}/join").route(get(Read, work_queues::join::join).asks::<LeaseWait>()))
         .service(
             resource("/v1/work-queues/{name}/shutdown")
                 .route(post(Submit, work_queues::shutdown::shut_down))
                 .route(delete(Submit, work_queues::shutdown::open)),
         )
-        .service(resource("/v1/work-queues/{name}/dead-letters").route(get(Read, work_queues::dead::dead)))
+        .service(resource("/v1/work-queues/{name}/dead-letters").route(get(Read, work_queues::dead::dead).asks::<work_queues::dead::DeadQuery>()))
         .service(
             resource("/v1/work-queues/{name}/dead-letters/put-back")
                 .route(post(Submit, work_queues::put_back::put_back)),

@@ -6,17 +6,29 @@ use actix_web::{
     middleware::from_fn,
     web::{self, ServiceConfig},
 };
-use utoipa::openapi::HttpMethod;
+use utoipa::{IntoParams, openapi::HttpMethod};
 
-use crate::middleware::{Needs, deadline, guard};
+use crate::{
+    extract::KnownParameters,
+    middleware::{Needs, deadline, guard},
+};
 
-/// A route: its method, its address, and what it needs of who calls it.
-pub(crate) type Listed = (HttpMethod, &'static str, Needs);
+/// A route as it was registered.
+pub(crate) struct ListedRoute {
+    /// Its method.
+    pub(crate) method: HttpMethod,
+    /// Its address; of several spellings the first.
+    pub(crate) address: &'static str,
+    /// What it needs of who calls it.
+    pub(crate) needs: Needs,
+    /// What its query may ask for.
+    pub(crate) parameters: KnownParameters,
+}
 
 /// Registers routes and remembers them.
 pub(super) struct Table<'a> {
     api: &'a mut ServiceConfig,
-    listed: Vec<Listed>,
+    listed: Vec<ListedRoute>,
 }
 
 /// One address and what it takes.
@@ -29,6 +41,7 @@ pub(super) struct Resource {
 pub(super) struct Verb {
     method: HttpMethod,
     needs: Needs,
+    parameters: KnownParameters,
     route: Route,
 }
 
@@ -43,16 +56,18 @@ impl<'a> Table<'a> {
         let Resource { patterns, verbs } = resource;
         let address = patterns.first().copied().unwrap_or_default();
         let mut service = web::resource(patterns);
-        for Verb { method, needs, route } in verbs {
-            self.listed.push((method, address, needs));
-            service = service.route(route);
+        for Verb { method, needs, parameters, route } in verbs {
+            let known = parameters.clone();
+            let guarded = route.wrap(from_fn(move |request, next| guard(needs, known.clone(), request, next)));
+            service = service.route(guarded.wrap(from_fn(deadline)));
+            self.listed.push(ListedRoute { method, address, needs, parameters });
         }
         self.api.service(service);
         self
     }
 
     /// Everything that was registered.
-    pub(super) fn listed(self) -> Vec<Listed> {
+    pub(super) fn listed(self) -> Vec<ListedRoute> {
         self.listed
     }
 }
@@ -118,6 +133,16 @@ where
     verb(HttpMethod::Put, needs, web::put().to(handler))
 }
 
+/// Changes a part of something.
+pub(super) fn patch<F, Args>(needs: Needs, handler: F) -> Verb
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    verb(HttpMethod::Patch, needs, web::patch().to(handler))
+}
+
 /// Ends something.
 pub(super) fn delete<F, Args>(needs: Needs, handler: F) -> Verb
 where
@@ -129,6 +154,13 @@ where
 }
 
 fn verb(method: HttpMethod, needs: Needs, route: Route) -> Verb {
-    let guarded = route.wrap(from_fn(move |request, next| guard(needs, request, next)));
-    Verb { method, needs, route: guarded.wrap(from_fn(deadline)) }
+    Verb { method, needs, parameters: KnownParameters::default(), route }
+}
+
+impl Verb {
+    /// Takes the query parameters of `P`; a route that does not say so takes none, and refuses all.
+    pub(super) fn asks<P: IntoParams>(mut self) -> Self {
+        self.parameters = KnownParameters::of::<P>();
+        self
+    }
 }

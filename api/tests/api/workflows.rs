@@ -101,7 +101,7 @@ async fn every_fault_is_pointed_at() {
     }
     let unknown = json!({ "tasks": [add(), { "name": "nobody_has_this" }] });
     let problem = post(&api, "/v1/groups", &unknown).await.assert_problem(422, "unknown_task");
-    assert_eq!(problem["pointer"], "/tasks/1");
+    assert_eq!(problem["errors"][0]["pointer"], "/tasks/1/name");
     let too_many = json!({ "tasks": [add(), { "name": "add", "args": [1, 2, 3] }] });
     post(&api, "/v1/groups", &too_many).await.assert_problem(422, "invalid_arguments");
     let left = api.sql("SELECT (SELECT count(*) FROM task) + (SELECT count(*) FROM workflow)", &[]).await;

@@ -50,7 +50,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use deadpool_redis::redis::{self, AsyncCommands};
+use deadpool_redis::redis::{self, AsyncCommands, ExistenceCheck, SetExpiry, SetOptions};
 use tokio::sync::Semaphore;
 
 pub use self::entries::{Entry, Found, How, Kind, Loaded, ReadError};
@@ -64,6 +64,8 @@ use crate::{
 
 /// How long a terminal document is kept at most, seconds.
 const TASK_TTL: u64 = 3600;
+/// How long a deleted task's key keeps out what was read before: a read takes ten seconds at most.
+const GRAVE_SECONDS: u64 = 60;
 
 /// The cache. Cheap to clone.
 #[derive(Clone)]
@@ -117,18 +119,21 @@ impl Cache {
         let key = keys::task(owner, id);
         let found: Option<Vec<u8>> =
             self.link.ask(async |mut session| session.connection.get(key).await).await.flatten();
-        let document = Bytes::from(found?);
+        let document = Bytes::from(found.filter(|found| !found.is_empty())?); // an empty one is a grave
         metrics::counter!(names::CACHE_HITS, "kind" => "task").increment(1);
         self.near.keep(owner, id, &document, Instant::now());
         Some(document)
     }
 
-    /// Keeps a terminal task's document, for `ttl` or an hour, whichever is shorter; for less than a second not at all.
+    /// Keeps a terminal task's document, for `ttl` or an hour, whichever is shorter; for less than a second not at all. What is
+    /// there already stays: it is the same document, or the grave of a task that was deleted meanwhile.
     pub async fn keep_task(&self, owner: OwnerId, id: TaskId, document: &[u8], ttl: Duration) {
         let (key, seconds) = (keys::task(owner, id), ttl.as_secs().min(TASK_TTL));
         if seconds > 0 {
-            let keep = self.link.ask(async |mut session| session.connection.set_ex(key, document, seconds).await);
-            let _: Option<()> = keep.await;
+            let options =
+                SetOptions::default().conditional_set(ExistenceCheck::NX).with_expiration(SetExpiry::EX(seconds));
+            let keep = self.link.ask(async |mut session| session.connection.set_options(key, document, options).await);
+            let _: Option<Option<String>> = keep.await;
         }
     }
 
@@ -136,6 +141,16 @@ impl Cache {
     /// not answer is waited for in service.
     pub async fn check(&self) -> anyhow::Result<()> {
         self.link.check().await
+    }
+
+    /// Forgets the document of a task that was deleted. Its grave stands for longer than any read takes, so that one which has
+    /// read the row just before keeps nothing. Another process may show the document for a second from its own memory; where
+    /// Redis does not answer, for as long as the copy is kept.
+    pub async fn forget_task(&self, owner: OwnerId, id: TaskId) {
+        self.near.forget(owner, id);
+        let key = keys::task(owner, id);
+        let bury = self.link.ask(async |mut session| session.connection.set_ex(key, "", GRAVE_SECONDS).await);
+        let _: Option<()> = bury.await;
     }
 
     /// Whether Redis answers, for `/readyz`.

@@ -52,6 +52,10 @@ impl Near {
         self.0.get(&(owner, id)).filter(|kept| now < kept.until).map(|kept| kept.document)
     }
 
+    pub(super) fn forget(&self, owner: OwnerId, id: TaskId) {
+        self.0.remove(&(owner, id));
+    }
+
     /// Shares the document's memory, it does not copy it.
     pub(super) fn keep(&self, owner: OwnerId, id: TaskId, document: &Bytes, now: Instant) {
         if document.len() <= DOCUMENT_MAX {

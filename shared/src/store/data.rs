@@ -31,7 +31,7 @@ pub static DATA: Kind = Kind {
 const READ: &str = "SELECT version, value FROM data WHERE owner_id = $1 AND key = $2";
 
 /// What a change needs to find.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Expected {
     /// Anything, or nothing.
     Any,
@@ -39,8 +39,8 @@ pub enum Expected {
     Something,
     /// No value.
     Nothing,
-    /// The value of this version.
-    Version(i64),
+    /// A value of one of these versions.
+    OneOf(Vec<i64>),
 }
 
 /// What became of a change.
@@ -72,15 +72,15 @@ impl Store {
         value: Option<&[u8]>,
         expected: Expected,
     ) -> Result<Changed, WriteError> {
-        let (change, version) = match expected {
+        let (change, versions) = match expected {
             Expected::Any if value.is_some() => (upsert("TRUE"), None),
             Expected::Nothing => (upsert("d.value IS NULL"), None),
             Expected::Any | Expected::Something => (update("d.value IS NOT NULL"), None),
-            Expected::Version(version) => (update("d.value IS NOT NULL AND d.version = $4"), Some(version)),
+            Expected::OneOf(versions) => (update("d.value IS NOT NULL AND d.version = ANY($4)"), Some(versions)),
         };
         let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&owner.0, &key, &value];
-        if let Some(version) = &version {
-            parameters.push(version);
+        if let Some(versions) = &versions {
+            parameters.push(versions);
         }
         let db = self.connection().await?;
         let statement = db.prepare_cached(&change).await.map_err(|error| not_written(&error))?;

@@ -15,6 +15,17 @@ const TAKE: &str = "
     WHERE name = 'retention' AND (holder = $1 OR held_until < now())
     RETURNING cursor";
 
+/// What goes with the tasks of the CTE `gone`, which has their ids, owners and tags.
+pub(super) const BESIDE: &str = "attempts AS (
+        DELETE FROM attempt a USING gone g WHERE a.task_id = g.id
+    ), keys AS (
+        DELETE FROM task_unique u USING gone g WHERE u.task_id = g.id AND u.scope <> 'period'
+            AND u.next_id IS NULL
+    ), tags AS (
+        DELETE FROM task_tag a USING (SELECT owner_id, unnest(tags) AS tag, id FROM gone WHERE tags <> '{}') g
+        WHERE a.owner_id = g.owner_id AND a.tag = g.tag AND a.task_id = g.id
+    )";
+
 const STEP: &str = "
     WITH seen AS MATERIALIZED (
         SELECT id, state, finished_at, result_ttl FROM task WHERE id > $1 ORDER BY id LIMIT $2
@@ -25,15 +36,7 @@ const STEP: &str = "
                 * interval '1 second' < now()
             AND (t.workflow_id IS NULL OR NOT EXISTS (SELECT FROM workflow w WHERE w.id = t.workflow_id)) IS TRUE
         RETURNING t.id, t.owner_id, t.tags
-    ), attempts AS (
-        DELETE FROM attempt a USING gone g WHERE a.task_id = g.id
-    ), keys AS (
-        DELETE FROM task_unique u USING gone g WHERE u.task_id = g.id AND u.scope <> 'period'
-            AND u.next_id IS NULL
-    ), tags AS (
-        DELETE FROM task_tag a USING (SELECT owner_id, unnest(tags) AS tag, id FROM gone WHERE tags <> '{}') g
-        WHERE a.owner_id = g.owner_id AND a.tag = g.tag AND a.task_id = g.id
-    )
+    ), {beside}
     SELECT (SELECT id FROM seen ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) FROM seen) AS seen,
         (SELECT count(*) FROM gone) AS gone";
 
@@ -97,7 +100,7 @@ impl Store {
         let take = db.prepare_cached(TAKE).await?;
         let Some(row) = db.query_opt(&take, &[&session.0]).await? else { return Ok(Walked::Held) };
         let cursor: Uuid = row.try_get(0)?;
-        let step = db.prepare_cached(STEP).await?;
+        let step = db.prepare_cached(&STEP.replace("{beside}", BESIDE)).await?;
         let row = db.query_one(&step, &[&cursor, &limit, &keep.ended, &keep.failed]).await?;
         let (last, seen, gone): (Option<Uuid>, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let over = seen < limit;

@@ -57,14 +57,29 @@ fn check(json: &[u8], nesting_max: usize) -> Result<(), JsonFault> {
     let checked = Check { left: nesting_max }.deserialize(&mut reader).and_then(|()| reader.end());
     checked.map_err(|error| {
         let text = error.to_string();
-        if text.starts_with(NUL) {
-            JsonFault::Nul
-        } else if text.starts_with(DEEP) {
-            JsonFault::TooDeep(nesting_max)
-        } else {
-            JsonFault::Malformed(text)
+        match no_number(json, &error) {
+            _ if text.starts_with(NUL) => JsonFault::Nul,
+            _ if text.starts_with(DEEP) => JsonFault::TooDeep(nesting_max),
+            Some(word) => {
+                let (line, column) = (error.line(), error.column());
+                let advice = "send null or a string instead";
+                JsonFault::Malformed(format!("JSON has no number {word}, {advice}; at line {line} column {column}"))
+            }
+            None => JsonFault::Malformed(text),
         }
     })
+}
+
+/// What other languages write for numbers, where the reading stopped at one of these.
+fn no_number(body: &[u8], error: &serde_json::Error) -> Option<&'static str> {
+    const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
+    let line = body.split(|byte| *byte == b'\n').nth(error.line().checked_sub(1)?)?;
+    // the column is that of the last byte that was looked at: the first one of the word, or the second after a sign
+    let starts = [error.column().checked_sub(2), error.column().checked_sub(1)];
+    let at = |start: usize| {
+        WORDS.into_iter().find(|word| line.get(start..).is_some_and(|rest| rest.starts_with(word.as_bytes())))
+    };
+    starts.into_iter().flatten().find_map(at)
 }
 
 #[derive(Clone, Copy)]
@@ -149,6 +164,10 @@ mod tests {
     #[test]
     fn accepts_what_every_parser_reads_alike() {
         for good in ["null", "[1, -2.5e3, true, \"ä\"]", r#"{"a": {"b": [{}]}, "c": ""}"#, " 18446744073709551615 "] {
+            for (body, word) in [("[NaN]", "NaN"), ("{\"a\":\n -Infinity}", "-Infinity"), ("Infinity", "Infinity")] {
+                let Err(JsonFault::Malformed(told)) = check_json(body.as_bytes()) else { panic!("{body}") };
+                assert!(told.starts_with(&format!("JSON has no number {word}, send null")), "{body}: {told}");
+            }
             assert_eq!(check_json(good.as_bytes()), Ok(()), "{good}");
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -125,8 +125,8 @@ pub struct Extra {
     /// Words to find it by.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// Whatever the client wants to keep beside it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Whatever the client wants to keep beside it, in its own bytes: to the database it is a string.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
     pub metadata: Option<Box<RawValue>>,
     /// The task that it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,6 +146,11 @@ pub struct Extra {
     /// Its place there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<i32>,
+}
+
+#[expect(clippy::ref_option, reason = "as serde gives it")]
+fn as_text<S: Serializer>(json: &Option<Box<RawValue>>, serializer: S) -> Result<S::Ok, S::Error> {
+    json.as_deref().map(RawValue::get).serialize(serializer)
 }
 
 impl Extra {

@@ -18,7 +18,9 @@ mod run;
 
 pub use again::again;
 pub use plan::{Dependency, Draft, GraphFault, Plan, Planned};
-pub use reference::{Ended, Part, Reference, ReferenceFault, Unresolved, is_key, references, resolve, result_entry};
+pub use reference::{
+    Ended, Part, Reference, ReferenceFault, Unresolved, is_key, may_refer, references, resolve, result_entry,
+};
 pub use run::{Options, Place, Run, Step};
 
 use serde::{Deserialize, Serialize};

@@ -4,6 +4,9 @@
 //! places in lists); `dependencies.results`: the results of all of them as a list, in the order of `depends_on`. What a node
 //! left nothing of is `null`; a path that leads nowhere is an error.
 //!
+//! Data that looks like a reference is wrapped: `{"$literal": …}` stands for what is in it, whatever that is. One wrapper
+//! protects a whole document and leaves it as it is, which no escape of single keys does.
+//!
 //! Invariants: an object is a reference when `$ref` is its only field, and then it must be a good one; everything beside it
 //! keeps its bytes. A terminal task never changes, so it is the same whenever it is resolved: the worker does so when it runs
 //! the node, and what is large is copied into no row.
@@ -22,6 +25,8 @@ use crate::task::State;
 
 /// What a reference looks like, so that nothing else is ever parsed.
 const SIGN: &str = "\"$ref\"";
+/// What data looks like that is no reference, whatever it looks like.
+const LITERAL: &str = "\"$literal\"";
 
 /// What an argument stands for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -107,6 +112,11 @@ impl Reference {
     }
 }
 
+/// Whether an input could hold a reference, or data that is wrapped because it looks like one. Costs a search for a few bytes.
+pub fn may_refer(input: &str) -> bool {
+    input.contains("\"$") && (input.contains(SIGN) || input.contains(LITERAL))
+}
+
 /// Every reference in a task's input, or the first that makes no sense. `is_dependency` knows the keys.
 pub fn references(input: &str, is_dependency: impl Fn(&str) -> bool) -> Result<Vec<Reference>, ReferenceFault> {
     let mut found = Vec::new();
@@ -114,7 +124,9 @@ pub fn references(input: &str, is_dependency: impl Fn(&str) -> bool) -> Result<V
         let wrong = |detail: String| ReferenceFault { pointer: pointer.into(), detail };
         match Reference::parse(text) {
             None => Err(wrong(
-                "must be nodes.KEY.result, nodes.KEY.error or nodes.KEY.state, or dependencies.results".into(),
+                "must be nodes.KEY.result, nodes.KEY.error or nodes.KEY.state, or dependencies.results; \
+                 data that looks like a reference goes into {\"$literal\": …}"
+                    .into(),
             )),
             Some(Reference::Node { key, .. }) if !is_dependency(&key) => {
                 Err(wrong(format!("refers to {key}, which this node does not depend on")))
@@ -176,12 +188,11 @@ pub fn result_entry(state: State, result: Option<&[u8]>, error: Option<&[u8]>) -
     if state == State::Succeeded {
         return result.map_or(Cow::Borrowed(b"null"), |result| Cow::Owned(result.to_vec()));
     }
-    let code = |code: &str| json!({ "code": code, "message": format!("the task is {state}") });
-    let error = match error.and_then(|error| serde_json::from_slice(error).ok()) {
-        Some(error) => error,
-        None => code(state.as_str()),
-    };
-    Cow::Owned(json!({ "error": error, "state": state }).to_string().into_bytes())
+    let kept =
+        error.and_then(|error| serde_json::from_slice::<&RawValue>(error).ok()).map(|error| error.get().to_owned());
+    let error = kept
+        .unwrap_or_else(|| json!({ "code": state.as_str(), "message": format!("the task is {state}") }).to_string());
+    Cow::Owned(format!(r#"{{"error":{error},"state":{}}}"#, json!(state)).into_bytes())
 }
 
 /// Writes JSON anew, with something else in the place of each reference. Values without one keep their bytes.
@@ -199,12 +210,20 @@ struct Walk<'w, F> {
 impl<'r, E, F: FnMut(&str, &str) -> Result<Cow<'r, str>, E>> Walk<'_, F> {
     fn value(&mut self, text: &str, out: &mut String) -> Result<(), E> {
         let text = text.trim_ascii();
-        if !text.contains(SIGN) {
+        if !may_refer(text) {
             out.push_str(text);
             return Ok(());
         }
         if let Ok(Entries(entries)) = serde_json::from_str(text) {
-            return self.object(&entries, out);
+            let first = text.strip_prefix('{').unwrap_or(text).trim_ascii_start();
+            return match entries.as_slice() {
+                [(_, value)] if first.starts_with(SIGN) => self.reference(value, out),
+                [(_, value)] if first.starts_with(LITERAL) => {
+                    out.push_str(value.get());
+                    Ok(())
+                }
+                _ => self.object(&entries, out),
+            };
         }
         if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) {
             return self.list(&items, out);
@@ -213,14 +232,13 @@ impl<'r, E, F: FnMut(&str, &str) -> Result<Cow<'r, str>, E>> Walk<'_, F> {
         Ok(())
     }
 
+    fn reference(&mut self, value: &RawValue, out: &mut String) -> Result<(), E> {
+        let reference: String = serde_json::from_str(value.get()).unwrap_or_default();
+        out.push_str(&(self.replace)(&reference, &self.pointer)?);
+        Ok(())
+    }
+
     fn object(&mut self, entries: &[(String, &RawValue)], out: &mut String) -> Result<(), E> {
-        if let [(name, value)] = entries
-            && name == "$ref"
-        {
-            let reference: String = serde_json::from_str(value.get()).unwrap_or_default();
-            out.push_str(&(self.replace)(&reference, &self.pointer)?);
-            return Ok(());
-        }
         out.push('{');
         for (index, (name, value)) in entries.iter().enumerate() {
             let comma = if index > 0 { "," } else { "" };
@@ -298,6 +316,15 @@ mod tests {
         let resolved = resolve(input, &nodes(), Some("[1,2]")).unwrap();
         let expected = r#"{"args":[1.0,1.50],"kwargs":{"k":{"x":{"x": 1e2},"y":1E5},"e":"boom","s":"failed","n":null,"all":[1,2]}}"#;
         assert_eq!(resolved, expected);
+    }
+
+    #[test]
+    fn data_may_look_like_a_reference() {
+        let input = r##"{"args":[{"$literal": {"$ref": "#/a", "n": [{"$ref": 1.50}]}},{ "$literal" :{"$literal":1E2}},{"$literal":1,"x":2},
+            {"\u0024ref":"x"},{"$ref":"nodes.b.state"}],"kwargs":{}}"##;
+        assert_eq!(references(input, |key| key == "b").unwrap().len(), 1);
+        let expected = r##"{"args":[{"$ref": "#/a", "n": [{"$ref": 1.50}]},{"$literal":1E2},{"$literal":1,"x":2},{"\u0024ref":"x"},"failed"],"kwargs":{}}"##;
+        assert_eq!(resolve(input, &nodes(), None).unwrap(), expected);
     }
 
     #[test]

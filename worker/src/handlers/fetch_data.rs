@@ -10,13 +10,14 @@ mod body;
 mod connect;
 mod fault;
 mod guard;
+mod tell;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use caraway_worker::{Context, Failure};
 use hyper::{
     Response,
-    header::{ACCEPT, ACCEPT_ENCODING, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT},
+    header::{ACCEPT, ACCEPT_ENCODING, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE, USER_AGENT},
     http::HeaderMap,
 };
 use jiff::{Timestamp, fmt::rfc2822};
@@ -68,12 +69,22 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 pub(crate) struct Fetched {
     status: u16,
-    headers: BTreeMap<String, String>,
+    headers: BTreeMap<String, ToldHeader>,
     content_type: Option<String>,
     body: Box<RawValue>,
     /// Whether `body` is base64; left out where it is JSON or text.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     base64: bool,
+}
+
+/// A header's value, or its values.
+#[derive(PartialEq, Eq, Debug, Serialize)]
+#[serde(untagged)]
+enum ToldHeader {
+    /// One that came several times is joined by commas, which means the same (RFC 9110, section 5.3).
+    One(String),
+    /// `Set-Cookie`, which must not be joined: always a list, also where there is one.
+    Each(Vec<String>),
 }
 
 /// Public addresses only.
@@ -101,8 +112,8 @@ async fn fetch(args: Args, reach: Reach) -> Result<Fetched, Failure> {
     };
     let whole = timeout(WHOLE_TIMEOUT, whole).await.unwrap_or(Err(Fault::TimedOut));
     let (response, bytes) = whole.map_err(Fault::into_failure)?;
-    let content_type = body::content_type(response.headers());
-    let told = body::tell(content_type.as_deref(), bytes)?;
+    let content_type = tell::content_type(response.headers());
+    let told = tell::tell(content_type.as_deref(), &bytes)?;
     Ok(Fetched {
         status: response.status().as_u16(),
         headers: told_headers(response.headers()),
@@ -120,7 +131,10 @@ async fn follow(mut target: Target, mut headers: HeaderMap, reach: Reach) -> Res
             return Err(fault);
         }
         let Some(location) = redirect(&answered.response) else { return Ok(answered) };
-        let next = target.follow(&location, reach)?;
+        let next = target.follow(&location, reach).map_err(|fault| match fault {
+            Fault::InvalidUrl(why) => Fault::BadRedirect(why),
+            other => other,
+        })?;
         if !next.has_origin_of(&target) {
             headers = read_headers(BTreeMap::new())?;
         }
@@ -178,16 +192,15 @@ fn read_headers(told: BTreeMap<String, String>) -> Result<HeaderMap, Fault> {
     Ok(headers)
 }
 
-/// A header that came several times is joined by commas.
-fn told_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let mut told = BTreeMap::<String, String>::new();
-    for (name, value) in headers {
-        let value = String::from_utf8_lossy(value.as_bytes());
-        told.entry(name.as_str().into())
-            .and_modify(|all| *all = format!("{all}, {value}"))
-            .or_insert(value.into_owned());
-    }
-    told
+fn told_headers(headers: &HeaderMap) -> BTreeMap<String, ToldHeader> {
+    let values = |name: &HeaderName| -> Vec<String> {
+        headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
+    };
+    let told = |name: &HeaderName| match values(name) {
+        each if *name == SET_COOKIE => ToldHeader::Each(each),
+        each => ToldHeader::One(each.join(", ")),
+    };
+    headers.keys().map(|name| (name.as_str().to_owned(), told(name))).collect()
 }
 
 #[cfg(test)]
@@ -213,6 +226,19 @@ mod tests {
             assert!(read(name, value).is_err(), "{name}");
         }
         assert!(read("x", &"y".repeat(HEADER_BYTES_MAX)).is_err());
+    }
+
+    #[test]
+    fn cookies_are_a_list_and_all_else_is_joined() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [("set-cookie", "a=1; Expires=Wed, 21 Oct"), ("set-cookie", "b=2"), ("vary", "a"), ("vary", "b")]
+        {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let told = serde_json::to_value(told_headers(&headers)).unwrap();
+        let wanted = serde_json::json!({"set-cookie": ["a=1; Expires=Wed, 21 Oct", "b=2"], "vary": "a, b"});
+        assert_eq!(told, wanted);
     }
 
     #[test]

@@ -108,7 +108,9 @@ impl Incoming {
                 }
                 match self.patience.wait(form.next()).await? {
                     None => Ok(None),
-                    Some(Ok(_)) => Err(unfit("it has more than one part")),
+                    Some(Ok(_)) => Err(unfit(
+                        "it has more than one part; send the file alone, without other fields: there is nowhere to keep them",
+                    )),
                     Some(Err(error)) => Err(unreadable(error)),
                 }
             }

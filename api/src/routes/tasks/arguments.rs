@@ -11,22 +11,22 @@ use crate::problem::{Code, Fault, Problem};
 
 /// Too many positional arguments, a named one that does not exist, or one given twice.
 pub(crate) fn check(submission: &Submission<'_>, parameters: &[String]) -> Result<(), Problem> {
-    let faults = faults(submission.args(), submission.kwargs(), parameters)?;
+    let faults = faults(submission.args(), submission.kwargs(), parameters, |part| submission.at(part))?;
     if faults.is_empty() { Ok(()) } else { Err(Problem::faults(faults)) }
 }
 
-fn faults(args: &str, kwargs: &str, parameters: &[String]) -> Result<Vec<Fault>, Problem> {
+fn faults(args: &str, kwargs: &str, parameters: &[String], at: impl Fn(&str) -> String) -> Result<Vec<Fault>, Problem> {
     let positional = serde_json::from_str::<Vec<IgnoredAny>>(args).map_err(Problem::internal)?.len();
     let named: BTreeMap<String, &RawValue> = serde_json::from_str(kwargs).map_err(Problem::internal)?;
     let mut faults = Vec::new();
     if positional > parameters.len() {
         let detail = format!("{} parameters, but {positional} positional arguments", parameters.len());
-        faults.push(fault("/args".into(), detail));
+        faults.push(fault(at("args"), detail));
     }
     let known: HashSet<&str> = parameters.iter().map(String::as_str).collect();
     let bound: HashSet<&str> = parameters.iter().take(positional).map(String::as_str).collect();
     for name in named.keys() {
-        let at = || format!("/kwargs/{}", name.replace('~', "~0").replace('/', "~1"));
+        let at = || at(&format!("kwargs/{}", name.replace('~', "~0").replace('/', "~1")));
         if bound.contains(name.as_str()) {
             faults.push(fault(at(), "is given by position as well".into()));
         } else if !known.contains(name.as_str()) {
@@ -46,7 +46,11 @@ mod tests {
 
     fn pointers(args: &str, kwargs: &str) -> Vec<String> {
         let parameters = ["x".to_owned(), "y".to_owned()];
-        faults(args, kwargs, &parameters).unwrap().into_iter().map(|fault| fault.pointer).collect()
+        faults(args, kwargs, &parameters, |part| format!("/tasks/7/{part}"))
+            .unwrap()
+            .into_iter()
+            .map(|fault| fault.pointer)
+            .collect()
     }
 
     #[test]
@@ -54,8 +58,8 @@ mod tests {
         assert!(pointers("[1, 2]", "{}").is_empty());
         assert!(pointers("[1]", r#"{"y": 2}"#).is_empty());
         assert!(pointers("[]", "{}").is_empty(), "which parameters have defaults only the handler knows");
-        assert_eq!(pointers("[1, 2, 3]", "{}"), ["/args"]);
-        assert_eq!(pointers("[1]", r#"{"x": 2}"#), ["/kwargs/x"]);
-        assert_eq!(pointers("[]", r#"{"z": 2, "a/b": 1}"#), ["/kwargs/a~1b", "/kwargs/z"]);
+        assert_eq!(pointers("[1, 2, 3]", "{}"), ["/tasks/7/args"]);
+        assert_eq!(pointers("[1]", r#"{"x": 2}"#), ["/tasks/7/kwargs/x"]);
+        assert_eq!(pointers("[]", r#"{"z": 2, "a/b": 1}"#), ["/tasks/7/kwargs/a~1b", "/tasks/7/kwargs/z"]);
     }
 }

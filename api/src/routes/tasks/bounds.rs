@@ -4,7 +4,7 @@
 
 use caraway_shared::{
     store::tasks::Search,
-    task::{TaskError, TaskName},
+    task::{State, TaskError, TaskName, limits},
 };
 use jiff::Timestamp;
 use uuid::{Builder, Uuid};
@@ -15,6 +15,12 @@ use crate::{
 };
 
 pub(super) const NAME: &str = "must be a name: a letter, then up to 127 letters, digits, '_', '.' or '-'";
+/// What a search by state must say, of these.
+pub(super) fn states_must(states: &[State]) -> String {
+    let words: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
+    format!("must be one or several of {}, with commas between", words.join(", "))
+}
+
 pub(super) const ERROR_CODE: &str = "must be an error's code: 1 to 64 bytes";
 
 /// Tasks and queues are named alike.
@@ -24,6 +30,10 @@ pub(super) fn name(text: &str) -> Option<String> {
 
 pub(super) fn error_code(text: &str) -> Option<String> {
     (1..=TaskError::CODE_BYTES_MAX).contains(&text.len()).then(|| text.to_owned())
+}
+
+pub(super) fn tag(text: &str) -> Option<String> {
+    (1..=limits::TAG_BYTES_MAX).contains(&text.len()).then(|| text.to_owned())
 }
 
 /// A search over all queues would show a key for some queues the others: it has to name one that it is for.

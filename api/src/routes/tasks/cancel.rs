@@ -47,7 +47,7 @@ pub(crate) async fn cancel(
     Ok(response.content_type(ContentType::json()).body(document::load(&state, caller.owner, id).await?))
 }
 
-fn already_finished(ended: State) -> Problem {
+pub(super) fn already_finished(ended: State) -> Problem {
     Problem::new(Code::TaskAlreadyFinished, format!("the task is {ended}; it can no longer be cancelled"))
         .with("state", ended.as_str())
 }

@@ -4,7 +4,7 @@
 use actix_web::{HttpResponse, web::Data};
 use caraway_shared::{
     store::tasks::{Search, Sought, TaskLine},
-    task::{OwnerId, State, limits},
+    task::{OwnerId, State},
 };
 use jiff::Timestamp;
 use utoipa::IntoParams;
@@ -86,11 +86,11 @@ pub(crate) async fn list(state: Data<ApiState>, caller: Caller, query: Query) ->
 }
 
 fn read(owner: OwnerId, mut query: Query) -> Result<Sought, Problem> {
-    let states = query.optional("state", "must be one or several states, with commas between", states);
+    let states = query.optional("state", &bounds::states_must(&State::ALL), states);
     let queue = query.optional("queue", bounds::NAME, bounds::name);
     let task = query.optional("name", bounds::NAME, bounds::name);
     let error_code = query.optional("error_code", bounds::ERROR_CODE, bounds::error_code);
-    let tag = query.optional("tag", "must be 1 to 64 bytes", tag);
+    let tag = query.optional("tag", "must be 1 to 64 bytes", bounds::tag);
     let batch = query.optional("batch_id", "must be a batch's id", parse_id);
     let times = Times { after: query.instant("created_after"), before: query.instant("created_before") };
     let cursor = query.optional("cursor", "must be the next_cursor of an earlier answer", parse_id);
@@ -110,10 +110,6 @@ fn read(owner: OwnerId, mut query: Query) -> Result<Sought, Problem> {
 
 fn states(list: &str) -> Option<Vec<State>> {
     list.split(',').map(|word| word.parse().ok()).collect()
-}
-
-fn tag(text: &str) -> Option<String> {
-    (1..=limits::TAG_BYTES_MAX).contains(&text.len()).then(|| text.to_owned())
 }
 
 fn unsupported() -> Problem {

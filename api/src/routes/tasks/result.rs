@@ -5,7 +5,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use caraway_shared::{store::tasks::TaskView, task::State};
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use crate::{
     callers::Caller,
@@ -33,7 +33,7 @@ use crate::{
     ),
     extensions(("x-problems" = json!([Code::QueueForbidden, [
         TaskPath::PROBLEMS,
-        [Code::TaskNotFinished, Code::TaskFailed, Code::TaskCancelled, Code::TaskExpired]
+        [Code::TaskNotFinished, Code::ResultNotKept, Code::TaskFailed, Code::TaskCancelled, Code::TaskExpired]
     ]]))),
 )]
 pub(crate) async fn result(
@@ -45,7 +45,7 @@ pub(crate) async fn result(
     let task = document::view(&state, caller.owner, id).await?;
     caller.covers(&task.queue)?;
     match task.state {
-        State::Succeeded => {
+        State::Succeeded if task.store_result => {
             let result = task.result.as_deref().map_or("null", RawValue::get).to_owned();
             Ok(conditional::json(&request, result))
         }
@@ -58,13 +58,14 @@ fn without_result(task: &TaskView) -> Problem {
         State::Failed => (Code::TaskFailed, "the task has failed and has no result"),
         State::Cancelled => (Code::TaskCancelled, "the task was cancelled and has no result"),
         State::Expired => (Code::TaskExpired, "the task was not started in time and has no result"),
-        State::Scheduled | State::Waiting | State::Queued | State::Running | State::Succeeded => {
+        State::Succeeded => (Code::ResultNotKept, "the task has succeeded, and was told to keep no result"),
+        State::Scheduled | State::Waiting | State::Queued | State::Running => {
             (Code::TaskNotFinished, "the task has no result yet; ask again later")
         }
     };
     let problem = Problem::new(code, detail).with("state", task.state.as_str());
     match task.error.as_ref().filter(|_| task.state == State::Failed) {
-        Some(error) => problem.with("error", serde_json::from_str::<Value>(error.get()).unwrap_or_default()),
+        Some(error) => problem.with_json("error", error),
         None => problem,
     }
 }

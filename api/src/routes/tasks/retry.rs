@@ -67,7 +67,7 @@ pub(crate) async fn retry(
         }
         Some((_, Retriable::Node(workflow))) => {
             document::check_queue(&state, &caller, id).await?;
-            return Err(node(workflow));
+            return Err(node(workflow, "can be retried"));
         }
         None => admitted(state.acceptor.answered_before(owner, key, task_not_found()).await?)?,
     };
@@ -78,8 +78,8 @@ pub(crate) async fn retry(
     }
 }
 
-pub(super) fn node(workflow: Uuid) -> Problem {
-    Problem::new(Code::TaskInWorkflow, "the task is a node of a workflow; retry that")
+pub(super) fn node(workflow: Uuid, what: &str) -> Problem {
+    Problem::new(Code::TaskInWorkflow, format!("the task is a node of a workflow, which {what}"))
         .with("workflow_id", workflow.to_string())
 }
 

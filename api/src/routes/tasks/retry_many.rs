@@ -10,7 +10,7 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use caraway_shared::{
     store::tasks::{Asked, Fate, Guarded, Refusal, Retriable, Search, Sought, TaskView},
-    task::{OwnerId, State, TaskId, limits},
+    task::{OwnerId, State, TaskId},
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -19,28 +19,18 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    bounds::{self, Times},
+    bounds,
     retry::{node, not_yet},
+    selection::{IdsSchema, Selection, text, times},
     submit::admitted,
 };
 use crate::{
     accept::{Acceptor, refusal},
     callers::Caller,
-    extract::{Fields, IdempotencyKey, JsonBody, parse_id, task_not_found, typed},
+    extract::{Fields, IdempotencyKey, JsonBody, task_not_found, typed},
     problem::{Code, Problem},
     state::ApiState,
 };
-
-/// What a client asks for.
-struct Wanted {
-    of: Of,
-    dry_run: bool,
-}
-
-enum Of {
-    Ids(Vec<TaskId>),
-    Matching(Sought),
-}
 
 /// The answer: one entry a task, in the order given or the newest first.
 #[derive(Serialize, ToSchema)]
@@ -85,18 +75,6 @@ struct Entry {
 enum RetriesSchema {
     Ids(IdsSchema),
     Matching(MatchingSchema),
-}
-
-/// These tasks.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = RetryIds)]
-#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
-struct IdsSchema {
-    #[schema(min_items = 1, max_items = 1000)]
-    ids: std::collections::BTreeSet<TaskId>,
-    /// Tell what would be done, and do nothing.
-    dry_run: Option<bool>,
 }
 
 /// What a search finds and was not retried yet.
@@ -174,51 +152,27 @@ pub(crate) async fn retry_many(
 ) -> Result<HttpResponse, Problem> {
     let body = body.required()?;
     let owner = caller.owner;
-    let wanted = read(owner, body)?;
-    check_queues(&caller, &wanted.of)?;
-    let ids = find(&state, &wanted.of).await?;
+    let (selection, dry_run) = read(owner, body)?;
+    selection.check_queues(&caller)?;
+    let ids = selection.find(&state).await?;
     let mut found: HashMap<TaskId, Retriable> = state.store.retriable(owner, &ids).await?.into_iter().collect();
     let batch_id = Uuid::now_v7();
     let asked: Vec<Asked> =
         ids.iter().map(|id| asked(&caller, found.remove(id), batch_id)).collect::<Result<_, Problem>>()?;
-    let once = matches!(wanted.of, Of::Matching(_));
+    let once = selection.is_search();
     let (key, grant) = (key.of(&request, body), caller.restriction());
     let guarded = Guarded { owner, key, tasks: asked, atomic: false, once, grant };
-    let answer = if wanted.dry_run {
-        would(&ids, &guarded.tasks, &wanted.of)
+    let answer = if dry_run {
+        would(&ids, &guarded.tasks, &selection)
     } else {
         let fates = if guarded.key.is_none() && guarded.specs().next().is_none() {
             guarded.all_in(&mut std::iter::empty())
         } else {
             admitted(state.acceptor.accept(&caller, guarded).await?)?.0
         };
-        answer(&ids, fates, &wanted.of)?
+        answer(&ids, fates, &selection)?
     };
     Ok(HttpResponse::Ok().json(answer))
-}
-
-async fn find(state: &ApiState, of: &Of) -> Result<Vec<TaskId>, Problem> {
-    match of {
-        Of::Ids(ids) => Ok(ids.clone()),
-        Of::Matching(sought) => Ok(state.store.find_tasks(sought).await?),
-    }
-}
-
-impl Of {
-    /// Where to go on, if so many were a full page.
-    fn next(&self, found: usize, ids: &[TaskId], told: &[Entry]) -> Option<TaskId> {
-        let Self::Matching(sought) = self else { return None };
-        let full = i64::try_from(found).is_ok_and(|found| found >= sought.limit);
-        told.last().map(|last| last.retry_of).or_else(|| ids.last().copied()).filter(|_| full)
-    }
-}
-
-/// A search by a key for some queues names one of them.
-fn check_queues(caller: &Caller, of: &Of) -> Result<(), Problem> {
-    match of {
-        Of::Matching(sought) => bounds::check_queues(caller, &sought.search),
-        Of::Ids(_) => Ok(()), // one by one, below
-    }
 }
 
 fn asked(caller: &Caller, found: Option<Retriable>, batch_id: Uuid) -> Result<Asked, Problem> {
@@ -231,14 +185,19 @@ fn asked(caller: &Caller, found: Option<Retriable>, batch_id: Uuid) -> Result<As
             Asked::Task(Arc::new(*task), None)
         }
         Some(Retriable::NotYet(state)) => Asked::Refused(refusal(&not_yet(state))?),
-        Some(Retriable::Node(workflow)) => Asked::Refused(refusal(&node(workflow))?),
+        Some(Retriable::Node(workflow)) => Asked::Refused(refusal(&node(workflow, "can be retried"))?),
         None => Asked::Refused(refusal(&task_not_found())?),
     })
 }
 
+/// The last task that is told of, or that was found.
+fn last(ids: &[TaskId], told: &[Entry]) -> Option<TaskId> {
+    told.last().map(|last| last.retry_of).or_else(|| ids.last().copied())
+}
+
 /// What became of each. Of a search only what is new is told: what vanished in this moment, or was retried by somebody
 /// else, was not found. A replayed answer tells the tasks of its first time.
-fn answer(ids: &[TaskId], fates: Vec<Fate>, of: &Of) -> Result<Answer, Problem> {
+fn answer(ids: &[TaskId], fates: Vec<Fate>, of: &Selection) -> Result<Answer, Problem> {
     let batch_id = fates.iter().find_map(|fate| if let Fate::Accepted(task) = fate { task.batch_id } else { None });
     let (found, mut tasks, mut retried) = (fates.len(), Vec::with_capacity(fates.len()), 0);
     for (index, fate) in fates.into_iter().enumerate() {
@@ -249,24 +208,24 @@ fn answer(ids: &[TaskId], fates: Vec<Fate>, of: &Of) -> Result<Answer, Problem> 
                 tasks.extend(Entry::accepted(&task, asked));
                 continue;
             }
-            (_, Of::Matching(_)) => continue,
-            (Fate::Refused(refusal), Of::Ids(_)) => refusal,
-            (Fate::Existing(_) | Fate::Rejected(_) | Fate::Abandoned, Of::Ids(_)) => refusal(&task_not_found())?,
+            (_, Selection::Matching(_)) => continue,
+            (Fate::Refused(refusal), Selection::Ids(_)) => refusal,
+            (Fate::Existing(_) | Fate::Rejected(_) | Fate::Abandoned, Selection::Ids(_)) => refusal(&task_not_found())?,
         };
         tasks.extend(asked.map(|asked| Entry::refused(asked, refused)));
     }
-    Ok(Answer { dry_run: false, batch_id, retried, next_cursor: of.next(found, ids, &tasks), tasks })
+    Ok(Answer { dry_run: false, batch_id, retried, next_cursor: of.next(found, last(ids, &tasks)), tasks })
 }
 
 /// What would become of each.
-fn would(ids: &[TaskId], asked: &[Asked], of: &Of) -> Answer {
+fn would(ids: &[TaskId], asked: &[Asked], of: &Selection) -> Answer {
     let entry = |(id, asked): (&TaskId, &Asked)| match (asked, of) {
         (Asked::Task(..), _) => Some(Entry { retry_of: *id, status: 200, id: None, problem: None }),
-        (Asked::Refused(refusal), Of::Ids(_)) => Some(Entry::refused(*id, refusal.clone())),
-        (Asked::Refused(_), Of::Matching(_)) => None,
+        (Asked::Refused(refusal), Selection::Ids(_)) => Some(Entry::refused(*id, refusal.clone())),
+        (Asked::Refused(_), Selection::Matching(_)) => None,
     };
     let tasks: Vec<Entry> = ids.iter().zip(asked).filter_map(entry).collect();
-    Answer { dry_run: true, batch_id: None, retried: 0, next_cursor: of.next(ids.len(), ids, &tasks), tasks }
+    Answer { dry_run: true, batch_id: None, retried: 0, next_cursor: of.next(ids.len(), last(ids, &tasks)), tasks }
 }
 
 impl Entry {
@@ -280,43 +239,11 @@ impl Entry {
     }
 }
 
-fn read(owner: OwnerId, body: &[u8]) -> Result<Wanted, Problem> {
+fn read(owner: OwnerId, body: &[u8]) -> Result<(Selection, bool), Problem> {
     let mut fields = Fields::of(body)?;
-    let ids = fields.optional("ids", "must be a list of 1 to 1000 different tasks' ids", ids);
-    let sought = fields.object("filter", |filter| sought(owner, filter));
+    let selection = Selection::read(&mut fields, |filter| Some(sought(owner, filter)));
     let dry_run = fields.optional("dry_run", "must be true or false", typed).unwrap_or(false);
-    let limit = fields.optional("limit", "must be a whole number from 1 to 1000", |value| {
-        typed::<usize>(value).filter(|limit| (1..=limits::BATCH_MAX).contains(limit))
-    });
-    let cursor = fields.optional("cursor", "must be the next_cursor of an earlier answer", |value| {
-        typed::<String>(value).and_then(|id| parse_id(&id))
-    });
-    let of = match (ids, sought) {
-        (Some(_), None) if limit.is_some() || cursor.is_some() => {
-            fields.refuse("ids", "go without limit and cursor");
-            None
-        }
-        (Some(ids), None) => Some(Of::Ids(ids)),
-        (None, Some(mut sought)) => {
-            sought.limit = i64::try_from(limit.unwrap_or(limits::BATCH_MAX)).unwrap_or(1);
-            sought.before = cursor.map_or(sought.before, |cursor| cursor.min(sought.before));
-            Some(Of::Matching(sought))
-        }
-        _ => {
-            fields.refuse("filter", "is needed, or ids, and only one of them");
-            None
-        }
-    };
-    fields.finish(of.map(|of| Wanted { of, dry_run }))
-}
-
-fn ids(value: &RawValue) -> Option<Vec<TaskId>> {
-    let ids = typed::<Vec<String>>(value).filter(|ids| (1..=limits::BATCH_MAX).contains(&ids.len()))?;
-    let ids: Vec<TaskId> = ids.iter().map(|id| parse_id(id).map(TaskId)).collect::<Option<_>>()?;
-    let mut sorted = ids.clone();
-    sorted.sort_unstable();
-    sorted.dedup();
-    (sorted.len() == ids.len()).then_some(ids)
+    fields.finish(selection.map(|selection| (selection, dry_run)))
 }
 
 /// What ended badly, where nothing else is said: what failed.
@@ -324,14 +251,12 @@ fn sought(owner: OwnerId, filter: &mut Fields<'_>) -> Sought {
     let state = filter.optional("state", "must be failed, cancelled or expired", |value| {
         typed::<State>(value).filter(|state| matches!(state, State::Failed | State::Cancelled | State::Expired))
     });
-    let text = |value: &RawValue, good: fn(&str) -> Option<String>| typed::<String>(value).and_then(|text| good(&text));
     let search = Search::Parts {
         states: vec![state.unwrap_or(State::Failed)],
         queue: filter.optional("queue", bounds::NAME, |value| text(value, bounds::name)),
         name: filter.optional("name", bounds::NAME, |value| text(value, bounds::name)),
         error_code: filter.optional("error_code", bounds::ERROR_CODE, |value| text(value, bounds::error_code)),
     };
-    let times = Times { after: filter.instant("created_after"), before: filter.instant("created_before") };
-    let (from, before) = times.ids();
+    let (from, before) = times(filter).ids();
     Sought { owner, search, from, before, unretried: true, limit: 0 }
 }

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+pub(crate) use self::times::start;
 use self::{retry::Retry, unique::UniqueBy};
 use crate::{
     extract::{Fields, typed},
@@ -28,6 +29,8 @@ const NAME: &str = "must be a name: a letter, then up to 127 letters, digits, '_
 /// What the body said, every value checked for itself. Whether the names exist is asked later.
 #[derive(Debug)]
 pub(crate) struct Submission<'a> {
+    /// Where it stands in the body.
+    pointer: String,
     pub(crate) name: TaskName,
     pub(crate) queue: Option<QueueName>,
     priority: Priority,
@@ -68,7 +71,9 @@ impl<'a> Submission<'a> {
             fields.refuse("unique", "cannot keep_latest beside delay or run_at");
         }
         let extra = extra(&mut fields);
+        let pointer = fields.pointer().to_owned();
         let submission = name.map(|name| Self {
+            pointer,
             name,
             queue,
             priority: priority.unwrap_or_default(),
@@ -83,6 +88,11 @@ impl<'a> Submission<'a> {
         let submission = fields.finish(submission)?;
         submission.check_input_bytes()?;
         Ok(submission)
+    }
+
+    /// Where a part of it stands in the body: a JSON pointer.
+    pub(crate) fn at(&self, part: &str) -> String {
+        format!("{}/{part}", self.pointer)
     }
 
     /// The positional arguments as the client wrote them.
@@ -144,7 +154,9 @@ impl<'a> Submission<'a> {
             "args and kwargs may hold {} bytes together; store larger ones as an item and send its id",
             limits::INPUT_BYTES_MAX
         );
-        Err(Problem::new(Code::InputTooLarge, detail).with("bytes_max", limits::INPUT_BYTES_MAX))
+        let larger = if self.args().len() >= self.kwargs().len() { "args" } else { "kwargs" };
+        let problem = Problem::new(Code::InputTooLarge, detail).with("bytes_max", limits::INPUT_BYTES_MAX);
+        Err(problem.at(self.at(larger)))
     }
 }
 
@@ -175,11 +187,11 @@ fn tags(value: &RawValue) -> Option<Vec<String>> {
     (sizes && tags.len() <= limits::TAGS_MAX && sorted.len() == tags.len()).then_some(tags)
 }
 
-/// Written anew from what was understood: the database's JSON refuses numbers that JSON itself allows.
+/// In the client's own bytes.
 fn metadata(value: &RawValue) -> Option<Box<RawValue>> {
-    let value = starts_with(value, '{').filter(|value| value.get().len() <= limits::METADATA_BYTES_MAX)?;
-    let value = Some(value).filter(|value| !nests_too_deep(value.get()))?;
-    serde_json::value::to_raw_value(&typed::<serde_json::Value>(value)?).ok()
+    starts_with(value, '{')
+        .filter(|value| value.get().len() <= limits::METADATA_BYTES_MAX && !nests_too_deep(value.get()))
+        .map(ToOwned::to_owned)
 }
 
 fn starts_with(value: &RawValue, first: char) -> Option<&RawValue> {

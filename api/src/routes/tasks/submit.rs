@@ -151,16 +151,17 @@ pub(crate) async fn check(
     traceparent: Option<String>,
     asked: Instant,
 ) -> Result<(TaskSpec, Option<Unique>), Problem> {
-    let known = state.known.task_type(&submission.name, asked).await?;
+    let known = state.known.task_type(&submission.name, asked).await;
+    let known = known.map_err(|problem| problem.at(submission.at("name")))?;
     if let Some(queue) = &submission.queue {
-        state.known.queue(queue, asked).await?;
+        state.known.queue(queue, asked).await.map_err(|problem| problem.at(submission.at("queue")))?;
     }
     caller.covers(submission.queue.as_ref().unwrap_or(&known.queue).as_str())?;
     arguments::check(&submission, &known.parameters)?;
     if let Some(parent) = submission.parent()
         && !state.store.task_exists(caller.owner, parent).await?
     {
-        return Err(task_not_found());
+        return Err(task_not_found().at(submission.at("parent_id")));
     }
     submission.into_spec(&known, caller.owner, traceparent)
 }

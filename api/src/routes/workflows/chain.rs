@@ -10,7 +10,7 @@ use caraway_shared::workflow::{Kind, LEVELS_MAX, When};
 use utoipa::ToSchema;
 
 use super::{
-    sketch::{Asked, Options, PROBLEMS, Sketch, Sketched, fault, take, tasks, with_first_argument},
+    sketch::{Asked, FirstArgument, Options, PROBLEMS, Sketch, Sketched, fault, take, tasks, with_first_argument},
     taken::Taken,
 };
 use crate::{
@@ -87,6 +87,7 @@ fn read(body: &[u8]) -> Result<Sketch<'_>, Problem> {
             Some(before) => {
                 let task = with_first_argument(task, &format!(r#"{{"$ref":"nodes.{before}.result"}}"#));
                 Sketched::free(index.to_string(), pointer, Cow::Owned(task), false)
+                    .with_first(FirstArgument::Reference)
                     .after([before.to_string()], When::Succeeded)
             }
         });

@@ -10,7 +10,7 @@ use caraway_shared::workflow::{Kind, When};
 use utoipa::ToSchema;
 
 use super::{
-    sketch::{Asked, Options, PROBLEMS, Sketch, Sketched, take, tasks, with_first_argument},
+    sketch::{Asked, FirstArgument, Options, PROBLEMS, Sketch, Sketched, take, tasks, with_first_argument},
     taken::Taken,
 };
 use crate::{
@@ -73,6 +73,7 @@ fn read(body: &[u8]) -> Result<Sketch<'_>, Problem> {
     let when = if options.return_exceptions { When::Finished } else { When::Succeeded };
     let last = with_first_argument(last, r#"{"$ref":"dependencies.results"}"#);
     let last = Sketched::free("body".into(), "/body".into(), Cow::Owned(last), false)
+        .with_first(FirstArgument::Reference)
         .after((0..tasks.len()).map(|index| index.to_string()), when);
     let node =
         |(index, task)| Sketched::free(format!("{index}"), format!("/tasks/{index}"), Cow::Borrowed(task), false);

@@ -11,7 +11,7 @@ use serde_json::{Value, value::RawValue};
 use utoipa::ToSchema;
 
 use super::{
-    sketch::{Asked, Options, PROBLEMS, Sketch, Sketched, fault, take, typed_list, with_first_argument},
+    sketch::{Asked, FirstArgument, Options, PROBLEMS, Sketch, Sketched, fault, take, typed_list, with_first_argument},
     taken::Taken,
 };
 use crate::{
@@ -74,16 +74,21 @@ fn read(body: &[u8]) -> Result<Sketch<'_>, Problem> {
     });
     let options = Options::of_group(&mut fields);
     let (task, items) = fields.finish(task.zip(items))?;
-    let first: Vec<String> = match chunk {
-        None => items.into_iter().map(|item| item.get().to_owned()).collect(),
-        Some(chunk) => items.chunks(chunk).map(list).collect(),
+    let first: Vec<(FirstArgument, String)> = match chunk {
+        None => {
+            items.iter().enumerate().map(|(index, item)| (FirstArgument::Item(index), item.get().to_owned())).collect()
+        }
+        Some(chunk) => {
+            let chunks = items.chunks(chunk).enumerate();
+            chunks.map(|(index, items)| (FirstArgument::Items(index * chunk), list(items))).collect()
+        }
     };
     if first.len() > NODES_MAX {
         return Err(fault("/items".into(), format!("makes {} tasks; {NODES_MAX} are allowed", first.len())));
     }
-    let node = |(index, first): (usize, &String)| {
-        let task = Cow::Owned(with_first_argument(task, first));
-        Sketched::free(index.to_string(), "/task".into(), task, options.return_exceptions)
+    let node = |(index, (first, argument)): (usize, &(FirstArgument, String))| {
+        let task = Cow::Owned(with_first_argument(task, argument));
+        Sketched::free(index.to_string(), "/task".into(), task, options.return_exceptions).with_first(*first)
     };
     Ok(Sketch { kind: Kind::Map, options, nodes: first.iter().enumerate().map(node).collect() })
 }

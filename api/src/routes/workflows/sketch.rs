@@ -16,7 +16,7 @@ use caraway_shared::{
         workflows::{Created, NewWorkflow, WorkflowView},
     },
     task::{OwnerId, TaskSpec},
-    workflow::{Draft, GraphFault, Kind, NODES_MAX, OnDependencyFailure, Plan, When, references},
+    workflow::{Draft, GraphFault, Kind, NODES_MAX, OnDependencyFailure, Plan, When, may_refer, references},
 };
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::{sync::Semaphore, time::Instant};
@@ -86,6 +86,20 @@ pub(super) struct Sketched<'a> {
     /// Where its task stands in the body.
     pub(super) pointer: String,
     pub(super) task: Cow<'a, RawValue>,
+    pub(super) first: FirstArgument,
+}
+
+/// What stands before the arguments that a task has in the body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum FirstArgument {
+    /// Nothing does.
+    None,
+    /// A reference of ours.
+    Reference,
+    /// The item at this place of the body's `items`.
+    Item(usize),
+    /// A list of items, from this place on.
+    Items(usize),
 }
 
 impl Options {
@@ -119,7 +133,30 @@ impl<'a> Sketched<'a> {
     pub(super) fn free(key: String, pointer: String, task: Cow<'a, RawValue>, tolerated: bool) -> Self {
         let draft =
             Draft { key, depends_on: Vec::new(), on_dependency_failure: OnDependencyFailure::Cancel, tolerated };
-        Self { draft, pointer, task }
+        Self { draft, pointer, task, first: FirstArgument::None }
+    }
+
+    /// Its task has this before its other arguments.
+    pub(super) fn with_first(mut self, first: FirstArgument) -> Self {
+        self.first = first;
+        self
+    }
+
+    /// Where a part of the task's input, which a JSON pointer into that names, stands in the body.
+    fn locate(&self, part: &str) -> String {
+        self.locate_argument(part).unwrap_or_else(|| format!("{}{part}", self.pointer))
+    }
+
+    fn locate_argument(&self, part: &str) -> Option<String> {
+        let (place, path) = leading_place(part.strip_prefix("/args")?)?;
+        match (self.first, place) {
+            (FirstArgument::None, _) => None,
+            (FirstArgument::Item(index), 0) => Some(format!("/items/{index}{path}")),
+            (FirstArgument::Items(from), 0) => {
+                leading_place(path).map(|(index, path)| format!("/items/{}{path}", from + index))
+            }
+            (_, place) => Some(format!("{}/args/{}{path}", self.pointer, place.saturating_sub(1))),
+        }
     }
 
     /// It waits for these as well.
@@ -127,6 +164,13 @@ impl<'a> Sketched<'a> {
         self.draft.depends_on.extend(keys.into_iter().map(|key| (key, when)));
         self
     }
+}
+
+/// The place in a list with which a JSON pointer begins, and what follows it.
+fn leading_place(pointer: &str) -> Option<(usize, &str)> {
+    let pointer = pointer.strip_prefix('/')?;
+    let (place, path) = pointer.split_at(pointer.find('/').unwrap_or(pointer.len()));
+    Some((place.parse().ok()?, path))
 }
 
 /// The task with one more argument before its others. What is no object, or has no list there, is left for its reader to
@@ -267,8 +311,7 @@ async fn checked_task(
 ) -> Result<TaskSpec, Problem> {
     let pointer = &node.pointer;
     let submission = Submission::read_at(pointer.clone(), &node.task)?;
-    let checked = check(state, caller, submission, traceparent, asked).await;
-    let (task, unique) = checked.map_err(|problem| problem.with("pointer", pointer.as_str()))?;
+    let (task, unique) = check(state, caller, submission, traceparent, asked).await?;
     if unique.is_some() {
         return Err(fault(format!("{pointer}/unique"), "cannot be given for a task of a workflow".into()));
     }
@@ -276,10 +319,10 @@ async fn checked_task(
         return Err(fault(format!("{pointer}/parent_id"), "cannot be given for a task of a workflow".into()));
     }
     let input = str::from_utf8(&task.input).map_err(Problem::internal)?;
-    if input.contains("\"$ref\"") {
+    if may_refer(input) {
         let known: HashSet<&str> = node.draft.depends_on.iter().map(|(key, _)| key.as_str()).collect();
         references(input, |key| known.contains(key))
-            .map_err(|wrong| fault(format!("{pointer}{}", wrong.pointer), wrong.detail))?;
+            .map_err(|wrong| fault(node.locate(&wrong.pointer), wrong.detail))?;
     }
     Ok(task)
 }
@@ -295,6 +338,21 @@ pub(super) fn fault(pointer: String, detail: String) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_the_input_is_found_in_the_body() {
+        let located = |first, part: &str| {
+            let task = RawValue::from_string("{}".into()).unwrap();
+            Sketched::free("k".into(), "/task".into(), Cow::Owned(task), false).with_first(first).locate(part)
+        };
+        assert_eq!(located(FirstArgument::None, "/args/0/x"), "/task/args/0/x");
+        assert_eq!(located(FirstArgument::Reference, "/args/1/x"), "/task/args/0/x");
+        assert_eq!(located(FirstArgument::Reference, "/kwargs/a/0"), "/task/kwargs/a/0");
+        assert_eq!(located(FirstArgument::Item(7), "/args/0"), "/items/7");
+        assert_eq!(located(FirstArgument::Item(7), "/args/0/a/b"), "/items/7/a/b");
+        assert_eq!(located(FirstArgument::Item(7), "/args/2"), "/task/args/1");
+        assert_eq!(located(FirstArgument::Items(4), "/args/0/3/a"), "/items/7/a");
+    }
 
     #[test]
     fn an_argument_goes_before_the_others() {

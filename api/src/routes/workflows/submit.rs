@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
-    sketch::{Asked, Options, PROBLEMS, Sketch, Sketched, max_in_flight, take, tasks, typed_list},
+    sketch::{Asked, FirstArgument, Options, PROBLEMS, Sketch, Sketched, max_in_flight, take, tasks, typed_list},
     taken::Taken,
 };
 use crate::{
@@ -77,6 +77,9 @@ struct EdgeSchema {
 /// dependencies. What a node left nothing of is null. With everything resolved, arguments may have 1 MiB; if they have more, or a
 /// path leads nowhere, the node fails with the code `input_too_large` or `unresolved_reference`.
 ///
+/// Data that looks like a reference goes into `{"$literal": …}`, in the arguments of every kind of workflow, groups and maps
+/// included: the task gets what stands in it, and nothing in there is looked at.
+///
 /// The workflow has failed if a node ended badly and no other took care of that: by `when: failed` or `finished`, or by
 /// `on_dependency_failure: run` or `ignore`.
 #[utoipa::path(
@@ -138,5 +141,6 @@ fn read_node(index: usize, node: &RawValue, tolerated: bool) -> Result<Sketched<
         depends_on.push((fields.finish(before)?, when.unwrap_or_default()));
     }
     let draft = Draft { key, depends_on, on_dependency_failure: form.unwrap_or_default(), tolerated };
-    Ok(Sketched { draft, pointer: format!("{pointer}/task"), task: Cow::Borrowed(task) })
+    let (pointer, task) = (format!("{pointer}/task"), Cow::Borrowed(task));
+    Ok(Sketched { draft, pointer, task, first: FirstArgument::None })
 }

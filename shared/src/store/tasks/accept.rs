@@ -32,8 +32,8 @@ const INSERT_PLAIN: &str = "
 const INSERT: &str = "
     WITH made AS (
     INSERT INTO task (id, owner_id, name, version, queue, priority, class, max_attempts, retry, timeout_ms, input,
-        traceparent, batch_id, state, due_at, run_at, queued_at, expires_at, soft_timeout_ms, result_ttl, drop_result, tags, metadata,
-        parent_id, retry_of, root_id, waiting_reason, workflow_id, node)
+        traceparent, batch_id, state, due_at, run_at, queued_at, expires_at, soft_timeout_ms, result_ttl, drop_result, tags,
+        metadata_text, parent_id, retry_of, root_id, waiting_reason, workflow_id, node)
     SELECT n.id, n.owner_id, n.name, n.version, n.queue, n.priority, n.class, n.max_attempts, n.retry::jsonb, n.timeout_ms,
         coalesce(n.input, (SELECT o.input FROM task o WHERE o.id = x.retry_of)), n.traceparent, n.batch_id,
         CASE WHEN x.waits_for IS NOT NULL THEN 'waiting' WHEN s.start > now() THEN 'scheduled'
@@ -53,7 +53,7 @@ const INSERT: &str = "
             class, delay, run_at, extra)
     CROSS JOIN LATERAL (SELECT coalesce(n.run_at, now() + n.delay * interval '1 second', now()) AS start) s
     LEFT JOIN LATERAL jsonb_to_record(n.extra::jsonb) AS x(expires_at timestamptz, soft_timeout float8,
-        result_ttl float8, drop_result bool, tags text[], metadata jsonb, parent_id uuid, retry_of uuid,
+        result_ttl float8, drop_result bool, tags text[], metadata text, parent_id uuid, retry_of uuid,
         waits_for text, workflow_id uuid, node int4) ON n.extra IS NOT NULL
     RETURNING id, owner_id, state, created_at, due_at, run_at, root_id, tags
     ), tagged AS (

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use deadpool_postgres::{GenericClient, Object};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio_postgres::{Error as PgError, types::ToSql};
 use uuid::Uuid;
 
@@ -22,8 +22,8 @@ const FINISH: &str = "
     UPDATE task t SET state = o.state::task_state, error = o.error, error_code = o.code,
         result = CASE WHEN NOT t.drop_result THEN o.result END,
         result_type = CASE WHEN NOT t.drop_result AND o.result IS NOT NULL THEN 'application/json' END,
-        progress = coalesce(o.progress, t.progress), session_id = NULL, due_at = NULL, finished_at = clock_timestamp()
-    FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::bytea[], $6::text[], $7::jsonb[])
+        progress_text = coalesce(o.progress, t.progress_text), session_id = NULL, due_at = NULL, finished_at = clock_timestamp()
+    FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::bytea[], $6::text[], $7::text[])
         AS o(id, epoch, state, result, error, code, progress)
     WHERE t.id = o.id AND (t.state = 'running' AND t.epoch = o.epoch) IS TRUE
     RETURNING t.id, t.state::text";
@@ -32,7 +32,7 @@ const FINISH: &str = "
 /// before its next start is looked at when it expires. Of snoozes that follow each other one row is kept.
 const AGAIN: &str = "
     WITH o AS MATERIALIZED (
-        SELECT * FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::float8[], $6::int4[], $7::jsonb[], $8::int2[])
+        SELECT * FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::float8[], $6::int4[], $7::text[], $8::int2[])
             AS o(id, epoch, outcome, error, after, spends, progress, losses)
     ), done AS (
         UPDATE task t SET
@@ -40,7 +40,7 @@ const AGAIN: &str = "
                 WHEN o.after IS NULL THEN 'queued' ELSE 'scheduled' END::task_state,
             attempt = CASE WHEN t.cancel_requested_at IS NOT NULL THEN t.attempt ELSE t.attempt + o.spends - 1 END,
             losses = CASE WHEN o.losses < 0 THEN 0 ELSE t.losses + o.losses END,
-            error = o.error, progress = coalesce(o.progress, t.progress),
+            error = o.error, progress_text = coalesce(o.progress, t.progress_text),
             due_at = CASE WHEN t.cancel_requested_at IS NULL THEN
                 least(now() + o.after * interval '1 second', t.expires_at) END,
             run_at = CASE WHEN now() + o.after * interval '1 second' > t.expires_at
@@ -78,7 +78,7 @@ pub struct RecordRow {
     /// How it ended.
     pub outcome: Outcome,
     /// What it last said of its progress, which is no later to be lost than the outcome.
-    pub progress: Option<Value>,
+    pub progress: Option<Box<RawValue>>,
     /// The node that it is, where it is one.
     pub member: Option<Member>,
     /// What it leaves behind if it succeeded.
@@ -172,8 +172,8 @@ async fn finish(db: &impl GenericClient, rows: &[&RecordRow], done: &mut Done) -
     collect(&db.query(&statement, &[&ids, &epochs, &states, &results, &errors, &codes, &progress]).await?, done)
 }
 
-fn last_words<'a>(rows: &[&'a RecordRow]) -> Vec<Option<&'a Value>> {
-    rows.iter().map(|row| row.progress.as_ref()).collect()
+fn last_words<'a>(rows: &[&'a RecordRow]) -> Vec<Option<&'a str>> {
+    rows.iter().map(|row| row.progress.as_deref().map(RawValue::get)).collect()
 }
 
 /// The state, the result and the error that a last outcome leaves.

@@ -17,8 +17,9 @@ use super::Accepted;
 const SHOW: &str = "
     SELECT id, name, version, queue, priority, state::text, epoch, attempt, max_attempts, waiting_reason, created_at,
         CASE WHEN state = 'scheduled' THEN greatest(due_at, run_at) END AS run_at, queued_at, started_at, finished_at, expires_at,
-        cancel_requested_at, timeout_ms, worker, progress::text, error, result, root_id, parent_id, batch_id, retry_of,
-        traceparent, soft_timeout_ms, result_ttl, drop_result, tags, metadata::text, workflow_id,
+        cancel_requested_at, timeout_ms, worker, coalesce(progress_text, progress::text) AS progress, error, result, root_id, parent_id, batch_id, retry_of,
+        traceparent, soft_timeout_ms, result_ttl, drop_result, tags,
+        coalesce(metadata_text, metadata::text) AS metadata, workflow_id,
         (SELECT n.key FROM workflow_node n WHERE n.workflow_id = task.workflow_id AND n.node = task.node) AS node_key
     FROM task WHERE id = $1 AND (owner_id = $2) IS TRUE";
 

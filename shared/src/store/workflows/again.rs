@@ -28,11 +28,11 @@ const NODES: &str = "
 const REPEAT: &str = "
     WITH made AS (
         INSERT INTO task (id, owner_id, name, version, queue, priority, class, max_attempts, retry, timeout_ms, soft_timeout_ms,
-            result_ttl, drop_result, input, traceparent, tags, metadata, parent_id, root_id, retry_of, state, waiting_reason,
+            result_ttl, drop_result, input, traceparent, tags, metadata, metadata_text, parent_id, root_id, retry_of, state, waiting_reason,
             workflow_id, node)
         SELECT k.new, o.owner_id, o.name, o.version, o.queue, o.priority, o.class, o.max_attempts, o.retry, o.timeout_ms,
-            o.soft_timeout_ms, o.result_ttl, o.drop_result, o.input, o.traceparent, o.tags, o.metadata, o.parent_id, o.root_id,
-            o.id, 'waiting', 'dependencies', o.workflow_id, o.node
+            o.soft_timeout_ms, o.result_ttl, o.drop_result, o.input, o.traceparent, o.tags, o.metadata, o.metadata_text, o.parent_id,
+            o.root_id, o.id, 'waiting', 'dependencies', o.workflow_id, o.node
         FROM unnest($1::uuid[], $2::uuid[]) AS k(old, new) JOIN task o ON o.id = k.old
         ON CONFLICT DO NOTHING
         RETURNING id, owner_id, tags

@@ -46,7 +46,7 @@ impl Store {
 
     /// Deletes a workflow that has ended, and logs the order.
     pub async fn delete_workflow(&self, id: Uuid, order: &AuditOrder) -> Result<DeletedWorkflow, StoreError> {
-        let mut db = self.writer().await?;
+        let mut db = self.edits().begin(order.owner, Some(id)).await?;
         let transaction = db.transaction().await?;
         let Some(row) = transaction.query_opt(LOCK, &[&id, &order.owner.0]).await? else {
             return Ok(DeletedWorkflow::Missing);

@@ -10,7 +10,10 @@ use std::{
 use caraway_testkit::Ledger;
 use caraway_worker::{Context, Failure, NewTask, Task, Worker};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{
+    Value, json,
+    value::{RawValue, to_raw_value},
+};
 
 /// A test that failed must not leave threads behind for ever.
 const HANG_MAX: Duration = Duration::from_mins(2);
@@ -41,6 +44,7 @@ async fn main() -> anyhow::Result<()> {
         Task::new("tell", tell)?,
         Task::new("report", report)?,
         Task::new("echo", echo)?,
+        Task::new("mirror", mirror)?,
         Task::new("gather", gather)?,
         Task::new("spread", spread)?,
         Task::new("permits", permits)?,
@@ -202,6 +206,30 @@ async fn echo(args: Message, context: Context) -> Result<Value, Failure> {
         Value::String(text) if text == "fail" => Err(Failure::fatal("asked_to_fail", "no luck")),
         message => Ok(message),
     }
+}
+
+#[derive(Deserialize)]
+struct Mirrored {
+    message: Box<RawValue>,
+    #[serde(default)]
+    fail: bool,
+    /// Into this queue.
+    #[serde(default)]
+    submit: Option<String>,
+}
+
+/// Says it of its progress, and gives it back; or fails with it; or hands it on to another one, whose id it tells.
+async fn mirror(args: Mirrored, context: Context) -> Result<Box<RawValue>, Failure> {
+    LEDGER.begin(&context)?.end()?;
+    context.progress(&args.message);
+    if args.fail {
+        return Err(Failure::fatal("asked_to_fail", "no luck").details(&args.message));
+    }
+    if let Some(queue) = args.submit {
+        let child = context.submit(NewTask::new("mirror").arg(&args.message).queue(queue)).await?;
+        return Ok(to_raw_value(&child)?);
+    }
+    Ok(args.message)
 }
 
 #[derive(Deserialize)]

@@ -85,6 +85,17 @@ async fn serve(mut stream: TcpStream, number: u64, port: u16) -> std::io::Result
         "/gopher" => redirect("gopher://127.0.0.1:6379/_FLUSHALL"),
         "/old" => b"<html>hello, HTTP/0.9</html>".to_vec(),
         "/flood" => [b"HTTP/1.1 200 OK\r\n".to_vec(), b"x-flood: yes\r\n".repeat(20_000), b"\r\n".to_vec()].concat(),
+        "/heads" => {
+            let long = format!("x-long: {}\r\n", "y".repeat(1000)).repeat(90);
+            [b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n".to_vec(), long.into_bytes(), b"\r\n".to_vec()].concat()
+        }
+        "/cut" => b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 100\r\n\r\nhalf".to_vec(),
+        "/astray" => redirect("http://[nowhere"),
+        "/cookies" => {
+            b"HTTP/1.1 200 OK\r\nset-cookie: a=1; Expires=Wed, 21 Oct 2026\r\nset-cookie: b=2\r\ncontent-length: 0\r\n\r\n".to_vec()
+        }
+        "/japanese" => plain("text/plain; charset=iso-2022-jp", b"\x1b$BF|K\\8l\x1b(B"),
+        "/lines" => plain("application/x-ndjson", b"{}\n[]\n"),
         "/endless" => return endless(stream, b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n", 16 << 10).await,
         "/slow" => return endless(stream, b"HTTP/1.1 200 OK\r\nx", 1).await,
         _ => b"HTTP/1.1 400 Bad\r\ncontent-length: 0\r\n\r\n".to_vec(),
@@ -220,6 +231,10 @@ async fn what_a_server_answers_is_the_result() {
     );
     assert_eq!(got["headers"]["content-length"], "10");
     assert_eq!(fetch("/text").await["body"], "grüße");
+    assert_eq!(fetch("/japanese").await["body"], "日本語");
+    assert_eq!(fetch("/lines").await["body"], "{}\n[]\n");
+    let cookies = json!(["a=1; Expires=Wed, 21 Oct 2026", "b=2"]);
+    assert_eq!(fetch("/cookies").await["headers"]["set-cookie"], cookies);
     let got = fetch("/bytes").await;
     assert_eq!((&got["body"], &got["base64"]), (&json!("iVBORw=="), &json!(true)));
     assert_eq!(fetch("/packed").await["body"], json!({ "packed": true }));
@@ -253,7 +268,10 @@ async fn a_hostile_server_holds_nobody_for_long() {
     for (path, code) in [
         ("/endless", "response_too_large"),
         ("/bomb", "response_too_large"),
-        ("/flood", "invalid_response"),
+        ("/flood", "response_too_large"),
+        ("/heads", "response_too_large"),
+        ("/cut", "incomplete_response"),
+        ("/astray", "invalid_redirect"),
         ("/old", "invalid_response"),
     ] {
         let began = Instant::now();

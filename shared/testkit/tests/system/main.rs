@@ -15,6 +15,7 @@ mod duplicates;
 mod expiry;
 mod fan_out;
 mod fetch;
+mod fidelity;
 mod frozen;
 mod full_queue;
 mod images;

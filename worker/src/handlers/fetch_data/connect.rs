@@ -39,6 +39,11 @@ const ADDRESSES_MAX: usize = 4;
 const HEADERS_MAX: usize = 100;
 /// Of all headers together.
 const HEAD_BYTES_MAX: usize = 64 << 10;
+/// What a header has beside its name and its value: `: ` and the end of its line.
+const HEADER_FRAME_BYTES: usize = 4;
+/// hyper tells this kind of error apart for servers only; `shared/testkit/tests/system/fetch.rs` would see another wording.
+const HYPER_TOO_LARGE: &str = "head is too large";
+const HEAD_TOO_LARGE: Fault = Fault::HeadTooLarge { count: HEADERS_MAX, bytes: HEAD_BYTES_MAX };
 
 /// An answer whose body is still to be read. The connection ends with it.
 pub(super) struct Answered {
@@ -107,7 +112,14 @@ where
     request.headers_mut().extend(headers.clone());
     request.headers_mut().insert(HOST, authority(target).parse().map_err(invalid)?);
     let response = sender.send_request(request).await.map_err(no_http)?;
+    check_head(response.headers())?;
     Ok(Answered { response, _connection: moving })
+}
+
+/// hyper bounds its buffer, of which a head may fill more than is promised here.
+fn check_head(headers: &HeaderMap) -> Result<(), Fault> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_FRAME_BYTES).sum();
+    if bytes > HEAD_BYTES_MAX { Err(HEAD_TOO_LARGE) } else { Ok(()) }
 }
 
 fn path(target: &Target) -> String {
@@ -150,5 +162,13 @@ fn invalid(error: impl ToString) -> Fault {
 
 #[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
 fn no_http(error: hyper::Error) -> Fault {
-    if error.is_parse() { Fault::NoHttp(error.to_string()) } else { Fault::Unreachable(error.to_string()) }
+    if error.is_parse() && error.to_string().contains(HYPER_TOO_LARGE) {
+        HEAD_TOO_LARGE
+    } else if error.is_parse() {
+        Fault::NoHttp(error.to_string())
+    } else if error.is_incomplete_message() {
+        Fault::Incomplete(error.to_string())
+    } else {
+        Fault::Unreachable(error.to_string())
+    }
 }

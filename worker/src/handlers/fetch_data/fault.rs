@@ -23,6 +23,20 @@ pub(super) enum Fault {
     /// No connection, or it broke.
     #[error("the server cannot be reached: {0}")]
     Unreachable(String),
+    /// The answer began, and its end never came.
+    #[error("the answer broke off before its end: {0}")]
+    Incomplete(String),
+    /// It leads to what is no URL.
+    #[error("the server redirects to what cannot be fetched: {0}")]
+    BadRedirect(String),
+    /// More headers than anybody needs.
+    #[error("the answer has more than {count} headers, or more than {bytes} bytes of them")]
+    HeadTooLarge {
+        /// How many it may have.
+        count: usize,
+        /// And how many bytes of them.
+        bytes: usize,
+    },
     /// What came is no HTTP.
     #[error("the server does not speak HTTP: {0}")]
     NoHttp(String),
@@ -50,12 +64,14 @@ impl Fault {
     pub(super) fn into_failure(self) -> Failure {
         let message = self.to_string();
         match self {
-            Self::InvalidUrl(_) | Fault::InvalidHeaders(_) => Failure::fatal("invalid_arguments", message),
+            Self::InvalidUrl(_) | Self::InvalidHeaders(_) => Failure::fatal("invalid_arguments", message),
             Self::Blocked(_) => Failure::fatal("ssrf_blocked", message),
-            Self::TooLarge(_) => Failure::fatal("response_too_large", message),
+            Self::TooLarge(_) | Self::HeadTooLarge { .. } => Failure::fatal("response_too_large", message),
+            Self::BadRedirect(_) => Failure::fatal("invalid_redirect", message),
             Self::TooManyRedirects(_) => Failure::fatal("too_many_redirects", message),
             Self::Unresolved(_) => Failure::retryable("dns_failed", message),
             Self::Unreachable(_) => Failure::retryable("connect_failed", message),
+            Self::Incomplete(_) => Failure::retryable("incomplete_response", message),
             Self::NoHttp(_) => Failure::retryable("invalid_response", message),
             Self::TimedOut => Failure::retryable("fetch_timed_out", message),
             Self::Status { status, retry_after } => {

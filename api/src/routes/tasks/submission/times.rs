@@ -18,7 +18,7 @@ const RESULT_TTL_MAX: f64 = 90.0 * 86_400.0;
 pub(super) const LIMIT: &str = "must be a number of seconds, greater than 0";
 
 /// `delay` or `run_at`, not both.
-pub(super) fn start(fields: &mut Fields<'_>) -> Start {
+pub(crate) fn start(fields: &mut Fields<'_>) -> Start {
     let delay = fields.optional("delay", "must be a number of seconds, 0 or more, before the year 9999", delay);
     let run_at = fields.instant("run_at");
     match (delay.filter(|delay| !delay.is_zero()), run_at) {

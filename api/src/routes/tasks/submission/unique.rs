@@ -162,7 +162,7 @@ fn value_of(
                 let detail =
                     format!("{part} is not a parameter of {}; these are: {}", known.name, known.parameters.join(", "));
                 return Err(Problem::faults(vec![Fault {
-                    pointer: "/unique/by".into(),
+                    pointer: submission.at("unique/by"),
                     code: Code::InvalidRequest,
                     detail,
                 }]));
