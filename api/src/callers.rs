@@ -23,7 +23,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::problem::{Code, Problem};
+use crate::{
+    open_door::OpenDoor,
+    problem::{Code, Problem},
+};
 
 /// How old the memory is at most while the database answers.
 const REFRESH_EVERY: Duration = Duration::from_secs(4);
@@ -44,12 +47,18 @@ pub(crate) struct Caller {
     pub(crate) quotas: Quotas,
     /// None on an open installation.
     key: Option<Arc<LiveKey>>,
+    key_id: Option<KeyId>,
 }
 
 impl Caller {
     /// Whether it has this scope.
     pub(crate) fn has(&self, scope: Scope) -> bool {
         self.key.as_ref().is_none_or(|key| key.grant.has(scope))
+    }
+
+    /// Whether it needs no key, because there is none.
+    pub(crate) fn is_open(&self) -> bool {
+        self.key.is_none()
     }
 
     /// Whether it runs the installation: user 1 with the scope `admin`.
@@ -80,8 +89,8 @@ impl Caller {
 #[derive(Clone)]
 pub(crate) struct Callers {
     store: Store,
-    /// Whether an installation without keys may be served to whoever reaches it.
-    may_be_open: bool,
+    /// Whom an installation without keys serves; none where strangers could come.
+    door: Option<Arc<OpenDoor>>,
     memory: Arc<watch::Sender<Memory>>,
     last_read: Arc<Mutex<Option<Read>>>,
     used: Arc<Lock<HashSet<KeyId>>>,
@@ -114,9 +123,9 @@ enum Verdict {
 
 impl Callers {
     /// Knows nobody yet.
-    pub(crate) fn new(store: Store, may_be_open: bool) -> Self {
+    pub(crate) fn new(store: Store, door: Option<OpenDoor>) -> Self {
         let (memory, last_read, used) = (watch::Sender::new(Memory::default()), Arc::default(), Arc::default());
-        Self { store, may_be_open, memory: Arc::new(memory), last_read, used }
+        Self { store, door: door.map(Arc::new), memory: Arc::new(memory), last_read, used }
     }
 
     /// Reads for the first time, for as long as that takes. An error where nobody could ever be let in: without keys, where strangers could come.
@@ -126,7 +135,7 @@ impl Callers {
             tokio::time::sleep(PAUSE).await;
         }
         anyhow::ensure!(
-            self.may_be_open || self.memory.borrow().access.has_keys,
+            self.door.is_some() || self.memory.borrow().access.has_keys,
             "this address can be reached from other machines, and there is no API key: make one with `api keys create --name \
              first --scope admin`, bind to 127.0.0.1, or give --insecure-open (CARAWAY_INSECURE_OPEN=true) if your network \
              keeps others out"
@@ -153,12 +162,13 @@ impl Callers {
 
     /// Who sent these headers.
     pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
-        if let Some(local) = self.local() {
-            return Ok(local);
+        if let Some((local, door)) = self.local() {
+            return door.admit(headers).map(|()| local);
         }
         let key = presented(headers).ok_or_else(unauthorized)?;
         let mut verdict = self.judge(&key);
-        if matches!(verdict, Verdict::Unknown | Verdict::Stale) {
+        // a wrong secret waits as long as an unknown id, so that time does not tell which ids exist
+        if !matches!(verdict, Verdict::Known(_)) {
             self.read_since(Instant::now()).await?;
             verdict = self.judge(&key);
         }
@@ -188,16 +198,23 @@ impl Callers {
         }
     }
 
+    /// Returns when this caller's key is known to be good no more.
+    pub(crate) async fn until_gone(&self, caller: &Caller) {
+        let Some(id) = caller.key_id else { return std::future::pending().await };
+        // the sender is ours, so this ends with the key and not before
+        let _ = self.memory.subscribe().wait_for(|memory| !memory.access.keys.contains_key(&id)).await;
+    }
+
     /// How many processes serve this API, as far as is known.
     pub(crate) fn processes(&self) -> u32 {
         self.memory.borrow().access.processes.max(1)
     }
 
-    /// Who asks on an open installation: the local user, who may do everything.
-    fn local(&self) -> Option<Caller> {
+    /// Who asks on an open installation: the local user, who may do everything; and whom its door lets in.
+    fn local(&self) -> Option<(Caller, &OpenDoor)> {
         let memory = self.memory.borrow();
-        let is_open = self.may_be_open && memory.as_of.is_some() && !memory.access.has_keys;
-        is_open.then(|| Caller { owner: OwnerId::LOCAL, quotas: memory.access.local, key: None })
+        let door = self.door.as_deref().filter(|_| memory.as_of.is_some() && !memory.access.has_keys)?;
+        Some((Caller { owner: OwnerId::LOCAL, quotas: memory.access.local, key: None, key_id: None }, door))
     }
 
     fn judge(&self, key: &Key) -> Verdict {
@@ -207,7 +224,8 @@ impl Callers {
         }
         match (memory.access.keys.get(&key.id), &memory.secret) {
             (Some(live), Some(secret)) if key.is(&live.hmac, secret) => {
-                Verdict::Known(Caller { owner: live.owner, quotas: live.quotas, key: Some(Arc::clone(live)) })
+                let (key_id, live) = (Some(key.id), Arc::clone(live));
+                Verdict::Known(Caller { owner: live.owner, quotas: live.quotas, key: Some(live), key_id })
             }
             (Some(_), Some(_)) => Verdict::Wrong,
             _ => Verdict::Unknown,
@@ -239,6 +257,6 @@ fn presented(headers: &HeaderMap) -> Option<Key> {
 }
 
 /// Whatever is wrong with a key, the answer is the same.
-fn unauthorized() -> Problem {
+pub(crate) fn unauthorized() -> Problem {
     Problem::new(Code::Unauthorized, "send a valid API key as Authorization: Bearer cwy_…")
 }

@@ -49,6 +49,14 @@ impl Store {
             _ => CancelledWorkflow::Asked(Box::new(view), ended.ended),
         })
     }
+
+    /// Whose a workflow is.
+    pub async fn workflow_owner(&self, id: Uuid) -> Result<Option<OwnerId>, StoreError> {
+        let db = self.connection().await?;
+        let whose = db.prepare_cached("SELECT owner_id FROM workflow WHERE id = $1").await?;
+        let row = db.query_opt(&whose, &[&id]).await?;
+        row.map(|row| Ok(OwnerId(row.try_get(0)?))).transpose()
+    }
 }
 
 /// Cancels one task that is a node of this workflow by `statement`, which takes its id and its owner and returns its state.
