@@ -21,6 +21,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    open_door::OpenDoor,
     problem::{Code, Problem},
     routes::users::user_not_found,
     shared_read::SharedRead,
@@ -65,6 +66,11 @@ impl Caller {
         self.key.as_ref().is_none_or(|(_, key)| key.grant.has(scope))
     }
 
+    /// Whether it needs no key, because there is none.
+    pub(crate) fn is_open(&self) -> bool {
+        self.key.is_none()
+    }
+
     /// Whether it runs the installation: user 1 with the scope `admin`.
     pub(crate) fn is_operator(&self) -> bool {
         self.owner == OwnerId::LOCAL && self.has(Scope::Admin)
@@ -93,8 +99,8 @@ impl Caller {
 #[derive(Clone)]
 pub(crate) struct Callers {
     store: Store,
-    /// Whether an installation without keys may be served to whoever reaches it.
-    may_be_open: bool,
+    /// Whom an installation without keys serves; none where strangers could come.
+    door: Option<Arc<OpenDoor>>,
     memory: Arc<watch::Sender<Memory>>,
     reads: Arc<SharedRead<()>>,
     used: Arc<Lock<HashSet<KeyId>>>,
@@ -121,9 +127,9 @@ enum Verdict {
 
 impl Callers {
     /// Knows nobody yet.
-    pub(crate) fn new(store: Store, may_be_open: bool) -> Self {
+    pub(crate) fn new(store: Store, door: Option<OpenDoor>) -> Self {
         let (memory, reads) = (watch::Sender::new(Memory::default()), SharedRead::new(READ_EVERY));
-        Self { store, may_be_open, memory: Arc::new(memory), reads: Arc::new(reads), used: Arc::default() }
+        Self { store, door: door.map(Arc::new), memory: Arc::new(memory), reads: Arc::new(reads), used: Arc::default() }
     }
 
     /// Reads for the first time, for as long as that takes. An error where nobody could ever be let in: without keys, where strangers could come.
@@ -133,7 +139,7 @@ impl Callers {
             tokio::time::sleep(PAUSE).await;
         }
         anyhow::ensure!(
-            self.may_be_open || self.memory.borrow().access.has_keys,
+            self.door.is_some() || self.memory.borrow().access.has_keys,
             "this address can be reached from other machines, and there is no API key: make one with `api keys create --name \
              first --scope admin`, bind to 127.0.0.1, or give --insecure-open (CARAWAY_INSECURE_OPEN=true) if your network \
              keeps others out"
@@ -160,12 +166,13 @@ impl Callers {
 
     /// Who sent these headers.
     pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
-        if let Some(local) = self.local() {
-            return Ok(local);
+        if let Some((local, door)) = self.local() {
+            return door.admit(headers).map(|()| local);
         }
         let key = presented(headers).ok_or_else(unauthorized)?;
         let mut verdict = self.judge(&key);
-        if matches!(verdict, Verdict::Unknown | Verdict::Stale) {
+        // a wrong secret waits as long as an unknown id, so that time does not tell which ids exist
+        if !matches!(verdict, Verdict::Known(_)) {
             self.read_since(Instant::now()).await?;
             verdict = self.judge(&key);
         }
@@ -183,16 +190,23 @@ impl Callers {
         Ok(self.reads.since(asked, async { self.read(Instant::now()).await }).await?)
     }
 
+    /// Returns when this caller's key is known to be good no more.
+    pub(crate) async fn until_gone(&self, caller: &Caller) {
+        let Some((id, _)) = &caller.key else { return std::future::pending().await };
+        // the sender is ours, so this ends with the key and not before
+        let _ = self.memory.subscribe().wait_for(|memory| !memory.access.keys.contains_key(id)).await;
+    }
+
     /// How many processes serve this API, as far as is known.
     pub(crate) fn processes(&self) -> u32 {
         self.memory.borrow().access.processes.max(1)
     }
 
-    /// Who asks on an open installation: the local user, who may do everything.
-    fn local(&self) -> Option<Caller> {
+    /// Who asks on an open installation: the local user, who may do everything; and whom its door lets in.
+    fn local(&self) -> Option<(Caller, &OpenDoor)> {
         let memory = self.memory.borrow();
-        let is_open = self.may_be_open && memory.as_of.is_some() && !memory.access.has_keys;
-        is_open.then(|| Caller { owner: OwnerId::LOCAL, quotas: memory.access.local, key: None })
+        let door = self.door.as_deref().filter(|_| memory.as_of.is_some() && !memory.access.has_keys)?;
+        Some((Caller { owner: OwnerId::LOCAL, quotas: memory.access.local, key: None }, door))
     }
 
     fn judge(&self, key: &Key) -> Verdict {
@@ -234,6 +248,6 @@ fn presented(headers: &HeaderMap) -> Option<Key> {
 }
 
 /// Whatever is wrong with a key, the answer is the same.
-fn unauthorized() -> Problem {
+pub(crate) fn unauthorized() -> Problem {
     Problem::new(Code::Unauthorized, "send a valid API key as Authorization: Bearer cwy_…")
 }

@@ -3,9 +3,10 @@
 use std::{ffi::OsString, net::SocketAddr};
 
 use caraway_shared::config::{Common, Schema};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::RangedU64ValueParser};
+use url::Url;
 
-use crate::{keys::Keys, origins::AllowedOrigins};
+use crate::{keys::Keys, open_door::OpenDoor, origins::AllowedOrigins};
 
 /// Accepts tasks over HTTP and tells what became of them.
 #[derive(Parser)]
@@ -45,9 +46,21 @@ pub(crate) struct Serve {
     /// Origins whose web pages may call this API, with commas between, such as https://app.example.com; else none may
     #[arg(long, env = "CARAWAY_CORS_ORIGINS", default_value = "", hide_default_value = true)]
     pub(crate) cors_origins: AllowedOrigins,
+    /// The address at which browsers find this service, as `https://tasks.example`; without keys, requests for its host are served
+    #[arg(long, env = "CARAWAY_PUBLIC_URL")]
+    pub(crate) public_url: Option<Url>,
+    /// With `--insecure-open`: further names of this service, for which requests are served while there are no API keys
+    #[arg(long, env = "CARAWAY_ALLOWED_HOSTS", value_delimiter = ',')]
+    pub(crate) allowed_hosts: Vec<String>,
     /// Threads that serve HTTP
     #[arg(long, env = "CARAWAY_HTTP_THREADS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) http_threads: u16,
+    /// Serve /metrics to everybody who reaches the port; else to this machine, and to keys of user 1 with the scope read
+    #[arg(long, env = "CARAWAY_METRICS_OPEN")]
+    pub(crate) metrics_open: bool,
+    /// Mebibytes of request bodies in memory at once; a user has half of them, and what does not fit is answered 503
+    #[arg(long, env = "CARAWAY_BODY_MEBIBYTES", default_value_t = 256, value_parser = RangedU64ValueParser::<usize>::new().range(16..=65_536))]
+    pub(crate) body_mebibytes: usize,
     /// Read cached data from the database only. What is written is told to Redis all the same, for other processes
     #[arg(long, env = "CARAWAY_NO_CACHE")]
     pub(crate) no_cache: bool,
@@ -91,6 +104,14 @@ impl Serve {
     /// Whether everybody who can reach the address may be served without a key, as long as there is none.
     pub(crate) fn may_be_open(&self) -> bool {
         self.bind.ip().is_loopback() || self.insecure_open
+    }
+
+    /// Which requests are served while there is no key.
+    pub(crate) fn open_door(&self) -> OpenDoor {
+        let public = self.public_url.iter().filter_map(Url::host_str);
+        let allowed = self.allowed_hosts.iter().filter(|_| self.insecure_open).map(String::as_str);
+        let own: Vec<String> = self.public_url.iter().map(|url| url.origin().ascii_serialization()).collect();
+        OpenDoor::new(public.chain(allowed), own.iter().map(String::as_str).chain(self.cors_origins.iter()))
     }
 }
 

@@ -87,7 +87,10 @@ async fn create(store: &Store, wanted: Create) -> anyhow::Result<()> {
     let secret = rand::random();
     let hmac = store.key_secret().await?.hmac(&secret);
     let new = NewKey { owner, name: wanted.name, grant, expires_at: wanted.expires_at, hmac };
-    let kept = store.create_key(&new).await?.context("this installation has as many keys as it may have")?;
+    let kept = store
+        .create_key(&new)
+        .await?
+        .context("this user, or the whole installation, has as many keys as it may have")?;
     Ok(writeln!(std::io::stdout(), "{}", Key::new(kept.id, secret).reveal())?)
 }
 
@@ -97,14 +100,47 @@ async fn list(store: &Store, name: &str) -> anyhow::Result<()> {
     loop {
         let page = store.list_keys(owner, before, PAGE).await?;
         for key in &page {
-            writeln!(std::io::stdout(), "{}", serde_json::to_string(key)?)?;
+            writeln!(std::io::stdout(), "{}", printable(&serde_json::to_string(key)?))?;
         }
         let Some(last) = page.last() else { return Ok(()) };
         before = last.id.0;
     }
 }
 
+/// JSON without the characters by which a name could act on a terminal or turn its direction; a reader of JSON sees the same.
+fn printable(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_control() || is_format(character) {
+            let mut units = [0; 2];
+            text.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
+/// Zero-width, direction and other characters that change how their neighbours look (Unicode's category Cf, and separators).
+fn is_format(character: char) -> bool {
+    matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
 async fn user(store: &Store, name: &str) -> anyhow::Result<OwnerId> {
     let user = store.user_named(name).await?.with_context(|| format!("no user is named {name}"))?;
     Ok(OwnerId(user.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_act_on_a_terminal() {
+        let json = serde_json::to_string("a\u{9b}31m\u{202e}é\u{e0041}\n").unwrap();
+        let shown = printable(&json);
+        assert_eq!(shown, r#""a\u009b31m\u202eé\udb40\udc41\n""#);
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), serde_json::from_str::<String>(&json).unwrap());
+    }
 }

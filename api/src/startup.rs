@@ -4,15 +4,19 @@
 //! takes, become ready. Order of a stop: not ready, stop accepting connections, finish what runs, then the relay, the
 //! publisher and the broker's connection.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
 
 use actix_web::{
-    App, HttpServer,
+    App,
     dev::Server,
     middleware::from_fn,
     web::{self, Data},
 };
 use anyhow::Context as _;
+use caraway_serving::{HttpServerConfig, http_server};
 use caraway_shared::{
     broker::{Link, Publisher, relay},
     cache::{self, Cache, CacheConfig},
@@ -20,22 +24,25 @@ use caraway_shared::{
     coordination::{Coordination, Upkeep},
     telemetry::Metrics,
 };
+use tokio::net::TcpSocket;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    accept::Acceptor, callers::Callers, config::Serve, health::Health, known::Known, middleware, pages::Contract,
-    quotas::Keeper, routes, shutdown::Signals, state::ApiState, waiting::Waiting,
+    accept::Acceptor,
+    callers::Callers,
+    config::Serve,
+    health::Health,
+    known::Known,
+    middleware,
+    pages::Contract,
+    quotas::Keeper,
+    routes,
+    shutdown::Signals,
+    state::{ApiState, SharedRoom},
+    waiting::Waiting,
 };
 
-/// A request's head must be complete by then; its body has deadlines of its own in `extract`.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an idle connection stays open.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long what is left of a refused body is read and thrown away, so that its sender gets to see the answer.
-const LINGER: Duration = Duration::from_secs(5);
-/// Connections per HTTP thread, and those that wait to be accepted: as many as Linux lets wait where nobody says otherwise
-/// (`net.core.somaxconn`).
-const CONNECTIONS_MAX: usize = 25_000;
+/// Connections that wait to be accepted: as many as Linux lets wait where nobody says otherwise (`net.core.somaxconn`).
 const BACKLOG: u32 = 4096;
 /// How long running requests may take to finish after the stop.
 const SHUTDOWN_SECONDS: u64 = 30;
@@ -67,7 +74,7 @@ impl Application {
         let link = Link::start(&common.broker(), "api", shutdown.clone());
         let publisher = Publisher::start(link.clone(), store.clone(), shutdown.clone());
         let (coordination, upkeep) = Coordination::start(store.clone(), cache.clone(), closing.clone());
-        let callers = Callers::new(store.clone(), config.may_be_open());
+        let callers = Callers::new(store.clone(), config.may_be_open().then(|| config.open_door()));
         let quotas = Keeper::new(store.clone(), cache.clone(), callers.clone(), common.postgres_connections / 2);
         let state = ApiState {
             callers,
@@ -77,8 +84,8 @@ impl Application {
             known: Known::new(store.clone()),
             waiting: Waiting::new(store.clone(), cache.clone(), closing.clone()),
             health: Health::default(),
-            uploads: ApiState::upload_permits(),
-            workflows: routes::workflows::workflow_places(),
+            metrics_open: config.metrics_open,
+            shares: SharedRoom::new(config.body_mebibytes.saturating_mul(1 << 20)),
             store,
             cache,
             link,
@@ -154,7 +161,7 @@ fn flat(served: Result<std::io::Result<()>, tokio::task::JoinError>) -> anyhow::
     served.context("the HTTP server was torn down")?.context("the HTTP server failed")
 }
 
-/// Every bound of the HTTP server is stated here, so that no default is a surprise.
+/// The server, over a socket of its own.
 fn listen(config: &Serve, state: ApiState, closing: CancellationToken) -> anyhow::Result<(Server, SocketAddr)> {
     let (data, contract) = (Data::new(state), Data::new(Contract::default()));
     let origins = config.cors_origins.clone();
@@ -172,26 +179,21 @@ fn listen(config: &Serve, state: ApiState, closing: CancellationToken) -> anyhow
             .wrap(middleware::cors(&origins))
             .wrap(from_fn(middleware::observe))
     };
-    let server = HttpServer::new(app)
-        .workers(config.http_threads.into())
-        .max_connections(CONNECTIONS_MAX)
-        .backlog(BACKLOG)
-        .keep_alive(KEEP_ALIVE)
-        .tcp_nodelay(true)
-        // a client that closes, also with a FIN alone, is gone: its request ends at once, and what it waits for goes to others
-        .h1_allow_half_closed(false)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .client_disconnect_timeout(LINGER)
-        .shutdown_timeout(SHUTDOWN_SECONDS)
-        .shutdown_signal(closing.cancelled_owned())
-        .bind(config.bind)
-        .with_context(|| {
-            format!(
-                "cannot listen on {}: another program may have this port (`ss -ltnp` tells which), or the address is \
-                 not this machine's; choose another with --bind or CARAWAY_BIND",
-                config.bind
-            )
-        })?;
-    let address = server.addrs().first().copied().context("nothing was bound")?;
-    Ok((server.run(), address))
+    let listener = bind(config.bind).with_context(|| {
+        format!(
+            "cannot listen on {}: another program may have this port (`ss -ltnp` tells which), or the address is not this \
+             machine's; choose another with --bind or CARAWAY_BIND",
+            config.bind
+        )
+    })?;
+    let address = listener.local_addr()?;
+    let config = HttpServerConfig { threads: config.http_threads.into(), shutdown_seconds: SHUTDOWN_SECONDS, closing };
+    Ok((http_server(listener, config, app)?, address))
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }

@@ -1,15 +1,18 @@
 //! What a request handler may use: handles only, cheap to clone.
 
-use std::sync::Arc;
-
 use caraway_shared::{broker::Link, cache::Cache, coordination::Coordination, store::Store, telemetry::Metrics};
-use tokio::sync::Semaphore;
 
-use crate::{accept::Acceptor, callers::Callers, health::Health, known::Known, quotas::Keeper, waiting::Waiting};
+use crate::{
+    accept::Acceptor, callers::Callers, health::Health, known::Known, quotas::Keeper, shares::Shares, waiting::Waiting,
+};
 
 /// Uploads under way; each may hold a chunk of 256 KiB, and has a second one in the hands of the database's driver while it is
-/// written.
+/// written. A user has half of them.
 const UPLOADS_MAX: usize = 128;
+/// Workflows that are checked or stored at once, of 16 MiB each at most; a user has two of them.
+const WORKFLOWS_MAX: usize = 3;
+/// Requests that wait for something to happen: each holds its connection and a few kilobytes. A user has half of them.
+const WAITS_MAX: usize = 16_384;
 
 /// The handles.
 #[derive(Clone)]
@@ -36,15 +39,30 @@ pub(crate) struct ApiState {
     pub(crate) health: Health,
     /// This process's metrics.
     pub(crate) metrics: Metrics,
-    /// Bounds what uploads hold in memory.
-    pub(crate) uploads: Arc<Semaphore>,
-    /// The same for workflows.
-    pub(crate) workflows: Arc<Semaphore>,
+    /// Whether everybody may read them.
+    pub(crate) metrics_open: bool,
+    /// What users share.
+    pub(crate) shares: SharedRoom,
 }
 
-impl ApiState {
-    /// A permit for every upload that may be in memory at once.
-    pub(crate) fn upload_permits() -> Arc<Semaphore> {
-        Arc::new(Semaphore::new(UPLOADS_MAX))
+/// What users share, and no single one may take all of.
+#[derive(Clone)]
+pub(crate) struct SharedRoom {
+    /// Bytes of bodies in memory.
+    pub(crate) bodies: Shares,
+    /// Uploads.
+    pub(crate) uploads: Shares,
+    /// Workflows that are checked or stored.
+    pub(crate) workflows: Shares,
+    /// Requests that wait.
+    pub(crate) waits: Shares,
+}
+
+impl SharedRoom {
+    /// All of it, with so many bytes for bodies.
+    pub(crate) fn new(body_bytes: usize) -> Self {
+        let halved = |room: usize| Shares::new(room, room.div_ceil(2));
+        let (uploads, workflows) = (halved(UPLOADS_MAX), halved(WORKFLOWS_MAX));
+        Self { bodies: halved(body_bytes), uploads, workflows, waits: halved(WAITS_MAX) }
     }
 }

@@ -145,5 +145,7 @@ wipe_postgres() {
 }
 
 client_psql() {
-    exec "$(postgres_bin)/psql" "$CARAWAY_POSTGRES_URL" "$@"
+    prepare_stack
+    # Not as a URL: every user of the machine may read a command line.
+    PGPASSWORD=$POSTGRES_PASSWORD exec "$(postgres_bin)/psql" -h 127.0.0.1 -p "$(saved_port postgres)" -U caraway -d caraway "$@"
 }

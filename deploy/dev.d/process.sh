@@ -41,6 +41,9 @@ spawn() {
     local name=$1 pid
     shift
     shorten_log "$LOG/$name.log"
+    # A log tells names, addresses and errors: to its owner only.
+    (umask 077 && : >>"$LOG/$name.log")
+    chmod 600 -- "$LOG/$name.log"
     (
         close_inherited
         cd /

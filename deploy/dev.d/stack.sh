@@ -9,13 +9,18 @@ prepare_stack() {
 }
 
 ensure_secrets() {
-    [[ ! -s $STATE/etc/secrets ]] || return 0
+    if [[ -s $STATE/etc/secrets ]]; then
+        # One that was made before Redis had a password.
+        grep -q ^REDIS_PASSWORD= "$STATE/etc/secrets" || echo "REDIS_PASSWORD=$(random_hex 16)" >>"$STATE/etc/secrets"
+        return
+    fi
     (
         umask 077
         cat >"$STATE/etc/secrets.new" <<SECRETS
 STACK_ID=$(random_hex 4)
 POSTGRES_PASSWORD=$(random_hex 16)
 AMQP_PASSWORD=$(random_hex 16)
+REDIS_PASSWORD=$(random_hex 16)
 ERLANG_COOKIE=$(random_hex 16)
 SECRETS
         mv -- "$STATE/etc/secrets.new" "$STATE/etc/secrets"
@@ -40,7 +45,7 @@ replace_env() {
 export CARAWAY_URL=http://127.0.0.1:$(saved_port api-1)
 export CARAWAY_POSTGRES_URL=postgres://caraway:$POSTGRES_PASSWORD@127.0.0.1:$(saved_port postgres)/caraway
 export CARAWAY_AMQP_URL=amqp://caraway:$AMQP_PASSWORD@127.0.0.1:$(saved_port rabbitmq)/%2f
-export CARAWAY_REDIS_URL=redis://127.0.0.1:$(saved_port redis)
+export CARAWAY_REDIS_URL=redis://:$REDIS_PASSWORD@127.0.0.1:$(saved_port redis)
 ENV
         mv -- "$STATE/env.new" "$STATE/env"
     )

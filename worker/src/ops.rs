@@ -5,7 +5,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use actix_web::{App, HttpResponse, HttpServer, dev::Server, web};
+use actix_web::{App, HttpResponse, dev::Server, web};
+use caraway_serving::{HttpServerConfig, http_server};
 use caraway_shared::{
     store::DatabaseState,
     telemetry::{Metrics, names},
@@ -31,18 +32,15 @@ pub(crate) fn server(
     consuming: CancellationToken,
 ) -> std::io::Result<Server> {
     let ops = web::Data::new(Ops { engine, metrics, consuming });
-    let server = HttpServer::new(move || {
+    let application = move || {
         App::new()
             .app_data(ops.clone())
             .route("/livez", web::get().to(async || HttpResponse::Ok().body("ok\n")))
             .route("/readyz", web::get().to(ready))
             .route("/metrics", web::get().to(render))
-    })
-    .workers(1)
-    .disable_signals()
-    .listen(listener)?
-    .run();
-    Ok(server)
+    };
+    let never = CancellationToken::new();
+    http_server(listener, HttpServerConfig { threads: 1, shutdown_seconds: 0, closing: never }, application)
 }
 
 /// Ready when it can claim: the database takes writes, the broker is connected, a slot can come free, and it was not told to

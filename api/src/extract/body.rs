@@ -6,16 +6,23 @@
 use std::{future::Future, time::Duration};
 
 use actix_web::{
-    HttpRequest,
+    HttpMessage, HttpRequest,
     dev::Payload,
     error::PayloadError,
     http::header::{self, HeaderMap},
+    web::Data,
 };
 use bytes::{Bytes, BytesMut};
+use caraway_shared::task::OwnerId;
 use futures::StreamExt;
 use tokio::time::{Instant, timeout};
 
-use crate::problem::{Code, Problem};
+use crate::{
+    callers::Caller,
+    problem::{Code, Problem},
+    shares::{NoRoom, Share, Shares},
+    state::ApiState,
+};
 
 /// Bounds of one kind of body.
 #[derive(Clone, Copy)]
@@ -65,26 +72,64 @@ impl Patience {
     }
 }
 
-/// Reads a whole body.
+/// Reads a whole body, as long as there is room for it among the bodies of all, and of this caller.
 pub(super) async fn read_body(
     request: &HttpRequest,
     payload: &mut Payload,
     limit: BodyLimit,
 ) -> Result<Bytes, Problem> {
     let announced = limit.admit(request.headers())?;
-    limit.patience().wait(collect(payload, limit, announced)).await?
+    let owner = request.extensions().get::<Caller>().map(|caller| caller.owner);
+    let shares = request.app_data::<Data<ApiState>>().map(|state| state.shares.bodies.clone());
+    let room = owner.zip(shares).map(|(owner, shares)| Room { shares, owner });
+    limit.patience().wait(collect(payload, limit, announced, room)).await?
 }
 
-async fn collect(payload: &mut Payload, limit: BodyLimit, announced: usize) -> Result<Bytes, Problem> {
-    let mut body = BytesMut::with_capacity(announced);
+/// Where a body counts.
+struct Room {
+    shares: Shares,
+    owner: OwnerId,
+}
+
+/// A body, and the room that it takes until the last piece of it is dropped.
+struct HeldBody {
+    bytes: BytesMut,
+    _room: Option<Share>,
+}
+
+impl AsRef<[u8]> for HeldBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Room is taken for what has come, not for what was announced: announcing costs a client nothing.
+async fn collect(
+    payload: &mut Payload,
+    limit: BodyLimit,
+    announced: usize,
+    room: Option<Room>,
+) -> Result<Bytes, Problem> {
+    let (mut bytes, mut taken) = (BytesMut::with_capacity(announced), None::<Share>);
     while let Some(piece) = payload.next().await {
         let piece = piece.map_err(broken)?;
-        if body.len() + piece.len() > limit.bytes_max {
+        if bytes.len() + piece.len() > limit.bytes_max {
             return Err(limit.too_large());
         }
-        body.extend_from_slice(&piece);
+        if let Some(Room { shares, owner }) = &room {
+            let more = shares.try_take(*owner, piece.len()).map_err(|NoRoom| no_room())?;
+            match &mut taken {
+                Some(taken) => taken.merge(more),
+                None => taken = Some(more),
+            }
+        }
+        bytes.extend_from_slice(&piece);
     }
-    Ok(body.freeze())
+    Ok(Bytes::from_owner(HeldBody { bytes, _room: taken }))
+}
+
+fn no_room() -> Problem {
+    Problem::new(Code::Overloaded, "too many bytes of bodies are in memory; try again in a moment")
 }
 
 fn announced_bytes(headers: &HeaderMap) -> Option<usize> {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::problem::{Code, Fault, Problem};
+use crate::problem::{Code, FAULTS_MAX, Fault, Problem};
 
 /// An object's fields, taken one by one; what is left at the end is unknown.
 pub(crate) struct Fields<'a> {
@@ -145,7 +145,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// More than are told of are not even written down.
     fn fault(&mut self, name: &str, code: Code, detail: &str) {
+        if self.faults.len() > FAULTS_MAX {
+            return;
+        }
         self.faults.push(Fault { pointer: self.at(name), code, detail: detail.into() });
     }
 

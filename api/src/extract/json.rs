@@ -18,6 +18,7 @@ impl JsonBody {
     /// What it refuses, and what reading the fields of it may.
     pub(crate) const PROBLEMS: &[Code] = &[
         Code::BadRequest,
+        Code::Overloaded,
         Code::MalformedJson,
         Code::BodyTimeout,
         Code::BodyTooLarge,
@@ -55,23 +56,28 @@ pub(crate) async fn read_json(
     payload: &mut Payload,
     limit: BodyLimit,
 ) -> Result<Bytes, Problem> {
-    check_media_type(request)?;
+    let typed = check_media_type(request)?;
     let body = read_body(request, payload, limit).await?;
     if !body.is_empty() {
+        typed.then_some(()).ok_or_else(not_json)?;
         check_body(&body).map_err(|fault| faulty(&fault))?;
     }
     Ok(body)
 }
 
-/// `application/json` or `+json`, in UTF-8. A client that names no type is taken to mean it.
-fn check_media_type(request: &HttpRequest) -> Result<(), Problem> {
-    let Some(declared) = request.headers().get(header::CONTENT_TYPE) else { return Ok(()) };
-    let declared = declared.to_str().unwrap_or_default();
-    if is_json(declared) {
-        Ok(())
-    } else {
-        Err(Problem::new(Code::UnsupportedMediaType, "this address takes Content-Type: application/json in UTF-8"))
+/// Whether a type is declared; it must be `application/json` or `+json`, in UTF-8. A body needs one: what browsers send for any
+/// page without asking first is a body of a simple type, or of none.
+fn check_media_type(request: &HttpRequest) -> Result<bool, Problem> {
+    let mut declared = request.headers().get_all(header::CONTENT_TYPE);
+    match (declared.next().map(|declared| declared.to_str().unwrap_or_default()), declared.next()) {
+        (None, _) => Ok(false),
+        (Some(declared), None) if is_json(declared) => Ok(true),
+        _ => Err(not_json()),
     }
+}
+
+fn not_json() -> Problem {
+    Problem::new(Code::UnsupportedMediaType, "this address takes Content-Type: application/json in UTF-8")
 }
 
 fn is_json(media_type: &str) -> bool {

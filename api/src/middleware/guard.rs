@@ -5,16 +5,18 @@ use actix_web::{
     Error, HttpMessage,
     body::{BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
+    http::Method,
     middleware::Next,
     web::Data,
 };
 use caraway_shared::access::Scope;
 
 use crate::{
-    callers::Caller,
-    extract::KnownParameters,
+    callers::{Caller, unauthorized},
+    extract::{KnownParameters, wait_asked},
     problem::{Code, Problem},
     quotas::Standing,
+    shares::{NoRoom, Share},
     state::ApiState,
 };
 
@@ -66,12 +68,19 @@ pub(crate) async fn guard<B: MessageBody>(
     // who may not pass is not told what there is to ask for
     let admitted = admitted.and_then(|caller| known.check(request.query_string()).map(|()| caller));
     let mut response = match admitted {
-        Ok(caller) => {
-            if let Some(caller) = caller {
+        Ok(None) => next.call(request).await?.map_into_left_body(),
+        Ok(Some(caller)) => match waiting_room(&request, &caller) {
+            Ok(None) => {
                 request.extensions_mut().insert(caller);
+                next.call(request).await?.map_into_left_body()
             }
-            next.call(request).await?.map_into_left_body()
-        }
+            Ok(Some(room)) => {
+                request.extensions_mut().insert(caller.clone());
+                let _room = room;
+                waited(request, caller, next).await?
+            }
+            Err(problem) => request.error_response(problem).map_into_right_body(),
+        },
         Err(problem) => request.error_response(problem).map_into_right_body(),
     };
     if let Some(standing) = standing {
@@ -94,6 +103,33 @@ async fn admit(needs: Needs, scope: Scope, request: &ServiceRequest) -> (Result<
         Some(problem) => (Err(problem), standing),
         None => (check(needs, scope, caller), standing),
     }
+}
+
+/// A read that waits ends with the key that it is asked with. What changes something goes on: nobody could tell what it did.
+async fn waited<B: MessageBody>(
+    request: ServiceRequest,
+    caller: Caller,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
+    let callers = request.app_data::<Data<ApiState>>().map(|state| state.callers.clone());
+    let Some(callers) = callers.filter(|_| request.method() == Method::GET) else {
+        return Ok(next.call(request).await?.map_into_left_body());
+    };
+    let asked = request.request().clone();
+    tokio::select! {
+        answer = next.call(request) => Ok(answer?.map_into_left_body()),
+        () = callers.until_gone(&caller) => Ok(ServiceResponse::from_err(unauthorized(), asked).map_into_right_body()),
+    }
+}
+
+/// Who wants to wait takes a place, of which a user has only so many; the others do nothing here.
+fn waiting_room(request: &ServiceRequest, caller: &Caller) -> Result<Option<Share>, Problem> {
+    let Some(state) = request.app_data::<Data<ApiState>>() else { return Ok(None) };
+    if wait_asked(request.request()).is_zero() {
+        return Ok(None);
+    }
+    let full = |NoRoom| Problem::new(Code::Overloaded, "too many requests wait; ask without waiting, or later");
+    state.shares.waits.try_take(caller.owner, 1).map(Some).map_err(full)
 }
 
 fn check(needs: Needs, scope: Scope, caller: Caller) -> Result<Caller, Problem> {

@@ -19,6 +19,13 @@ use caraway_shared::telemetry::names;
 use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What browsers are told with every answer: take no content for another type, load none of it into a page of another site, and
+/// tell nobody where a link led from.
+const ALWAYS: [(HeaderName, &str); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
 const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// Names one request in its answer and in the log: the client's own name for it, or ours.
@@ -64,16 +71,17 @@ pub(crate) async fn observe(
     let mut response = next.call(request).await?;
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id.0.clone());
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in ALWAYS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     record(&response, &method, &id, began);
     Ok(response)
 }
 
 fn record<B>(response: &ServiceResponse<B>, method: &Method, id: &RequestId, began: Instant) {
     let seconds = began.elapsed().as_secs_f64();
-    let route = response.request().match_pattern().unwrap_or_else(|| "unmatched".into());
     let status = response.status().as_u16();
-    let method = known(method);
+    let (route, method) = labels(response.request().match_pattern(), method, status);
     metrics::histogram!(names::HTTP_SECONDS, "route" => route.clone(), "method" => method, "status" => status.to_string())
         .record(seconds);
     if status >= 500 {
@@ -97,6 +105,14 @@ fn record<B>(response: &ServiceResponse<B>, method: &Method, id: &RequestId, beg
     }
 }
 
+/// What no route takes counts in one place: every pair of a route and a method that it does not have would be a series of its own.
+fn labels(route: Option<String>, method: &Method, status: u16) -> (String, &'static str) {
+    match route {
+        Some(route) if status != 405 => (route, known(method)),
+        _ => ("unmatched".into(), "other"),
+    }
+}
+
 /// Methods are free text; labels must not be.
 fn known(method: &Method) -> &'static str {
     const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -111,6 +127,13 @@ mod tests {
     fn sane_ids_are_kept_and_others_replaced() {
         assert!(is_sane(b"018f4b2e-7b1c-7000-8000-000000000001") && is_sane(b"a") && is_sane(&[b'x'; 128]));
         assert!(!is_sane(b"") && !is_sane(b"a b") && !is_sane(b"a\x1b[31m") && !is_sane(&[b'x'; 129]));
+    }
+
+    #[test]
+    fn what_no_route_takes_is_one_series() {
+        assert_eq!(labels(Some("/items".into()), &Method::GET, 200), ("/items".into(), "GET"));
+        assert_eq!(labels(Some("/items".into()), &Method::PUT, 405), ("unmatched".into(), "other"));
+        assert_eq!(labels(None, &Method::GET, 404), ("unmatched".into(), "other"));
     }
 
     #[test]

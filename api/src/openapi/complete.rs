@@ -97,7 +97,14 @@ fn complete(operation: &mut Operation, path: &str, reads: bool, needs: Needs) {
         codes.push(Code::OutcomeUnknown); // by the deadline, whatever the handler is
     }
     if let Some(scope) = needs.scope() {
-        codes.extend([Code::Unauthorized, Code::MissingScope, Code::RateLimited]);
+        codes.extend([
+            Code::Unauthorized,
+            Code::MissingScope,
+            Code::RateLimited,
+            Code::Overloaded,
+            Code::ForeignHost,
+            Code::ForeignOrigin,
+        ]);
         operation.security = Some(vec![SecurityRequirement::new(API_KEY, [scope.as_str()])]);
     }
     codes.sort_unstable();

@@ -72,6 +72,13 @@ catalogue! {
     /// The key is good for some queues only, and not for this one.
     QueueForbidden "queue_forbidden" FORBIDDEN "The key is not for this queue"
         "Use a key that covers the queue; name a queue when you list tasks with a key for some queues.";
+    /// The installation has no API keys, and the request names a host that is not this service: a page behind a stranger's
+    /// name may have sent it.
+    ForeignHost "foreign_host" MISDIRECTED_REQUEST "This service does not have this name"
+        "Ask by a loopback name or an IP address, or list the name in `CARAWAY_ALLOWED_HOSTS`; with API keys every name will do.";
+    /// The installation has no API keys, and a page of another site sent the request.
+    ForeignOrigin "foreign_origin" FORBIDDEN "A page of another site asks"
+        "Make an API key and send it, or allow the page's origin.";
     /// No resource has this address.
     NotFound "not_found" NOT_FOUND "There is nothing here"
         "Compare the path with `/docs`; paths heed upper and lower case. With one slash more at its end an address that exists is answered by 308.";

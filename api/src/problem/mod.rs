@@ -29,6 +29,15 @@ pub(crate) use self::code::Code;
 /// Seconds after which a client may well try again.
 const RETRY_AFTER_SECONDS: &str = "1";
 
+/// Parts of a request that one document points at; enough to mend a request, and never many times as large as it.
+pub(crate) const FAULTS_MAX: usize = 20;
+/// The same of one task among a thousand.
+const BRIEF_FAULTS_MAX: usize = 3;
+/// Characters of a pointer, and of what is said of a fault, which may hold names that the client chose.
+const FAULT_CHARS_MAX: usize = 300;
+/// Characters of a document's `detail`.
+const DETAIL_CHARS_MAX: usize = 2000;
+
 /// Something is wrong with one part of the request body.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub(crate) struct Fault {
@@ -151,7 +160,9 @@ impl Problem {
 
     /// A problem of this kind; `detail` tells a person what to do about it.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        let content = Content { code, detail: detail.into(), faults: Vec::new(), members: Members::new(), cause: None };
+        let mut detail = detail.into();
+        shorten(&mut detail, DETAIL_CHARS_MAX);
+        let content = Content { code, detail, faults: Vec::new(), members: Members::new(), cause: None };
         Self(Box::new(content))
     }
 
@@ -176,9 +187,9 @@ impl Problem {
     pub(crate) fn faults(faults: Vec<Fault>) -> Self {
         let first = faults.first().map_or(Code::InvalidRequest, |fault| fault.code);
         let code = if faults.iter().all(|fault| fault.code == first) { first } else { Code::InvalidRequest };
-        let parts = faults.iter().map(|fault| format!("{}: {}", fault.pointer, fault.detail));
-        let mut problem = Self::new(code, parts.collect::<Vec<_>>().join("; "));
+        let mut problem = Self::new(code, "");
         problem.0.faults = faults;
+        problem.point_at(FAULTS_MAX);
         problem
     }
 
@@ -189,6 +200,30 @@ impl Problem {
             self.0.faults.push(Fault { pointer, code: self.0.code, detail: self.0.detail.clone() });
         }
         self
+    }
+
+    /// The same, shorter: for one answer among many.
+    #[must_use]
+    pub(crate) fn brief(mut self) -> Self {
+        if self.0.faults.len() > BRIEF_FAULTS_MAX {
+            self.point_at(BRIEF_FAULTS_MAX);
+        }
+        self
+    }
+
+    /// Keeps so many faults, and says so where there were more.
+    fn point_at(&mut self, max: usize) {
+        let content = &mut self.0;
+        let more = content.faults.len() > max;
+        content.faults.truncate(max);
+        for fault in &mut content.faults {
+            shorten(&mut fault.pointer, FAULT_CHARS_MAX);
+            shorten(&mut fault.detail, FAULT_CHARS_MAX);
+        }
+        let parts = content.faults.iter().map(|fault| format!("{}: {}", fault.pointer, fault.detail));
+        let more = more.then(|| "and more".to_owned());
+        content.detail = parts.chain(more).collect::<Vec<_>>().join("; ");
+        shorten(&mut content.detail, DETAIL_CHARS_MAX);
     }
 
     /// Adds a member of its own to the document.
@@ -273,6 +308,12 @@ impl Problem {
         self.0.cause.as_deref()
     }
 
+    /// The kind of problem.
+    #[cfg(test)]
+    pub(crate) fn code(&self) -> Code {
+        self.0.code
+    }
+
     /// The status of its answer.
     pub(crate) fn code(&self) -> Code {
         self.0.code
@@ -325,6 +366,14 @@ impl ResponseError for Problem {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
         response.finish()
+    }
+}
+
+/// Cuts a text that has more characters.
+fn shorten(text: &mut String, chars_max: usize) {
+    if let Some((end, _)) = text.char_indices().nth(chars_max) {
+        text.truncate(end);
+        text.push('…');
     }
 }
 
@@ -421,6 +470,16 @@ mod tests {
         let code = |faults| json(&Problem::faults(faults))["code"].clone();
         assert_eq!(code(vec![fault(Code::UnknownField), fault(Code::UnknownField)]), "unknown_field");
         assert_eq!(code(vec![fault(Code::UnknownField), fault(Code::InvalidRequest)]), "invalid_request");
+    }
+
+    #[test]
+    fn a_refusal_is_never_many_times_as_large_as_its_request() {
+        let fault = Fault { pointer: "/x".repeat(10_000), code: Code::UnknownField, detail: "é".repeat(10_000) };
+        let problem = Problem::faults(vec![fault; 60_000]);
+        let document = json(&problem);
+        assert_eq!(document["errors"].as_array().unwrap().len(), FAULTS_MAX);
+        assert!(problem.document(None).len() < 32 << 10, "{}", problem.document(None).len());
+        assert!(problem.brief().document(None).len() < 8 << 10);
     }
 
     #[test]

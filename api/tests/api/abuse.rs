@@ -33,7 +33,7 @@ const SLACK: Duration = Duration::from_secs(4);
 
 fn post(extra: &str, length: usize) -> String {
     format!(
-        "POST /v1/tasks HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{extra}content-length: {length}\r\n\r\n"
+        "POST /v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{extra}content-length: {length}\r\n\r\n"
     )
 }
 

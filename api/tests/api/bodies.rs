@@ -10,7 +10,7 @@ use crate::{raw, server::Api};
 const TWO_MIB: usize = 2 << 20;
 
 fn head(length: &str) -> String {
-    format!("POST /v1/tasks HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{length}\r\n\r\n")
+    format!("POST /v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{length}\r\n\r\n")
 }
 
 #[track_caller]
@@ -93,10 +93,11 @@ async fn a_slow_body_and_a_slow_head_are_timed_out() {
 #[tokio::test]
 async fn requests_that_could_be_read_in_two_ways_are_refused() {
     let api = Api::start().await;
-    let both = "POST /v1/tasks HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
-    let two_lengths = "POST /v1/tasks HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ncontent-length: 5\r\n\r\n{}  ";
-    let no_number = "POST /v1/tasks HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n";
-    let many_headers = format!("GET /livez HTTP/1.1\r\nhost: x\r\n{}\r\n", "a: b\r\n".repeat(200));
+    let both = "POST /v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+    let two_lengths =
+        "POST /v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\ncontent-length: 5\r\n\r\n{}  ";
+    let no_number = "POST /v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n";
+    let many_headers = format!("GET /livez HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "a: b\r\n".repeat(200));
     for request in [both, two_lengths, no_number, &many_headers] {
         let answer = raw::exchange(api.port, request.as_bytes());
         assert!(answer.starts_with("HTTP/1.1 4"), "{request:.80}: {answer}");

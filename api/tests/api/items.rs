@@ -276,7 +276,7 @@ async fn an_upload_is_seen_when_it_is_complete_and_its_remains_are_removed() {
     let api = Api::start().await;
     let mut upload = raw::connect(api.port);
     let half = bytes_of(3 * CHUNK + 5);
-    let head = format!("POST /items HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", half.len() + 1);
+    let head = format!("POST /items HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", half.len() + 1);
     upload.write_all(&[head.as_bytes(), &half].concat()).unwrap();
     let rows = eventually_async("three chunks", async || {
         let rows = api.sql("SELECT item_id FROM item_chunk", &[]).await;
@@ -303,7 +303,7 @@ async fn an_upload_is_seen_when_it_is_complete_and_its_remains_are_removed() {
     eventually_async("the end of what began", async || many(1).await).await;
 
     let over = [&bytes_of(LARGEST)[..], b"!"].concat();
-    let head = "POST /items HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = "POST /items HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunk = format!("{:x}\r\n", over.len());
     let mut endless = raw::connect(api.port);
     endless.write_all(&[head.as_bytes(), chunk.as_bytes(), &over, b"\r\n0\r\n\r\n"].concat()).unwrap();
@@ -319,7 +319,7 @@ async fn an_upload_with_a_hole_is_no_item() {
     for damage in ["DELETE FROM item_chunk WHERE seq = 1", "DELETE FROM item"] {
         let mut upload = raw::connect(api.port);
         let most = bytes_of(2 * CHUNK + 5);
-        let head = format!("POST /items HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", most.len() + 1);
+        let head = format!("POST /items HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", most.len() + 1);
         upload.write_all(&[head.as_bytes(), &most].concat()).unwrap();
         eventually_async("two chunks", async || {
             (api.sql("SELECT FROM item_chunk", &[]).await.len() == 2).then_some(())
@@ -341,7 +341,7 @@ async fn uploads_that_do_not_come_forward_do_not_pile_up() {
     let mut stuck = Vec::new();
     for _ in 0..PLACES {
         let mut upload = raw::connect(api.port);
-        upload.write_all(b"POST /items HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nhalf").unwrap();
+        upload.write_all(b"POST /items HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nhalf").unwrap();
         stuck.push(upload);
     }
     let refused = eventually_async("a full house", async || {

@@ -65,7 +65,7 @@ async fn a_hundred_slow_uploads_keep_nobody_waiting() {
         .map(|_| {
             std::thread::spawn(move || {
                 let mut stream = raw::connect(port);
-                let head = format!("POST /items HTTP/1.1\r\nhost: x\r\ncontent-length: {LARGEST}\r\n\r\n");
+                let head = format!("POST /items HTTP/1.1\r\nhost: localhost\r\ncontent-length: {LARGEST}\r\n\r\n");
                 stream.write_all(&[head.as_bytes(), &bytes_of(HEAD_START)].concat()).unwrap();
                 drip(stream, b"x")
             })

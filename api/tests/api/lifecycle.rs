@@ -32,7 +32,7 @@ async fn a_stop_lets_requests_finish_and_refuses_new_ones() {
     let body = r#"{"name": "add", "args": [1, 2]}"#;
     let mut running = raw::connect(api.port);
     let head = format!(
-        "POST /v1/tasks HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        "POST /v1/tasks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     running.write_all(head.as_bytes()).unwrap();
@@ -72,6 +72,7 @@ async fn many_may_start_at_once_on_an_empty_database() {
         bind: "127.0.0.1:0".into(),
         flags: Vec::new(),
         variables: Vec::new(),
+        files: None,
         await_ready: true,
     };
     let (mut one, two, mut three) = tokio::join!(another().start(), another().start(), another().start());

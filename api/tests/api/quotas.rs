@@ -279,7 +279,7 @@ async fn bytes_of_items_are_held_to_their_quota_at_the_start_and_at_the_end() {
 async fn an_upload_that_cannot_fit_is_refused_before_its_body_is_read() {
     let world = World::with(Setup::new().await, json!({"stored_bytes": 1000})).await;
     let head = format!(
-        "POST /items HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 1001\r\n\r\n",
+        "POST /items HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\ncontent-length: 1001\r\n\r\n",
         world.key
     );
     let port = world.api.port;

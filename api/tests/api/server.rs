@@ -34,6 +34,8 @@ pub struct Setup {
     pub flags: Vec<String>,
     /// Further variables.
     pub variables: Vec<(&'static str, String)>,
+    /// How many files it may have open, if not as many as we may.
+    pub files: Option<u32>,
     /// Whether to wait until it is ready.
     pub await_ready: bool,
 }
@@ -48,6 +50,7 @@ impl Setup {
             bind: "127.0.0.1:0".into(),
             flags: Vec::new(),
             variables: Vec::new(),
+            files: None,
             await_ready: true,
         }
     }
@@ -81,7 +84,12 @@ impl Api {
     }
 
     async fn run(setup: Setup) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_api"))
+        let binary = env!("CARGO_BIN_EXE_api");
+        let mut command = Command::new(setup.files.map_or(binary, |_| "prlimit"));
+        if let Some(files) = setup.files {
+            command.args([&format!("--nofile={files}"), binary]);
+        }
+        let mut process = command
             .env_clear()
             .envs(std::env::vars().filter(|(name, _)| !name.starts_with("CARAWAY_")))
             .envs(setup.variables)

@@ -18,12 +18,16 @@ use crate::{
 
 const COLUMNS: &str = "id, owner_id, name, scopes, queues, created_at, expires_at, last_used_at, revoked_at";
 
-/// In one statement, so that two at once cannot pass the bound by more than each other.
+/// In one statement, so that two at once cannot pass the bounds by more than each other.
 const CREATE: &str = "
     INSERT INTO api_key (owner_id, name, hmac, scopes, queues, expires_at)
     SELECT id, $2, $3, $4, $5, $6 FROM users
-    WHERE id = $1 AND (SELECT count(*) FROM (
-        SELECT FROM api_key WHERE revoked_at IS NULL AND (expires_at > now() OR expires_at IS NULL) LIMIT $7) live) < $7
+    WHERE id = $1
+        AND (SELECT count(*) FROM (
+            SELECT FROM api_key WHERE revoked_at IS NULL AND (expires_at > now() OR expires_at IS NULL) LIMIT $7) live) < $7
+        AND (SELECT count(*) FROM (
+            SELECT FROM api_key WHERE owner_id = $1 AND id > 0 AND revoked_at IS NULL
+                AND (expires_at > now() OR expires_at IS NULL) LIMIT $8) own) < $8
     RETURNING id, owner_id, name, scopes, queues, created_at, expires_at, last_used_at, revoked_at";
 
 /// Keys that are good now. The condition on the id is there for the planner, which may scan no table.
@@ -113,6 +117,11 @@ impl Store {
     /// Keys of an installation that are good at once, at most: every API process has them in memory.
     pub const KEYS_MAX: i64 = 10_000;
 
+    /// Keys of one user that are good at once.
+    pub const KEYS_OF_A_USER_MAX: i64 = 200;
+    /// The same of user 1, who runs the installation.
+    pub const KEYS_OF_THE_OPERATOR_MAX: i64 = 1000;
+
     /// What the HMACs of this installation are made with.
     pub async fn key_secret(&self) -> Result<KeySecret, StoreError> {
         let db = self.connection().await?;
@@ -120,15 +129,21 @@ impl Store {
         KeySecret::new(&secret).ok_or_else(|| StoreError::Data("the secret of the keys".into()))
     }
 
-    /// Keeps a key; none where there is no such user, or [`KEYS_MAX`](Self::KEYS_MAX) are good already.
+    /// Keeps a key; none where there is no such user, or as many are good as may be: of this user, or of all. The last ones
+    /// of all are for the operator, who would otherwise not get one to put things right.
     pub async fn create_key(&self, key: &NewKey) -> Result<Option<KeyView>, StoreError> {
         let scopes: Vec<&str> = key.grant.scopes().iter().map(|scope| scope.as_str()).collect();
         let queues: Vec<&str> = key.grant.queues().iter().map(Pattern::as_str).collect();
+        let (of_all, of_user) = if key.owner == OwnerId::LOCAL {
+            (Self::KEYS_MAX, Self::KEYS_OF_THE_OPERATOR_MAX)
+        } else {
+            (Self::KEYS_MAX - Self::KEYS_OF_THE_OPERATOR_MAX, Self::KEYS_OF_A_USER_MAX)
+        };
         let db = self.connection().await?;
         let row = db
             .query_opt(
                 CREATE,
-                &[&key.owner.0, &key.name, &key.hmac, &scopes, &queues, &key.expires_at, &Self::KEYS_MAX],
+                &[&key.owner.0, &key.name, &key.hmac, &scopes, &queues, &key.expires_at, &of_all, &of_user],
             )
             .await?;
         row.as_ref().map(view).transpose()

@@ -9,7 +9,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use deadpool_postgres::Object;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_postgres::Error as PgError;
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ const ROWS_MAX: usize = 256;
 const BYTES_MAX: usize = 1 << 20;
 /// Requests that may wait.
 const WAITING_MAX: usize = 8192;
+/// Bytes of bodies that may wait, or be written, at once.
+const WAITING_BYTES_MAX: usize = 64 << 20;
 /// One statement, its commit included; past it the connection is dropped and the outcome unknown.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(25);
 /// Deadlocks in a row before a batch gives up.
@@ -69,17 +71,21 @@ pub trait Batched: Send + Sync + 'static {
 struct Request<S: Batched> {
     rows: Vec<S::Row>,
     answer: oneshot::Sender<Result<Vec<S::Answer>, WriteError>>,
+    /// What its bodies take of the room, until they are written.
+    _room: OwnedSemaphorePermit,
 }
 
 /// The door to one group-committing writer. Cheap to clone; the writer ends when the last clone is dropped and
 /// everything that waited is written.
 pub struct Writer<S: Batched> {
     requests: mpsc::Sender<Request<S>>,
+    /// In bytes of bodies.
+    room: Arc<Semaphore>,
 }
 
 impl<S: Batched> Clone for Writer<S> {
     fn clone(&self) -> Self {
-        Self { requests: self.requests.clone() }
+        Self { requests: self.requests.clone(), room: Arc::clone(&self.room) }
     }
 }
 
@@ -89,7 +95,7 @@ impl<S: Batched> Writer<S> {
         let (requests, waiting) = mpsc::channel(WAITING_MAX);
         let commit = Commit { connection: store.of_writer(S::NAME), statement: Arc::new(statement) };
         tokio::spawn(run(commit, waiting));
-        Self { requests }
+        Self { requests, room: Arc::new(Semaphore::new(WAITING_BYTES_MAX)) }
     }
 
     /// Writes these rows in one commit, together with whatever else waits; answers in their order. Waits for a place
@@ -97,15 +103,17 @@ impl<S: Batched> Writer<S> {
     pub async fn write(&self, rows: Vec<S::Row>) -> Result<Vec<S::Answer>, WriteError> {
         let (answer, answered) = oneshot::channel();
         let gone = || WriteError::Unavailable("the writer has stopped".into());
-        self.requests.send(Request { rows, answer }).await.map_err(|_| gone())?;
+        let room = Arc::clone(&self.room).acquire_many_owned(room_of::<S>(&rows)).await.map_err(|_| gone())?;
+        self.requests.send(Request { rows, answer, _room: room }).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 
     /// Like [`write`](Self::write), but refuses at once when too much waits already.
     pub async fn try_write(&self, rows: Vec<S::Row>) -> Result<Vec<S::Answer>, WriteError> {
         let (answer, answered) = oneshot::channel();
-        let full = |_| WriteError::Unavailable("too many writes wait".into());
-        self.requests.try_send(Request { rows, answer }).map_err(full)?;
+        let full = || WriteError::Unavailable("too many writes wait".into());
+        let room = Arc::clone(&self.room).try_acquire_many_owned(room_of::<S>(&rows)).map_err(|_| full())?;
+        self.requests.try_send(Request { rows, answer, _room: room }).map_err(|_| full())?;
         answered.await.map_err(|_| WriteError::Unavailable("the writer has stopped".into()))?
     }
 }
@@ -125,6 +133,12 @@ async fn run<S: Batched>(commit: Commit<S>, mut waiting: mpsc::Receiver<Request<
             .record(f64::from(u32::try_from(rows).unwrap_or(0)));
         commit.all(batch).await;
     }
+}
+
+/// What these rows take of the room; more than all of it is as good as all.
+fn room_of<S: Batched>(rows: &[S::Row]) -> u32 {
+    let bytes: usize = rows.iter().map(S::bytes).sum();
+    u32::try_from(bytes.min(WAITING_BYTES_MAX)).unwrap_or(u32::MAX)
 }
 
 fn size<S: Batched>(requests: &[Request<S>]) -> (usize, usize) {

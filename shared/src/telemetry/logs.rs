@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use clap::ValueEnum;
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
+use super::flood::FloodGate;
+
 /// How log lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum LogFormat {
@@ -32,6 +34,6 @@ pub fn init_logs(format: LogFormat, level: &str) -> anyhow::Result<()> {
     } else {
         lines.with_ansi(std::io::stderr().is_terminal()).boxed()
     };
-    tracing_subscriber::registry().with(filter).with(lines).try_init()?;
+    tracing_subscriber::registry().with(filter).with(lines.with_filter(FloodGate::default())).try_init()?;
     Ok(())
 }

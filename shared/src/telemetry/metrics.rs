@@ -1,7 +1,11 @@
 //! Metrics: the recorder of this process, rendered for Prometheus at `/metrics`.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
+use bytes::Bytes;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Names of the counters that tests and alarms look at. Every recovery path has one: a fault test that leaves its
@@ -124,6 +128,10 @@ pub mod names {
     pub const RUN_SECONDS: &str = "caraway_run_seconds";
     /// Seconds of an HTTP request, by `route` and `status`.
     pub const HTTP_SECONDS: &str = "caraway_http_request_seconds";
+    /// Connections over HTTP that are open.
+    pub const HTTP_CONNECTIONS: &str = "caraway_http_connections_open";
+    /// Lines of libraries that were left out of the log, because the same place had written too many.
+    pub const LOG_LINES_LEFT_OUT: &str = "caraway_log_lines_left_out_total";
 }
 
 /// How often histograms are folded; without it they grow.
@@ -132,9 +140,22 @@ const SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 const ROWS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
+/// Rendering takes at most one part in so many of a core's time, however often it is asked for.
+const RENDER_PARTS: u32 = 20;
+/// What was rendered is shared for so long at most.
+const SHARED_FOR: Duration = Duration::from_secs(1);
+
 /// The process's metrics. Cheap to clone.
 #[derive(Clone)]
-pub struct Metrics(PrometheusHandle);
+pub struct Metrics {
+    recorder: PrometheusHandle,
+    rendered: Arc<Mutex<Option<Rendered>>>,
+}
+
+struct Rendered {
+    text: Bytes,
+    good_until: Instant,
+}
 
 impl Metrics {
     /// Installs the recorder and keeps it tidy on the current runtime. Once per process.
@@ -192,11 +213,20 @@ impl Metrics {
                 upkeep.run_upkeep();
             }
         });
-        Ok(Self(handle))
+        Ok(Self { recorder: handle, rendered: Arc::default() })
     }
 
-    /// The text format that Prometheus reads.
-    pub fn render(&self) -> String {
-        self.0.render()
+    /// The text format that Prometheus reads. Those who ask at the same time, or soon after each other, share one text.
+    pub fn render(&self) -> Bytes {
+        let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
+        let began = Instant::now();
+        if let Some(rendered) = rendered.as_ref().filter(|rendered| rendered.good_until > began) {
+            return rendered.text.clone();
+        }
+        let text = Bytes::from(self.recorder.render());
+        let now = Instant::now();
+        let good_until = now + ((now - began) * RENDER_PARTS).min(SHARED_FOR);
+        *rendered = Some(Rendered { text: text.clone(), good_until });
+        text
     }
 }

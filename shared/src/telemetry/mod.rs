@@ -1,5 +1,6 @@
 //! Logs and metrics of both binaries.
 
+mod flood;
 mod logs;
 mod metrics;
 

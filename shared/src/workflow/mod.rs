@@ -12,6 +12,7 @@
 //! released task ends is finished at some time.
 
 mod again;
+mod lookup;
 mod plan;
 mod reference;
 mod run;
@@ -30,6 +31,9 @@ use crate::task::State;
 
 /// Nodes of a workflow.
 pub const NODES_MAX: usize = 10_000;
+/// Bytes of all its tasks together, written out: a map repeats one task for each of its items. Four times the largest body, so
+/// that ten thousand items go with a task of a kilobyte.
+pub const EXPANDED_BYTES_MAX: usize = 16 << 20;
 /// Nodes one behind the other.
 pub const LEVELS_MAX: usize = 100;
 /// Dependencies of all nodes together.

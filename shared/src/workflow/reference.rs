@@ -20,7 +20,7 @@ use serde::{
 };
 use serde_json::{json, value::RawValue};
 
-use super::{KEY_BYTES_MAX, RESOLVED_BYTES_MAX};
+use super::{KEY_BYTES_MAX, RESOLVED_BYTES_MAX, lookup::Lookup};
 use crate::task::State;
 
 /// What a reference looks like, so that nothing else is ever parsed.
@@ -94,7 +94,7 @@ pub fn is_key(text: &str) -> bool {
 }
 
 impl Reference {
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         if text == "dependencies.results" {
             return Some(Self::Results);
         }
@@ -144,43 +144,9 @@ pub fn references(input: &str, is_dependency: impl Fn(&str) -> bool) -> Result<V
 /// The input with what its references stand for. `results` is the list of all dependencies' results.
 #[expect(clippy::implicit_hasher, reason = "there is one kind of map of nodes")]
 pub fn resolve(input: &str, nodes: &HashMap<String, Ended>, results: Option<&str>) -> Result<String, Unresolved> {
-    let mut find = |text: &str, _: &str| {
-        let nowhere = || Unresolved::Nowhere(text.into());
-        match Reference::parse(text).ok_or_else(nowhere)? {
-            Reference::Results => results.map(Cow::Borrowed).ok_or_else(nowhere),
-            Reference::Node { key, part, path } => {
-                nodes.get(&key).and_then(|node| node.at(part, &path)).ok_or_else(nowhere)
-            }
-        }
-    };
-    let resolved = walk(input, &mut find)?;
+    let mut lookup = Lookup::new(nodes, results);
+    let resolved = walk(input, &mut |text: &str, _: &str| lookup.find(text))?;
     if resolved.len() > RESOLVED_BYTES_MAX { Err(Unresolved::TooLarge) } else { Ok(resolved) }
-}
-
-impl Ended {
-    fn at(&self, part: Part, path: &[String]) -> Option<Cow<'_, str>> {
-        let left = match part {
-            Part::Result => self.result.as_deref(),
-            Part::Error => self.error.as_deref(),
-            Part::State => return path.is_empty().then(|| Cow::Owned(json!(self.state).to_string())),
-        };
-        let Some(left) = left else { return Some(Cow::Borrowed("null")) };
-        let mut at: &RawValue = serde_json::from_slice(left).ok()?;
-        for step in path {
-            at = within(at, step)?;
-        }
-        Some(Cow::Borrowed(at.get()))
-    }
-}
-
-/// A field of an object, or a place in a list.
-fn within<'a>(value: &'a RawValue, step: &str) -> Option<&'a RawValue> {
-    if value.get().starts_with('[') {
-        let items: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
-        return items.get(step.parse::<usize>().ok()?).copied();
-    }
-    let entries: Entries<'_> = serde_json::from_str(value.get()).ok()?;
-    entries.0.into_iter().find(|(name, _)| name == step).map(|(_, value)| value)
 }
 
 /// What stands for a node in a list of results: its result, or an object with its error.
@@ -269,7 +235,7 @@ impl<'r, E, F: FnMut(&str, &str) -> Result<Cow<'r, str>, E>> Walk<'_, F> {
 }
 
 /// An object's fields in their order.
-struct Entries<'a>(Vec<(String, &'a RawValue)>);
+pub(super) struct Entries<'a>(pub(super) Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
@@ -340,6 +306,23 @@ mod tests {
         let large = format!("\"{}\"", "x".repeat(RESOLVED_BYTES_MAX));
         let input = r#"{"args":[{"$ref":"dependencies.results"}]}"#;
         assert_eq!(resolve(input, &HashMap::new(), Some(&large)), Err(Unresolved::TooLarge));
+    }
+
+    /// Put together first and measured then, this was gigabytes; and taken apart for each reference, minutes.
+    #[test]
+    fn many_references_to_something_large_are_measured_first() {
+        let times = |reference: &str| {
+            let arguments: Vec<_> = (0..9000).map(|_| json!({ "$ref": reference })).collect();
+            json!({ "args": arguments }).to_string()
+        };
+        let large = format!("[{}1]", "1,".repeat(125_000));
+        let ended = Ended { state: State::Succeeded, result: Some(Bytes::from(large)), error: None };
+        let nodes = HashMap::from([("a".to_owned(), ended)]);
+        let began = std::time::Instant::now();
+        assert_eq!(resolve(&times("nodes.a.result"), &nodes, None), Err(Unresolved::TooLarge));
+        let small = resolve(&times("nodes.a.result.124999"), &nodes, None).unwrap();
+        assert!(small.len() < 20_000, "{}", small.len());
+        assert!(began.elapsed() < std::time::Duration::from_secs(3), "took {:?}", began.elapsed());
     }
 
     #[test]

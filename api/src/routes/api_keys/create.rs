@@ -15,7 +15,7 @@ use crate::{
     callers::Caller,
     extract::{Fields, JsonBody, typed},
     openapi::examples,
-    problem::{Code, Problem},
+    problem::{Code, Fault, Problem},
     routes::users::user_not_found,
     state::ApiState,
 };
@@ -77,16 +77,41 @@ struct Wanted {
 pub(crate) async fn create(state: Data<ApiState>, caller: Caller, body: JsonBody) -> Result<HttpResponse, Problem> {
     let wanted = read(body.required()?)?;
     let owner = caller.whose(wanted.user_id.map(OwnerId))?;
+    if caller.is_open() {
+        check_first(&wanted, owner)?;
+    }
     state.store.user(owner).await?.ok_or_else(user_not_found)?;
     let secret = rand::random();
     let hmac = state.store.key_secret().await?.hmac(&secret);
     let new = NewKey { owner, name: wanted.name, grant: wanted.grant, expires_at: wanted.expires_at, hmac };
-    let too_many = || Problem::new(Code::TooManyKeys, "this installation has as many keys as it may have");
+    let too_many =
+        || Problem::new(Code::TooManyKeys, "this user, or the whole installation, has as many keys as it may have");
     let kept = state.store.create_key(&new).await?.ok_or_else(too_many)?;
     // the first one closes this process at once; without an answer the next read does
     state.callers.read_since(tokio::time::Instant::now()).await.ok();
     let made = Made { key: Key::new(kept.id, secret).reveal(), kept };
     Ok(HttpResponse::Created().insert_header((header::CACHE_CONTROL, "no-store")).json(made))
+}
+
+/// The first key closes the installation, so it must be one that can make others: else nobody could over HTTP.
+fn check_first(wanted: &Wanted, owner: OwnerId) -> Result<(), Problem> {
+    let fault = |pointer: &str, detail: &str| Fault {
+        pointer: pointer.into(),
+        code: Code::InvalidRequest,
+        detail: detail.into(),
+    };
+    let checks = [
+        (wanted.grant.has(Scope::Admin), "/scopes", "must hold admin in the first key, with which the others are made"),
+        (owner == OwnerId::LOCAL, "/user_id", "must be user 1 in the first key, who runs the installation"),
+        (
+            wanted.expires_at.is_none(),
+            "/expires_at",
+            "must be left out in the first key, with which the others are made",
+        ),
+    ];
+    let faults: Vec<_> =
+        checks.iter().filter(|(is_good, ..)| !is_good).map(|(_, pointer, detail)| fault(pointer, detail)).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Problem::faults(faults)) }
 }
 
 fn read(body: &[u8]) -> Result<Wanted, Problem> {

@@ -1,9 +1,9 @@
 //! `POST /items`: a body, or the one part of a form, becomes a stored item.
 //!
-//! Invariants: an upload holds one chunk in memory, and there is a fixed number of uploads; a connection to the database is
+//! Invariants: an upload holds one chunk in memory, and there is a fixed number of uploads, not all of one user; a connection to the database is
 //! held while a chunk is written and never while the client is waited for; nobody sees the item before all of it is stored.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -11,7 +11,6 @@ use actix_web::{
     web::{Data, Payload},
 };
 use caraway_shared::store::{CHUNK_BYTES, Item};
-use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::{ItemView, incoming::Incoming, media_type};
@@ -66,7 +65,8 @@ pub(crate) async fn upload(
     caller: Caller,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let _place = place(&state).await?;
+    let overloaded = |_| Problem::new(Code::Overloaded, "too many uploads at once; try again in a moment");
+    let _place = state.shares.uploads.take(caller.owner, PATIENCE).await.map_err(overloaded)?;
     state.quotas.may_store(&caller, Incoming::length(&request)).await?;
     let mut incoming = Incoming::open(&request, payload.into_inner()).await?;
     let mut chunk = incoming.chunk().await?;
@@ -81,12 +81,6 @@ pub(crate) async fn upload(
     }
     let _storing = state.quotas.store(&caller, incoming.bytes()).await?;
     Ok(created(upload.finish(chunk).await?))
-}
-
-async fn place(state: &ApiState) -> Result<OwnedSemaphorePermit, Problem> {
-    let waiting = tokio::time::timeout(PATIENCE, Arc::clone(&state.uploads).acquire_owned());
-    let overloaded = || Problem::new(Code::Overloaded, "too many uploads at once; try again in a moment");
-    waiting.await.map_err(|_| overloaded())?.map_err(|_| overloaded())
 }
 
 fn created(item: Item) -> HttpResponse {

@@ -158,7 +158,7 @@ async fn checked(
                 tasks.push(Asked::Task(Arc::new(task), unique));
             }
             Err(problem) if atomic || problem.status().is_server_error() => return Err(problem.with("index", index)),
-            Err(problem) => tasks.push(Asked::Refused(refusal(&problem)?)),
+            Err(problem) => tasks.push(Asked::Refused(refusal(&problem.brief())?)),
         }
     }
     Ok(tasks)

@@ -1,33 +1,74 @@
-//! `POST /v1/users/{id}/disable` and `/enable`: whether a user's keys are taken. Its tasks go on, its items stay.
+//! `POST /v1/users/{id}/disable` and `/enable`: whether a user's keys are taken. Its tasks go on, unless the operator says
+//! otherwise; its items stay.
+
+use std::time::Duration;
 
 use actix_web::{HttpResponse, web::Data};
 use caraway_shared::{store::UserView, task::OwnerId};
+use tokio::time::Instant;
+use utoipa::IntoParams;
 
 use super::user_not_found;
 use crate::{
-    extract::UserPath,
+    extract::{Query, UserPath},
     openapi::examples,
     problem::{Code, Problem},
     state::ApiState,
 };
 
+/// How long one request cancels; less than every request may take.
+const CANCELLING_MAX: Duration = Duration::from_secs(40);
+
+/// What becomes of its tasks.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "the query is read parameter by parameter; this is its shape for the document")]
+pub(crate) struct DisableQuery {
+    /// Cancel what the user has not finished.
+    #[param(example = true)]
+    cancel_tasks: Option<bool>,
+}
+
 /// Disable a user
 ///
-/// Within 15 seconds none of its keys is taken any more. Its tasks go on, its items stay. Safe to repeat.
+/// Within 15 seconds none of its keys is taken any more. Its tasks go on, and its items stay. With `cancel_tasks=true` what it has
+/// not finished is cancelled: at once before the start, and what runs is asked to stop. Safe to repeat, which is needed where
+/// there is more than a minute's work and the answer is 503.
 #[utoipa::path(
     post,
     path = "/v1/users/{id}/disable",
     operation_id = "disable_user",
     tag = "users",
-    params(UserPath),
+    params(UserPath, DisableQuery),
     responses((status = 200, description = "The user.", body = UserView, example = json!(examples::user()))),
-    extensions(("x-problems" = json!([UserPath::PROBLEMS, [Code::OperatorStays]]))),
+    extensions(("x-problems" = json!([UserPath::PROBLEMS, Query::PROBLEMS, [Code::OperatorStays, Code::Overloaded]]))),
 )]
-pub(crate) async fn disable(state: Data<ApiState>, UserPath(id): UserPath) -> Result<HttpResponse, Problem> {
+pub(crate) async fn disable(
+    state: Data<ApiState>,
+    UserPath(id): UserPath,
+    mut query: Query,
+) -> Result<HttpResponse, Problem> {
+    let cancels = query.optional("cancel_tasks", "must be true or false", |text| text.parse::<bool>().ok());
+    query.finish(())?;
     if id == OwnerId::LOCAL {
         return Err(Problem::new(Code::OperatorStays, "user 1 runs the installation and cannot be disabled"));
     }
-    set(&state, id, true).await
+    let answer = set(&state, id, true).await?;
+    if cancels.unwrap_or_default() {
+        cancel_all(&state, id).await?;
+    }
+    Ok(answer)
+}
+
+/// The user is disabled, so nothing is added meanwhile but what its running tasks submit.
+async fn cancel_all(state: &ApiState, id: OwnerId) -> Result<(), Problem> {
+    let began = Instant::now();
+    while state.store.cancel_some_of(id).await? {
+        if began.elapsed() > CANCELLING_MAX {
+            return Err(Problem::new(Code::Overloaded, "not all tasks are cancelled yet; repeat the request"));
+        }
+    }
+    Ok(())
 }
 
 /// Enable a user

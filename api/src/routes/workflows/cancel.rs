@@ -34,7 +34,12 @@ pub(crate) async fn cancel(
     OfAllQueues(caller): OfAllQueues,
     WorkflowPath(id): WorkflowPath,
 ) -> Result<HttpResponse, Problem> {
-    match state.store.cancel_workflow(caller.owner, id).await? {
+    let mut cancelled = state.store.cancel_workflow(caller.owner, id).await?;
+    if matches!(cancelled, CancelledWorkflow::Missing) && caller.is_operator() {
+        let owner = state.store.workflow_owner(id).await?.ok_or_else(workflow_not_found)?;
+        cancelled = state.store.cancel_workflow(owner, id).await?;
+    }
+    match cancelled {
         CancelledWorkflow::Missing => Err(workflow_not_found()),
         CancelledWorkflow::Over(ended) => {
             let detail = format!("the workflow is {}; it can no longer be cancelled", ended.as_str());

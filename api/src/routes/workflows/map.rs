@@ -6,7 +6,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Payload},
 };
-use caraway_shared::workflow::{Kind, NODES_MAX};
+use caraway_shared::workflow::{EXPANDED_BYTES_MAX, Kind, NODES_MAX};
 use serde_json::{Value, value::RawValue};
 use utoipa::ToSchema;
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     extract::{Fields, IdempotencyKey, OfAllQueues, PreferWait, Traceparent, typed},
-    problem::Problem,
+    problem::{Code, Problem},
     routes::tasks::submission::schema::SubmissionSchema,
     state::ApiState,
 };
@@ -86,6 +86,7 @@ fn read(body: &[u8]) -> Result<Sketch<'_>, Problem> {
     if first.len() > NODES_MAX {
         return Err(fault("/items".into(), format!("makes {} tasks; {NODES_MAX} are allowed", first.len())));
     }
+    check_expanded(task, &first)?;
     let node = |(index, (first, argument)): (usize, &(FirstArgument, String))| {
         let task = Cow::Owned(with_first_argument(task, argument));
         Sketched::free(index.to_string(), "/task".into(), task, options.return_exceptions).with_first(*first)
@@ -93,6 +94,38 @@ fn read(body: &[u8]) -> Result<Sketch<'_>, Problem> {
     Ok(Sketch { kind: Kind::Map, options, nodes: first.iter().enumerate().map(node).collect() })
 }
 
+/// Refuses what would be too large once the task is written out for each of the items, before it is.
+fn check_expanded(task: &RawValue, first: &[(FirstArgument, String)]) -> Result<(), Problem> {
+    let tasks = task.get().len().saturating_mul(first.len());
+    let bytes = first.iter().fold(tasks, |sum, (_, first)| sum.saturating_add(first.len()));
+    if bytes <= EXPANDED_BYTES_MAX {
+        return Ok(());
+    }
+    let detail = format!(
+        "the task written out for each of the {} items has {bytes} bytes, and {EXPANDED_BYTES_MAX} are allowed; store what is \
+         large as an item and send its id",
+        first.len()
+    );
+    Err(Problem::new(Code::InputTooLarge, detail).with("bytes_max", EXPANDED_BYTES_MAX))
+}
+
 fn list(items: &[&RawValue]) -> String {
     format!("[{}]", items.iter().map(|item| item.get()).collect::<Vec<_>>().join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_is_measured_before_it_is_written_out() {
+        let body = |task_bytes: usize, items: usize| {
+            let task = format!(r#"{{"name":"a","args":["{}"]}}"#, "x".repeat(task_bytes));
+            format!(r#"{{"task":{task},"items":[{}]}}"#, vec!["0"; items].join(","))
+        };
+        let (large, good) = (body(250_000, 1000), body(1000, 10_000));
+        let problem = read(large.as_bytes()).err().unwrap();
+        assert_eq!(problem.code(), Code::InputTooLarge);
+        assert_eq!(read(good.as_bytes()).ok().unwrap().nodes.len(), 10_000);
+    }
 }

@@ -16,5 +16,3 @@ pub(crate) mod show;
 mod sketch;
 pub(crate) mod submit;
 mod taken;
-
-pub(crate) use self::sketch::workflow_places;

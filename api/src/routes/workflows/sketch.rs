@@ -1,9 +1,9 @@
 //! From a body to a stored workflow: what all five ways in have in common.
 //!
-//! Invariants: at most a fixed number of workflows is in memory at once, and the next ones wait with their bodies unread; what
-//! is wrong is told with a pointer into the body; either the whole graph is accepted or nothing of it.
+//! Invariants: a place is taken when the whole body is there, so that no slow client holds one; at most a fixed number of
+//! workflows is checked or stored at once, and not all of one user; what is wrong is told with a pointer into the body; either the whole graph is accepted or nothing of it.
 
-use std::{borrow::Cow, collections::HashSet, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::HashSet, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -19,7 +19,7 @@ use caraway_shared::{
     workflow::{Draft, GraphFault, Kind, NODES_MAX, OnDependencyFailure, Plan, When, may_refer, references},
 };
 use serde_json::value::{RawValue, to_raw_value};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
@@ -32,8 +32,6 @@ use crate::{
 
 /// Ten thousand nodes of some hundred bytes.
 const LIMIT: BodyLimit = BodyLimit { bytes_max: 4 << 20, deadline: Duration::from_secs(20) };
-/// Workflows that are read or stored at once.
-const PLACES: usize = 3;
 /// How long one waits for others.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Nodes that are checked before others get their turn on this thread.
@@ -59,11 +57,6 @@ pub(super) const PROBLEMS: &[Code] = &[
     Code::UnknownQueue,
     Code::InvalidArguments,
 ];
-
-/// A permit for every workflow that may be in memory at once.
-pub(crate) fn workflow_places() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(PLACES))
-}
 
 /// A workflow as its body describes it.
 pub(super) struct Sketch<'a> {
@@ -204,13 +197,12 @@ pub(super) async fn take(
     read: for<'a> fn(&'a [u8]) -> Result<Sketch<'a>, Problem>,
 ) -> Result<HttpResponse, Problem> {
     let Asked { request, state, caller, key, wait, payload } = asked;
-    let place = tokio::time::timeout(PATIENCE, Arc::clone(&state.workflows).acquire_owned()).await;
-    let overloaded = || Problem::new(Code::Overloaded, "too many workflows at once; try again in a moment");
-    let place = place.map_err(|_| overloaded())?.map_err(|_| overloaded())?;
     let body = read_json(&request, &mut payload.into_inner(), LIMIT).await?;
     if body.is_empty() {
         return Err(Problem::new(Code::EmptyBody, "send a JSON object as the body"));
     }
+    let overloaded = |_| Problem::new(Code::Overloaded, "too many workflows at once; try again in a moment");
+    let place = state.shares.workflows.take(caller.owner, PATIENCE).await.map_err(overloaded)?;
     let sketch = read(&body)?;
     let key = key.of(&request, &body);
     let checked = match checked(&state, &caller, sketch, traceparent(request.headers())).await {

@@ -2,4 +2,9 @@
 const url = new URL(process.env.BENCH_REDIS);
 
 export const queue = 'bench';
-export const connection = { host: url.hostname, port: Number(url.port), maxRetriesPerRequest: null };
+export const connection = {
+  host: url.hostname,
+  port: Number(url.port),
+  password: url.password || undefined,
+  maxRetriesPerRequest: null,
+};

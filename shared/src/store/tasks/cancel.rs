@@ -14,7 +14,7 @@ use crate::{
     task::{OwnerId, State, TaskId},
 };
 
-const CANCEL: &str = "
+pub(super) const CANCEL: &str = "
     UPDATE task t SET
         state = CASE WHEN t.state = 'running' THEN t.state ELSE 'cancelled' END,
         cancel_requested_at = coalesce(t.cancel_requested_at, now()),
@@ -110,6 +110,14 @@ impl Store {
             }
             (state, _) => Ok(Cancelled::Over(state)),
         }
+    }
+
+    /// Whose a task is.
+    pub async fn task_owner(&self, id: TaskId) -> Result<Option<OwnerId>, StoreError> {
+        let db = self.connection().await?;
+        let whose = db.prepare_cached("SELECT owner_id FROM task WHERE id = $1").await?;
+        let row = db.query_opt(&whose, &[&id.0]).await?;
+        row.map(|row| Ok(OwnerId(row.try_get(0)?))).transpose()
     }
 
     /// Nobody here publishes what its end leads to; a relay does.

@@ -2,6 +2,7 @@
 
 mod accept;
 mod cancel;
+mod cancel_all;
 mod claim;
 mod count;
 mod delete;

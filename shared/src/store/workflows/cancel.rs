@@ -97,6 +97,14 @@ impl Store {
         transaction.commit().await?;
         Ok(Some(ended))
     }
+
+    /// Whose a workflow is.
+    pub async fn workflow_owner(&self, id: Uuid) -> Result<Option<OwnerId>, StoreError> {
+        let db = self.connection().await?;
+        let whose = db.prepare_cached("SELECT owner_id FROM workflow WHERE id = $1").await?;
+        let row = db.query_opt(&whose, &[&id]).await?;
+        row.map(|row| Ok(OwnerId(row.try_get(0)?))).transpose()
+    }
 }
 
 /// Takes one step of the stop of this workflow, whose lock the caller holds.

@@ -48,7 +48,7 @@ impl Wire {
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> io::Result<Answer> {
-        self.ask(&format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await
+        self.ask(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n")).await
     }
 
     pub(crate) async fn put(&mut self, path: &str, json: &str) -> io::Result<Answer> {
@@ -59,7 +59,7 @@ impl Wire {
     pub(crate) async fn send(&mut self, method: &str, path: &str, json: &str) -> io::Result<Answer> {
         let length = json.len();
         self.ask(&format!(
-            "{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{json}"
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{json}"
         ))
         .await
     }
