@@ -309,12 +309,6 @@ impl Problem {
     }
 
     /// The kind of problem.
-    #[cfg(test)]
-    pub(crate) fn code(&self) -> Code {
-        self.0.code
-    }
-
-    /// The status of its answer.
     pub(crate) fn code(&self) -> Code {
         self.0.code
     }
