@@ -11,7 +11,8 @@ use crate::{
 };
 
 /// What everybody may read who reaches the port.
-const OPEN: [&str; 8] = [
+const OPEN: [&str; 9] = [
+    "get_root",
     "get_openapi",
     "get_docs",
     "get_docs_style",

@@ -214,3 +214,46 @@ async fn the_operator_ends_what_others_run() {
     ask(&api, &Method::POST, &path, Some(&tenant), None).await.assert_problem(404, "task_not_found");
     api.stop().await;
 }
+
+#[tokio::test]
+async fn a_wait_ends_with_its_key() {
+    let api = Api::start().await;
+    let (operator, _) = make_key(&api, None, json!({"name": "first", "scopes": ["admin"]})).await;
+    let (key, id) = make_key(&api, Some(&operator), json!({"name": "w", "scopes": ["submit", "read"]})).await;
+    let task = json!({"name": "add", "args": [1, 2]});
+    let task = ask(&api, &Method::POST, "/v1/tasks", Some(&key), Some(task)).await.json();
+    let path = format!("/v1/tasks/{}?wait=30", task["id"].as_str().unwrap());
+    let revoke = async {
+        eventually_async("the wait", async || {
+            api.get("/metrics").await.text().contains("caraway_waits_open 1").then_some(())
+        })
+        .await;
+        ask(&api, &Method::DELETE, &format!("/v1/api-keys/{id}"), Some(&operator), None).await
+    };
+    let (answer, revoked) = tokio::join!(ask(&api, &Method::GET, &path, Some(&key), None), revoke);
+    assert_eq!(revoked.status, StatusCode::NO_CONTENT);
+    answer.assert_problem(401, "unauthorized");
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_disabled_user_has_not_finished_can_be_ended() {
+    let api = Api::start().await;
+    let (operator, _) = make_key(&api, None, json!({"name": "first", "scopes": ["admin"]})).await;
+    let user = make_user(&api, &operator, "tenant").await;
+    let (tenant, _) =
+        make_key(&api, Some(&operator), json!({"name": "t", "scopes": ["submit", "read"], "user_id": user})).await;
+    let task = json!({"name": "add", "args": [1, 2]});
+    ask(&api, &Method::POST, "/v1/tasks", Some(&tenant), Some(task.clone())).await;
+    let later = json!({"name": "add", "args": [1, 2], "delay": 3600});
+    ask(&api, &Method::POST, "/v1/tasks", Some(&tenant), Some(later)).await;
+    ask(&api, &Method::POST, "/v1/groups", Some(&tenant), Some(json!({"tasks": [task.clone(), task.clone()]}))).await;
+    ask(&api, &Method::POST, "/v1/tasks", Some(&operator), Some(task)).await;
+    let path = format!("/v1/users/{user}/disable?cancel_tasks=true");
+    assert_eq!(ask(&api, &Method::POST, &path, Some(&operator), None).await.status, StatusCode::OK);
+    let states = "SELECT owner_id, state::text, count(*) FROM task GROUP BY 1, 2 ORDER BY 1";
+    let states: Vec<(i64, String, i64)> =
+        api.sql(states, &[]).await.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+    assert_eq!(states, [(1, "queued".into(), 1), (user, "cancelled".into(), 4)]);
+    api.stop().await;
+}

@@ -193,7 +193,9 @@ impl Object {
                 lease.until = lease.until.max(now + asker.wait + limits::TICKET);
                 lease.asker = Some(asker.id);
                 self.done.leases.insert(id);
-                if lease.line.is_empty() { Reply::Waiting(waiting) } else { Reply::Parked }
+                // a line beside a lock's is a condition's; that of a queue is its producers'
+                let is_parked = self.kind == Kind::Lock && !lease.line.is_empty();
+                if is_parked { Reply::Parked } else { Reply::Waiting(waiting) }
             }
             Standing::Released | Standing::Lost => Reply::Lost,
         }

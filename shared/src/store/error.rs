@@ -159,9 +159,14 @@ impl From<PgError> for StoreError {
 }
 
 impl From<StoreError> for WriteError {
-    /// Of a write that was not sent: no connection could be had.
     fn from(error: StoreError) -> Self {
-        if error.is_read_only() { Self::ReadOnly(error.to_string()) } else { Self::Unavailable(error.to_string()) }
+        let text = error.to_string();
+        match error {
+            StoreError::Unavailable(_) if error.is_read_only() => Self::ReadOnly(text),
+            StoreError::Unavailable(_) => Self::Unavailable(text),
+            StoreError::Unknown(_) => Self::Unknown(text),
+            StoreError::Statement(_) | StoreError::Data(_) => Self::Refused(text),
+        }
     }
 }
 

@@ -12,7 +12,7 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
@@ -119,7 +119,17 @@ impl Store {
     /// Begins an upload. Nothing is written before its first whole chunk, or its end.
     pub fn upload(&self, id: Uuid, owner: OwnerId, content_type: String) -> Upload {
         let digest = Sha256::new();
-        Upload { store: self.clone(), id, owner, content_type, digest, bytes: 0, chunks: 0, stored: Stored::Nothing }
+        Upload {
+            store: self.clone(),
+            id,
+            owner,
+            content_type,
+            digest,
+            bytes: 0,
+            chunks: 0,
+            stored: Stored::Nothing,
+            writing: None,
+        }
     }
 
     /// An item of this owner, without its content.
@@ -257,6 +267,8 @@ pub struct Upload {
     bytes: i64,
     chunks: i32,
     stored: Stored,
+    /// The statement under way, which goes on when the upload is dropped.
+    writing: Option<JoinHandle<Result<(), StoreError>>>,
 }
 
 impl Upload {
@@ -264,26 +276,17 @@ impl Upload {
     /// on.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), StoreError> {
         let seq = self.take_in(&chunk);
-        let db = self.store.chunks().await?;
-        if self.stored == Stored::Nothing {
+        let (store, id) = (self.store.clone(), self.id);
+        let writing = if self.stored == Stored::Nothing {
             self.stored = Stored::Part; // from now on there may be something to remove
-            let insert = db
-                .prepare_cached(
-                    "WITH begun AS (INSERT INTO item (id, owner_id, content_type) VALUES ($1, $2, $3))
-                     INSERT INTO item_chunk (item_id, owner_id, seq, data) VALUES ($1, $2, 0, $4)",
-                )
-                .await?;
-            db.execute(&insert, &[&self.id, &self.owner.0, &self.content_type, &&*chunk]).await?;
-            return Ok(());
-        }
-        let insert = db
-            .prepare_cached(
-                "INSERT INTO item_chunk (item_id, owner_id, seq, data)
-                 SELECT id, owner_id, $2::integer, $3::bytea FROM item
-                 WHERE id = $1 AND (sha256 IS NULL) IS TRUE FOR KEY SHARE",
-            )
-            .await?;
-        if db.execute(&insert, &[&self.id, &seq, &&*chunk]).await? == 1 { Ok(()) } else { Err(lost()) }
+            let (owner, content_type) = (self.owner, self.content_type.clone());
+            tokio::spawn(async move { begin(&store, (id, owner), &content_type, &chunk).await })
+        } else {
+            tokio::spawn(async move { go_on(&store, id, seq, &chunk).await })
+        };
+        let written = self.writing.insert(writing).await;
+        self.writing = None;
+        written.map_err(|error| StoreError::Unavailable(error.to_string().into()))?
     }
 
     /// Stores the rest of the content, less than [`CHUNK_BYTES`] and perhaps nothing, and makes the item visible: from
@@ -330,13 +333,46 @@ impl Upload {
     }
 }
 
+async fn begin(
+    store: &Store,
+    (id, owner): (Uuid, OwnerId),
+    content_type: &str,
+    chunk: &[u8],
+) -> Result<(), StoreError> {
+    let db = store.chunks().await?;
+    let insert = db
+        .prepare_cached(
+            "WITH begun AS (INSERT INTO item (id, owner_id, content_type) VALUES ($1, $2, $3))
+             INSERT INTO item_chunk (item_id, owner_id, seq, data) VALUES ($1, $2, 0, $4)",
+        )
+        .await?;
+    db.execute(&insert, &[&id, &owner.0, &content_type, &chunk]).await?;
+    Ok(())
+}
+
+async fn go_on(store: &Store, id: Uuid, seq: i32, chunk: &[u8]) -> Result<(), StoreError> {
+    let db = store.chunks().await?;
+    let insert = db
+        .prepare_cached(
+            "INSERT INTO item_chunk (item_id, owner_id, seq, data)
+             SELECT id, owner_id, $2::integer, $3::bytea FROM item
+             WHERE id = $1 AND (sha256 IS NULL) IS TRUE FOR KEY SHARE",
+        )
+        .await?;
+    if db.execute(&insert, &[&id, &seq, &chunk]).await? == 1 { Ok(()) } else { Err(lost()) }
+}
+
 impl Drop for Upload {
     fn drop(&mut self) {
         if self.stored != Stored::Part {
             return;
         }
-        let (store, id) = (self.store.clone(), self.id);
+        let (store, id, writing) = (self.store.clone(), self.id, self.writing.take());
         let remove = async move {
+            // or it would come after the removal, and stay
+            if let Some(writing) = writing {
+                let _ = writing.await;
+            }
             let unfinished = "DELETE FROM item WHERE id = $1 AND (sha256 IS NULL) IS TRUE";
             let removed = async { Ok::<_, StoreError>(store.connection().await?.execute(unfinished, &[&id]).await?) };
             if let Err(error) = removed.await {

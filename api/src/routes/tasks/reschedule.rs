@@ -53,8 +53,8 @@ pub(crate) async fn reschedule(
     TaskPath(id): TaskPath,
     body: JsonBody,
 ) -> Result<HttpResponse, Problem> {
+    caller.covers(&document::view(&state, caller.owner, id).await?.queue)?; // 404 before a word on the body
     let (start, told) = read(body.required()?)?;
-    document::check_queue(&state, &caller, id).await?;
     match state.store.reschedule_task(caller.owner, id, start).await? {
         Rescheduled::Done => {
             let document = document::load(&state, caller.owner, id).await?;
