@@ -165,7 +165,10 @@ fn coordination(table: Table<'_>) -> Table<'_> {
         )
         .service(resource("/v1/semaphores").route(get(Read, semaphores::list::list)))
         .service(resource("/v1/semaphores/{name}/break").route(post(Admin, semaphores::break_open::break_open)))
-        .service(resource("/v1/semaphores/{name}/leases").route(post(Submit, semaphores::acquire::acquire).asks::<LeaseWait>()))
+        .service(
+            resource("/v1/semaphores/{name}/leases")
+                .route(post(Submit, semaphores::acquire::acquire).asks::<LeaseWait>()),
+        )
         .service(
             resource("/v1/semaphores/{name}/leases/{lease_id}")
                 .route(put(Submit, semaphores::renew::renew))
@@ -190,7 +193,9 @@ fn coordination(table: Table<'_>) -> Table<'_> {
                 .route(delete(Admin, barriers::delete::delete)),
         )
         .service(resource("/v1/barriers").route(get(Read, barriers::list::list)))
-        .service(resource("/v1/barriers/{name}/arrivals").route(post(Submit, barriers::arrive::arrive).asks::<LeaseWait>()))
+        .service(
+            resource("/v1/barriers/{name}/arrivals").route(post(Submit, barriers::arrive::arrive).asks::<LeaseWait>()),
+        )
         .service(
             resource("/v1/work-queues/{name}")
                 .route(put(Submit, work_queues::configure::configure))
@@ -198,11 +203,15 @@ fn coordination(table: Table<'_>) -> Table<'_> {
                 .route(delete(Admin, work_queues::delete::delete)),
         )
         .service(resource("/v1/work-queues").route(get(Read, work_queues::list::list)))
-        .service(resource("/v1/work-queues/{name}/items").route(post(Submit, work_queues::put::put).asks::<LeaseWait>()))
+        .service(
+            resource("/v1/work-queues/{name}/items").route(post(Submit, work_queues::put::put).asks::<LeaseWait>()),
+        )
         .service(
             resource("/v1/work-queues/{name}/items/{item_id}").route(delete(Submit, work_queues::withdraw::withdraw)),
         )
-        .service(resource("/v1/work-queues/{name}/leases").route(post(Submit, work_queues::get::get).asks::<LeaseWait>()))
+        .service(
+            resource("/v1/work-queues/{name}/leases").route(post(Submit, work_queues::get::get).asks::<LeaseWait>()),
+        )
         .service(
             resource("/v1/work-queues/{name}/leases/{lease_id}")
                 .route(put(Submit, work_queues::extend::extend))
@@ -218,7 +227,10 @@ fn coordination(table: Table<'_>) -> Table<'_> {
                 .route(post(Submit, work_queues::shutdown::shut_down))
                 .route(delete(Submit, work_queues::shutdown::open)),
         )
-        .service(resource("/v1/work-queues/{name}/dead-letters").route(get(Read, work_queues::dead::dead).asks::<work_queues::dead::DeadQuery>()))
+        .service(
+            resource("/v1/work-queues/{name}/dead-letters")
+                .route(get(Read, work_queues::dead::dead).asks::<work_queues::dead::DeadQuery>()),
+        )
         .service(
             resource("/v1/work-queues/{name}/dead-letters/put-back")
                 .route(post(Submit, work_queues::put_back::put_back)),

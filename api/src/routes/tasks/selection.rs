@@ -106,10 +106,7 @@ pub(super) fn text<T>(value: &RawValue, read: impl FnOnce(&str) -> Option<T>) ->
 
 /// `created_after` and `created_before` of a filter.
 pub(super) fn times(filter: &mut Fields<'_>) -> Times {
-    Times {
-        after: filter.instant("created_after"),
-        before: filter.instant("created_before"),
-    }
+    Times { after: filter.instant("created_after"), before: filter.instant("created_before") }
 }
 
 fn ids(value: &RawValue) -> Option<Vec<TaskId>> {
