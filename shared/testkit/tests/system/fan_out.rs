@@ -38,7 +38,10 @@ impl Many {
         let single = format!("{}-single", place.queue());
         let launch = |index: usize| {
             let launch = place.ledger_worker(&format!("worker-{index}"), SLOTS);
-            launch.arguments(["--queue".into(), format!("{single}=1")]).start()
+            // so many processes share the connections that the database has
+            launch
+                .arguments(["--queue".into(), format!("{single}=1"), "--postgres-connections".into(), "2".into()])
+                .start()
         };
         let workers = join_all((0..WORKERS).map(launch)).await;
         let (client, database) = (place.client(&api), place.database().await);

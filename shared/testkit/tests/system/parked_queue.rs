@@ -18,7 +18,7 @@ const RELAYED_WITHIN: Duration = Duration::from_secs(5);
 
 const OWED: &str = "SELECT count(*) FROM owed";
 /// A row that is written again lies elsewhere.
-const PLACES: &str = "SELECT id, ctid::text FROM owed ORDER BY id";
+const PLACES: &str = "SELECT id, ctid::text FROM owed WHERE publish_after = 'infinity' ORDER BY id";
 
 #[tokio::test]
 async fn a_refused_queue_is_not_written_again_and_keeps_nobody_waiting() {
@@ -43,16 +43,16 @@ async fn a_refused_queue_is_not_written_again_and_keeps_nobody_waiting() {
         owed.extend_from_slice(of_refused);
         assert_eq!(client.wait(*last, SOON).await["state"], "succeeded");
     }
-    let places = eventually(SOON, "all that is owed is put aside", async || {
-        let rows = database.rows(PLACES).await;
+    eventually(SOON, "all that is owed is put aside", async || {
         let count = database
             .number("SELECT count(*) FROM task t WHERE state = 'queued' AND EXISTS (SELECT FROM owed o WHERE t.id = ANY(o.ids))")
             .await;
         assert_eq!(count, i64::try_from(DEBTS * TASKS).unwrap_or(0), "nothing of it is lost, or taken for published");
         let plain = database.number("SELECT count(*) FROM owed WHERE publish_after < 'infinity'").await;
-        if plain == 0 { Ok(rows) } else { Err(format!("{plain} rows are not")) }
+        if plain == 0 { Ok(()) } else { Err(format!("{plain} rows are not")) }
     })
     .await;
+    let places = database.rows(PLACES).await;
     let places: Vec<(i64, String)> = places.iter().map(|row| (row.get(0), row.get(1))).collect();
     println!("parked queue: {} tasks of {DEBTS} commits are {} rows", DEBTS * TASKS, places.len());
 
