@@ -191,8 +191,8 @@ impl Store {
     }
 }
 
-/// A pool of up to `size` connections, each of which is waited for at most for `wait`. They have these settings beside the common ones; of
-/// two that disagree the later one holds.
+/// A pool of up to `size` connections, each of which is waited for at most for `wait`. They have these settings beside the
+/// common ones; of two that disagree the later one holds.
 fn pool(pg: &Config, settings: &[&str], size: usize, wait: Duration) -> Pool {
     let mut pg = pg.clone();
     let options = [&[pg.get_options().unwrap_or_default(), BOUNDS, NO_SCANS], settings].concat().join(" ");

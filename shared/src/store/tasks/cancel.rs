@@ -14,7 +14,7 @@ use crate::{
     task::{OwnerId, State, TaskId},
 };
 
-pub(super) const CANCEL: &str = "
+const CANCEL: &str = "
     UPDATE task t SET
         state = CASE WHEN t.state = 'running' THEN t.state ELSE 'cancelled' END,
         cancel_requested_at = coalesce(t.cancel_requested_at, now()),
@@ -28,7 +28,8 @@ pub(super) const CANCEL: &str = "
 const FREE: &str = "
     WITH free AS MATERIALIZED (SELECT f.id FROM task f WHERE f.id = ANY($1) FOR UPDATE SKIP LOCKED)";
 
-fn cancel(which: &str, whose: &str) -> String {
+/// Of the tasks for which `which` and `whose` hold.
+pub(super) fn cancel(which: &str, whose: &str) -> String {
     CANCEL.replace("{which}", which).replace("{whose}", whose)
 }
 

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::cancel::CANCEL;
+use super::cancel::cancel;
 use crate::{
     store::{Store, StoreError, workflows::sweep::PLAIN},
     task::OwnerId,
@@ -33,8 +33,7 @@ impl Store {
         }
         let found = plain.len() + workflows.len();
         plain.sort_unstable();
-        let cancel = CANCEL.replace("t.id = $1", "t.id = ANY($1)").replace("{whose}", PLAIN);
-        let cancel = db.prepare_cached(&cancel).await?;
+        let cancel = db.prepare_cached(&cancel("t.id = ANY($1)", PLAIN)).await?;
         db.query(&cancel, &[&plain, &owner.0]).await?;
         drop(db);
         workflows.sort_unstable();
