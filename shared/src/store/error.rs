@@ -163,7 +163,8 @@ impl From<StoreError> for WriteError {
         let text = error.to_string();
         match error {
             StoreError::Unavailable(_) if error.is_read_only() => Self::ReadOnly(text),
-            StoreError::Unavailable(_) => Self::Unavailable(text),
+            StoreError::Unavailable(_) | StoreError::Crowded => Self::Unavailable(text),
+            StoreError::Contended => Self::Contended(text),
             StoreError::Unknown(_) => Self::Unknown(text),
             StoreError::Statement(_) | StoreError::Data(_) => Self::Refused(text),
         }
