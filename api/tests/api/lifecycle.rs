@@ -169,6 +169,6 @@ async fn a_redis_that_tells_no_run_id_is_refused_with_a_clear_message() {
     setup.await_ready = false;
     let mut api = setup.start().await;
     assert_ne!(api.ended().await, Some(0));
-    let is_told = |log: String| log.contains("Redis cannot be used") && log.contains("NOPERM");
+    let is_told = |log: String| log.contains("Redis cannot be used") && log.contains("Redis tells no run_id");
     eventually("the message", || is_told(api.log.text()).then_some(())).await;
 }
