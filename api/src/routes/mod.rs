@@ -32,8 +32,9 @@ use utoipa::ToSchema;
 use self::table::{Table, delete, get, patch, post, put, resource};
 pub(crate) use self::{elsewhere::elsewhere, table::ListedRoute};
 use crate::{
-    extract::{LeaseWait, QueryWait},
+    extract::{LeaseWait, OrderQuery, QueryWait, Whose},
     middleware::Needs::{Admin, Cancel, Nothing, Operator, Read, Submit},
+    objects::ObjectsQuery,
 };
 
 /// All routes, what each needs of who calls it, and what its query may ask for (`asks`, or nothing). Each stands in
@@ -66,7 +67,7 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<ListedRoute> {
         .service(
             resource("/v1/workflows")
                 .route(post(Submit, workflows::submit::submit))
-                .route(get(Read, workflows::list::list)),
+                .route(get(Read, workflows::list::list).asks::<workflows::list::WorkflowsQuery>()),
         )
         .service(resource("/v1/groups").route(post(Submit, workflows::group::group)))
         .service(resource("/v1/chains").route(post(Submit, workflows::chain::chain)))
@@ -75,7 +76,7 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<ListedRoute> {
         .service(
             resource("/v1/workflows/{id}")
                 .route(get(Read, workflows::show::show).asks::<workflows::show::ShowQuery>())
-                .route(delete(Admin, workflows::delete::delete)),
+                .route(delete(Admin, workflows::delete::delete).asks::<OrderQuery>()),
         )
         .service(resource("/v1/workflows/{id}/results").route(get(Read, workflows::results::results)))
         .service(resource("/v1/workflows/{id}/cancel").route(post(Cancel, workflows::cancel::cancel)))
@@ -110,7 +111,10 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<ListedRoute> {
         )
         .service(resource(["/v1/users/{id}", "/users/{id}"]).route(get(Read, users::show::show)))
         .service(resource("/v1/users/{id}/quotas").route(put(Operator, users::quotas::set)))
-        .service(resource("/v1/users/{id}/disable").route(post(Operator, users::disable::disable)))
+        .service(
+            resource("/v1/users/{id}/disable")
+                .route(post(Operator, users::disable::disable).asks::<users::disable::DisableQuery>()),
+        )
         .service(resource("/v1/users/{id}/enable").route(post(Operator, users::disable::enable)))
         .service(
             resource("/v1/api-keys")
@@ -118,7 +122,7 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<ListedRoute> {
                 .route(get(Admin, api_keys::list::list).asks::<api_keys::list::KeysQuery>()),
         )
         .service(resource("/v1/api-keys/{id}").route(delete(Admin, api_keys::revoke::revoke)))
-        .service(resource("/v1/audit").route(get(Admin, audit::audit)))
+        .service(resource("/v1/audit").route(get(Admin, audit::audit).asks::<audit::AuditQuery>()))
         // what exists
         .service(resource("/v1/queues").route(get(Read, queues::queues)))
         .service(resource("/v1/workers").route(get(Read, workers::workers)))
@@ -144,13 +148,15 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<ListedRoute> {
 /// Locks and their kin, across hosts.
 fn coordination(table: Table<'_>) -> Table<'_> {
     table
-        .service(resource("/v1/locks").route(get(Read, locks::list::list)))
+        .service(resource("/v1/locks").route(get(Read, locks::list::list).asks::<ObjectsQuery>()))
         .service(
             resource("/v1/locks/{name}")
-                .route(get(Read, locks::show::show))
-                .route(delete(Admin, locks::delete::delete)),
+                .route(get(Read, locks::show::show).asks::<Whose>())
+                .route(delete(Admin, locks::delete::delete).asks::<OrderQuery>()),
         )
-        .service(resource("/v1/locks/{name}/break").route(post(Admin, locks::break_open::break_open)))
+        .service(
+            resource("/v1/locks/{name}/break").route(post(Admin, locks::break_open::break_open).asks::<OrderQuery>()),
+        )
         .service(resource("/v1/locks/{name}/leases").route(post(Submit, locks::acquire::acquire).asks::<LeaseWait>()))
         .service(
             resource("/v1/locks/{name}/leases/{lease_id}")
@@ -160,11 +166,14 @@ fn coordination(table: Table<'_>) -> Table<'_> {
         .service(
             resource("/v1/semaphores/{name}")
                 .route(put(Submit, semaphores::configure::configure))
-                .route(get(Read, semaphores::show::show))
-                .route(delete(Admin, semaphores::delete::delete)),
+                .route(get(Read, semaphores::show::show).asks::<Whose>())
+                .route(delete(Admin, semaphores::delete::delete).asks::<OrderQuery>()),
         )
-        .service(resource("/v1/semaphores").route(get(Read, semaphores::list::list)))
-        .service(resource("/v1/semaphores/{name}/break").route(post(Admin, semaphores::break_open::break_open)))
+        .service(resource("/v1/semaphores").route(get(Read, semaphores::list::list).asks::<ObjectsQuery>()))
+        .service(
+            resource("/v1/semaphores/{name}/break")
+                .route(post(Admin, semaphores::break_open::break_open).asks::<OrderQuery>()),
+        )
         .service(
             resource("/v1/semaphores/{name}/leases")
                 .route(post(Submit, semaphores::acquire::acquire).asks::<LeaseWait>()),
@@ -184,25 +193,25 @@ fn coordination(table: Table<'_>) -> Table<'_> {
                 .route(delete(Submit, events::clear::clear))
                 .route(get(Read, events::show::show).asks::<events::show::EventQuery>()),
         )
-        .service(resource("/v1/events").route(get(Read, events::list::list)))
-        .service(resource("/v1/events/{name}/delete").route(post(Admin, events::delete::delete)))
+        .service(resource("/v1/events").route(get(Read, events::list::list).asks::<ObjectsQuery>()))
+        .service(resource("/v1/events/{name}/delete").route(post(Admin, events::delete::delete).asks::<OrderQuery>()))
         .service(
             resource("/v1/barriers/{name}")
                 .route(put(Submit, barriers::configure::configure))
                 .route(get(Read, barriers::show::show).asks::<barriers::show::BarrierQuery>())
-                .route(delete(Admin, barriers::delete::delete)),
+                .route(delete(Admin, barriers::delete::delete).asks::<OrderQuery>()),
         )
-        .service(resource("/v1/barriers").route(get(Read, barriers::list::list)))
+        .service(resource("/v1/barriers").route(get(Read, barriers::list::list).asks::<ObjectsQuery>()))
         .service(
             resource("/v1/barriers/{name}/arrivals").route(post(Submit, barriers::arrive::arrive).asks::<LeaseWait>()),
         )
         .service(
             resource("/v1/work-queues/{name}")
                 .route(put(Submit, work_queues::configure::configure))
-                .route(get(Read, work_queues::show::show))
-                .route(delete(Admin, work_queues::delete::delete)),
+                .route(get(Read, work_queues::show::show).asks::<Whose>())
+                .route(delete(Admin, work_queues::delete::delete).asks::<OrderQuery>()),
         )
-        .service(resource("/v1/work-queues").route(get(Read, work_queues::list::list)))
+        .service(resource("/v1/work-queues").route(get(Read, work_queues::list::list).asks::<ObjectsQuery>()))
         .service(
             resource("/v1/work-queues/{name}/items").route(post(Submit, work_queues::put::put).asks::<LeaseWait>()),
         )
@@ -233,7 +242,7 @@ fn coordination(table: Table<'_>) -> Table<'_> {
         )
         .service(
             resource("/v1/work-queues/{name}/dead-letters/put-back")
-                .route(post(Submit, work_queues::put_back::put_back)),
+                .route(post(Submit, work_queues::put_back::put_back).asks::<OrderQuery>()),
         )
 }
 
