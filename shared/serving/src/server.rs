@@ -62,8 +62,6 @@ where
             .keep_alive(bounds.idle)
             .client_request_timeout(HEAD_TIMEOUT)
             .client_disconnect_timeout(LINGER)
-            // a client that closes, also with a FIN alone, is gone: its request ends at once, and what it waits for goes to others
-            .h1_allow_half_closed(false)
             .on_connect_ext(|stream: &BoundedStream<TcpStream>, data| {
                 data.insert(Rc::clone(stream.exchange()));
             })

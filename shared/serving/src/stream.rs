@@ -69,6 +69,21 @@ impl<S> BoundedStream<S> {
         }
     }
 
+    /// The client closed its side, and so is gone: what waits on its behalf ends at once. The switch that actix-http has for this
+    /// (`h1_allow_half_closed`) also drops the answer to a request that garbage follows.
+    fn poll_hang_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.exchange.is_serving() {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the client hung up")));
+        }
+        if self.unasked == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        // what came before the end may be a request, which the service has to see first
+        self.unasked = 0;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     /// Counts what the client has taken.
     fn took(&mut self, bytes: usize) {
         if let Some((_, taken)) = &mut self.writing {
@@ -107,10 +122,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for BoundedStream<S> {
             this.unasked = this.unasked.saturating_add(count);
             if count > 0 {
                 this.exchange.read(count);
-            } else if done.is_ok() && this.exchange.is_serving() {
-                // it closed its side, and so is gone: what waits on its behalf ends at once. actix-http's own switch for this
-                // (`h1_allow_half_closed`) also drops the answer to a request that garbage follows
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the client hung up")));
+            } else if done.is_ok() {
+                return this.poll_hang_up(cx);
             }
             return Poll::Ready(done);
         }
