@@ -95,7 +95,7 @@ impl World {
         let path = self.path(&operation.path, operation.waits);
         let (kind, body) = operation.body();
         let mut head = format!(
-            "{} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\n",
+            "{} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\n",
             operation.method,
             self.key,
             body.len()

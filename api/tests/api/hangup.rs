@@ -32,7 +32,7 @@ fn shape(name: &'static str, headers: impl Into<String>, body: impl Into<Vec<u8>
 
 /// The ways in which a request may end: also with a body that nobody reads, half a body, and other requests behind it.
 fn shapes(method: &str, json: &str) -> Vec<Shape> {
-    let next = "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
+    let next = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
     if method == "GET" {
         let large = format!("content-length: {MORE_THAN_IS_BUFFERED}\r\n");
         return vec![
@@ -56,7 +56,7 @@ fn shapes(method: &str, json: &str) -> Vec<Shape> {
 
 fn send(api: &Api, method: &str, path: &str, shape: &Shape) -> TcpStream {
     let mut stream = raw::connect(api.port);
-    stream.write_all(format!("{method} {path} HTTP/1.1\r\nhost: x\r\n{}\r\n", shape.headers).as_bytes()).unwrap();
+    stream.write_all(format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n{}\r\n", shape.headers).as_bytes()).unwrap();
     stream.write_all(&shape.body).unwrap();
     stream
 }

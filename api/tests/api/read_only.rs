@@ -153,7 +153,7 @@ async fn busy_readers_make_nobody_unready_and_a_flood_of_questions_takes_no_conn
         .map(|_| {
             use std::io::Write as _;
             let mut stream = raw::connect(api.port);
-            stream.write_all(b"GET /items HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+            stream.write_all(b"GET /items HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
             stream
         })
         .collect();
