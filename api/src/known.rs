@@ -51,8 +51,9 @@ impl Known {
     pub(crate) async fn keep_fresh(self, shutdown: CancellationToken) {
         let mut tick = tokio::time::interval(REFRESH_EVERY);
         while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
-            if let Err(error) = self.read().await {
-                tracing::warn!(%error, "task types and queues cannot be read");
+            // in turn with all others, so that an older read never takes the place of a newer one
+            if let Err(problem) = self.read_since(Instant::now()).await {
+                tracing::warn!(%problem, cause = problem.cause(), "task types and queues cannot be read");
             }
         }
     }
