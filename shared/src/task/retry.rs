@@ -49,8 +49,8 @@ const SECONDS_MAX: f64 = 366.0 * 86_400.0;
 
 impl Backoff {
     /// Whether this can be a wait: a number of seconds, up to a year.
-    pub fn is_wait(seconds: &f64) -> bool {
-        (0.0..=SECONDS_MAX).contains(seconds)
+    pub fn is_wait(seconds: f64) -> bool {
+        (0.0..=SECONDS_MAX).contains(&seconds)
     }
 
     /// The wait after `attempt` (1 = the first) failed; `random` is drawn from 0 ≤ r < 1. `jitter` 0 waits the full
@@ -172,7 +172,7 @@ mod tests {
             attempt in any::<i32>(), random in 0.0..1.0,
         ) {
             let backoff = Backoff { initial, factor, max, ..Backoff::default() };
-            if Backoff::is_wait(&initial) && Backoff::is_wait(&max) && (1.0..=1000.0).contains(&factor) {
+            if Backoff::is_wait(initial) && Backoff::is_wait(max) && (1.0..=1000.0).contains(&factor) {
                 prop_assert!(backoff.wait(attempt, jitter, random).as_secs_f64() <= max + 1e-6);
             }
         }

@@ -68,7 +68,7 @@ impl Reclaim {
         let found = found.iter().map(|row| self.judged(row).map(|row| (row.id.0, row)));
         let rows: BTreeMap<Uuid, RecordRow> = found.collect::<Result<_, _>>()?;
         if rows.is_empty() {
-            return Ok(Default::default());
+            return Ok((Reclaimed::new(), Done::new()));
         }
         let done = record_rows(db, &rows.values().collect::<Vec<_>>()).await?;
         let outcomes = rows.into_values().filter(|row| done.contains_key(&row.id.0)).map(|row| row.outcome).collect();

@@ -42,6 +42,19 @@ async fn a_task_that_waits_for_another_attempt_expires_and_frees_its_key() {
     stage.client.cancel(second).await;
 }
 
+/// Its new start comes before its expiry, so the later one is told no more.
+#[tokio::test]
+async fn a_task_that_would_have_expired_can_be_moved() {
+    let stage = Stage::start("expiry-moved").await;
+    let task = stage.client.submit(waits_too_long(&stage, 60)).await;
+    stage.client.wait_for(task, &["scheduled"], SOON).await;
+    let url = format!("{}/v1/tasks/{task}", stage.api.url());
+    let moved = reqwest::Client::new().patch(url).json(&json!({ "delay": 2 })).send().await.expect("the API answers");
+    let moved: Value = moved.json().await.expect("a document");
+    assert!(moved["run_at"].as_str() < moved["expires_at"].as_str(), "{moved}");
+    assert_eq!(stage.client.wait(task, SOON).await["state"], "succeeded");
+}
+
 #[tokio::test]
 async fn a_node_that_expires_while_it_is_scheduled_ends_its_chord() {
     let stage = Stage::start("expiry-chord").await;

@@ -51,7 +51,7 @@ impl Retry {
 fn read_backoff(fields: &mut Fields<'_>) -> Backoff {
     const SECONDS: &str = "must be a number of seconds, from 0 to a year";
     let default = Backoff::default();
-    let seconds = |value: &RawValue| typed(value).filter(Backoff::is_wait);
+    let seconds = |value: &RawValue| typed(value).filter(|seconds| Backoff::is_wait(*seconds));
     let kind = fields.optional("type", "must be constant, linear or exponential", typed);
     let initial = fields.optional("initial", SECONDS, seconds).unwrap_or(default.initial);
     let factor = fields.optional("factor", "must be a number from 1 to 1000", |value| {
