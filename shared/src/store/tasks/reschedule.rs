@@ -10,7 +10,7 @@ use crate::{
 
 /// What expires before its new start would never run.
 const MOVE: &str = "
-    UPDATE task t SET due_at = coalesce($3, now() + $4::float8 * interval '1 second', now())
+    UPDATE task t SET due_at = coalesce($3, now() + $4::float8 * interval '1 second', now()), run_at = NULL
     WHERE t.id = $1 AND (t.owner_id = $2 AND t.state = 'scheduled'
         AND coalesce($3, now() + $4 * interval '1 second', now()) < coalesce(t.expires_at, 'infinity')) IS TRUE";
 
