@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use actix_web::http::{header::HeaderValue, uri::Authority};
+use actix_web::http::uri::Authority;
 
 /// The origins of the setting, as browsers write them. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -12,11 +12,6 @@ impl AllowedOrigins {
     /// Whether the setting names none.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
-    }
-
-    /// Whether pages of this origin, the value of a header `Origin`, may call.
-    pub(crate) fn allows(&self, origin: &HeaderValue) -> bool {
-        self.0.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes())
     }
 
     /// Each of them.
@@ -71,8 +66,6 @@ mod tests {
         assert!(read("").unwrap().is_empty() && read(" , ").unwrap().is_empty());
         let two = read("https://App.example.com, http://[::1]:3000").unwrap();
         assert_eq!(two.iter().collect::<Vec<_>>(), ["https://app.example.com", "http://[::1]:3000"]);
-        assert!(two.allows(&HeaderValue::from_static("https://app.example.com")));
-        assert!(!two.allows(&HeaderValue::from_static("https://app.example.com.evil")));
         for wrong in [
             "*",
             "null",

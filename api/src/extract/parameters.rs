@@ -28,6 +28,7 @@ impl KnownParameters {
     }
 
     /// Their names.
+    #[cfg(test)]
     pub(crate) fn names(&self) -> &[String] {
         &self.0
     }

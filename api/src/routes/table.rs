@@ -22,6 +22,7 @@ pub(crate) struct ListedRoute {
     /// What it needs of who calls it.
     pub(crate) needs: Needs,
     /// What its query may ask for.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a test holds it against the document"))]
     pub(crate) parameters: KnownParameters,
 }
 

@@ -60,6 +60,9 @@ async fn many_are_cancelled_by_id() {
     {
         assert_eq!(state(&api, task).await, stands);
     }
+    let logged = api.sql("SELECT action, object, detail->>'tasks' FROM audit", &[]).await;
+    let logged: Vec<[String; 3]> = logged.iter().map(|row| [0, 1, 2].map(|at| row.get(at))).collect();
+    assert_eq!(logged, [["tasks.cancel", "ids", "5"].map(String::from)], "the dry run was none");
     let again = cancel(&api, json!({ "ids": [queued, running] })).await;
     assert_eq!(statuses(&again), [(queued.to_string(), 200), (running.to_string(), 202)], "safe to repeat");
     api.stop().await;
@@ -123,6 +126,7 @@ async fn what_has_ended_can_be_deleted() {
         api.get(&format!("/v1/tasks/{id}{path}")).await.assert_problem(404, "task_not_found");
     }
     assert_eq!(api.get("/v1/tasks?tag=red").await.json()["data"], json!([]));
+    assert_eq!(api.sql("SELECT FROM audit WHERE action = 'task.delete'", &[]).await.len(), 1);
     for table in ["task", "attempt", "task_tag", "task_unique"] {
         assert_eq!(api.sql(&format!("SELECT FROM {table}"), &[]).await.len(), 0, "{table}");
     }

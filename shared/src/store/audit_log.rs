@@ -42,6 +42,10 @@ pub enum AuditAction {
     PutBackDeadItems,
     /// A workflow that had ended was deleted.
     DeleteWorkflow,
+    /// A task that had ended was deleted.
+    DeleteTask,
+    /// Many tasks were cancelled at once.
+    CancelTasks,
 }
 
 impl AuditAction {
@@ -57,6 +61,8 @@ impl AuditAction {
             Self::DeleteWorkQueue => "work_queue.delete",
             Self::PutBackDeadItems => "work_queue.put_back",
             Self::DeleteWorkflow => "workflow.delete",
+            Self::DeleteTask => "task.delete",
+            Self::CancelTasks => "tasks.cancel",
         }
     }
 }

@@ -4,12 +4,15 @@ use std::collections::HashMap;
 
 use actix_web::{HttpResponse, web::Data};
 use caraway_shared::{
-    store::tasks::{Cancelled, Refusal, Search, Sought, Standing},
+    store::{
+        AuditAction, AuditOrder,
+        tasks::{Cancelled, Refusal, Search, Sought, Standing},
+    },
     task::{OwnerId, State, TaskId},
 };
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::{json, value::RawValue};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -144,9 +147,11 @@ pub(crate) async fn cancel_many(
     selection.check_queues(&caller)?;
     let ids = selection.find(&state).await?;
     let standing = state.store.standing(caller.owner, &ids).await?;
+    let how = if selection.is_search() { "search" } else { "ids" };
+    let order = caller.order(caller.owner, AuditAction::CancelTasks, how);
     let wanted: Vec<TaskId> = ids.iter().copied().filter(|id| may_cancel(&caller, standing.get(id)).is_ok()).collect();
-    let fates =
-        if dry_run { would(&wanted, &standing) } else { state.store.cancel_tasks(caller.owner, &wanted).await? };
+    let order = AuditOrder { detail: Some(json!({ "tasks": wanted.len() })), ..order };
+    let fates = if dry_run { would(&wanted, &standing) } else { state.store.cancel_tasks(&wanted, &order).await? };
     let mut answer =
         Answer { dry_run, cancelled: 0, requested: 0, tasks: Vec::with_capacity(ids.len()), next_cursor: None };
     for id in &ids {

@@ -1,7 +1,7 @@
 //! `DELETE /v1/tasks/{id}`: a task that has ended, before its time.
 
 use actix_web::{HttpResponse, web::Data};
-use caraway_shared::store::tasks::Deleted;
+use caraway_shared::store::{AuditAction, tasks::Deleted};
 
 use super::retry::node;
 use crate::{
@@ -34,7 +34,8 @@ pub(crate) async fn delete(
     TaskPath(id): TaskPath,
 ) -> Result<HttpResponse, Problem> {
     document::check_queue(&state, &caller, id).await?;
-    match state.store.delete_task(caller.owner, id).await? {
+    let order = caller.order(caller.owner, AuditAction::DeleteTask, id);
+    match state.store.delete_task(id, &order).await? {
         Deleted::Done => {
             state.cache.forget_task(caller.owner, id).await;
             Ok(HttpResponse::NoContent().finish())

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     store::{
-        Store, StoreError,
+        AuditOrder, Store, StoreError, audit_log,
         workflows::{cancel_node, sweep::PLAIN},
     },
     task::{OwnerId, State, TaskId},
@@ -73,13 +73,23 @@ impl Store {
     }
 
     /// Cancels many tasks, as [`cancel_task`](Self::cancel_task) does each: those that are no nodes in one statement, the others,
-    /// whose workflows move on, one by one. Stops at the first error; safe to repeat.
-    pub async fn cancel_tasks(&self, owner: OwnerId, ids: &[TaskId]) -> Result<HashMap<TaskId, Cancelled>, StoreError> {
-        let plain: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-        let db = self.connection().await?;
-        let statement =
-            db.prepare_cached(&format!("{FREE} {}", cancel("t.id IN (SELECT id FROM free)", PLAIN))).await?;
-        let rows = db.query(&statement, &[&plain, &owner.0]).await?;
+    /// whose workflows move on, one by one. Logs the order first, with the statement. Stops at the first error; safe to repeat.
+    pub async fn cancel_tasks(
+        &self,
+        ids: &[TaskId],
+        order: &AuditOrder,
+    ) -> Result<HashMap<TaskId, Cancelled>, StoreError> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let (owner, plain) = (order.owner, ids.iter().map(|id| id.0).collect::<Vec<Uuid>>());
+        let mut db = self.connection().await?;
+        let transaction = db.transaction().await?;
+        let statement = format!("{FREE} {}", cancel("t.id IN (SELECT id FROM free)", PLAIN));
+        let statement = transaction.prepare_cached(&statement).await?;
+        let rows = transaction.query(&statement, &[&plain, &owner.0]).await?;
+        audit_log::log(&*transaction, &[order]).await?;
+        transaction.commit().await.map_err(StoreError::of_commit)?;
         drop(db);
         let now = |row: &Row| Ok::<_, StoreError>((TaskId(row.try_get(1)?), Cancelled::now(read_state(row)?)));
         let mut cancelled: HashMap<TaskId, Cancelled> = rows.iter().map(now).collect::<Result<_, _>>()?;

@@ -6,8 +6,8 @@
 use uuid::Uuid;
 
 use crate::{
-    store::{Store, StoreError, retention::BESIDE},
-    task::{OwnerId, State, TaskId},
+    store::{AuditOrder, Store, StoreError, audit_log, retention::BESIDE},
+    task::{State, TaskId},
 };
 
 const DELETE: &str = "
@@ -35,16 +35,21 @@ pub enum Deleted {
 }
 
 impl Store {
-    /// Deletes a task that has ended.
-    pub async fn delete_task(&self, owner: OwnerId, id: TaskId) -> Result<Deleted, StoreError> {
-        let db = self.connection().await?;
-        let delete = db.prepare_cached(&DELETE.replace("{beside}", BESIDE)).await?;
-        let gone: i64 = db.query_one(&delete, &[&id.0, &owner.0]).await?.try_get(0)?;
+    /// Deletes a task that has ended, and logs the order.
+    pub async fn delete_task(&self, id: TaskId, order: &AuditOrder) -> Result<Deleted, StoreError> {
+        let mut db = self.connection().await?;
+        let transaction = db.transaction().await?;
+        let delete = transaction.prepare_cached(&DELETE.replace("{beside}", BESIDE)).await?;
+        let gone: i64 = transaction.query_one(&delete, &[&id.0, &order.owner.0]).await?.try_get(0)?;
         if gone > 0 {
+            audit_log::log(&*transaction, &[order]).await?;
+            transaction.commit().await.map_err(StoreError::of_commit)?;
             return Ok(Deleted::Done);
         }
-        let see = db.prepare_cached(SEE).await?;
-        let Some(row) = db.query_opt(&see, &[&id.0, &owner.0]).await? else { return Ok(Deleted::Missing) };
+        let see = transaction.prepare_cached(SEE).await?;
+        let Some(row) = transaction.query_opt(&see, &[&id.0, &order.owner.0]).await? else {
+            return Ok(Deleted::Missing);
+        };
         let state: &str = row.try_get(0)?;
         let state: State = state.parse().map_err(|_| StoreError::Data(state.into()))?;
         Ok(match row.try_get(1)? {
