@@ -56,7 +56,9 @@ fn shapes(method: &str, json: &str) -> Vec<Shape> {
 
 fn send(api: &Api, method: &str, path: &str, shape: &Shape) -> TcpStream {
     let mut stream = raw::connect(api.port);
-    stream.write_all(format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n{}\r\n", shape.headers).as_bytes()).unwrap();
+    stream
+        .write_all(format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n{}\r\n", shape.headers).as_bytes())
+        .unwrap();
     stream.write_all(&shape.body).unwrap();
     stream
 }
