@@ -50,7 +50,7 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// An order of this caller's about an object of `owner`, for the audit log.
-    pub(crate) fn order(&self, owner: OwnerId, action: AuditAction, object: impl ToString) -> AuditOrder {
+    pub(crate) fn order(&self, owner: OwnerId, action: AuditAction, object: &(impl ToString + ?Sized)) -> AuditOrder {
         let key = self.key.as_ref().map(|(id, _)| *id);
         AuditOrder { user: self.owner, key, owner, action, object: object.to_string(), reason: None, detail: None }
     }

@@ -31,6 +31,7 @@ pub(crate) enum Job {
 
 /// Flags of `serve`.
 #[derive(Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -43,7 +44,7 @@ pub(crate) struct Serve {
     /// While there are no API keys, serve everybody who can reach an address that is not loopback
     #[arg(long, env = "CARAWAY_INSECURE_OPEN")]
     pub(crate) insecure_open: bool,
-    /// Origins whose web pages may call this API, with commas between, such as https://app.example.com; else none may
+    /// Origins whose web pages may call this API, with commas between, such as `https://app.example.com`; else none may
     #[arg(long, env = "CARAWAY_CORS_ORIGINS", default_value = "", hide_default_value = true)]
     pub(crate) cors_origins: AllowedOrigins,
     /// The address at which browsers find this service, as `https://tasks.example`; without keys, requests for its host are served

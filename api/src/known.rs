@@ -90,7 +90,8 @@ impl Known {
 
     /// Returns when a read that began after `asked` is done, whoever did it.
     async fn read_since(&self, asked: Instant) -> Result<(), Problem> {
-        Ok(self.reads.since(asked, self.read()).await?)
+        // boxed: hardly anybody reads, and everybody who submits would carry the future
+        Ok(Box::pin(self.reads.since(asked, self.read())).await?)
     }
 
     async fn read(&self) -> Result<(), StoreError> {

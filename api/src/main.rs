@@ -49,8 +49,8 @@ async fn main() -> anyhow::Result<()> {
         init_logs(common.log_format, &common.loglevel)?;
     }
     match job {
-        Job::Keys(keys) => keys.run().await,
-        Job::Serve(serve) => Application::build(*serve, Metrics::install()?)?.run_until_stopped().await,
+        Job::Keys(keys) => Box::pin(keys.run()).await,
+        Job::Serve(serve) => Box::pin(Application::build(*serve, Metrics::install()?)?.run_until_stopped()).await,
         Job::Migrate(common) => Ok(prepare(&common.store("caraway-api migrate")?, Schema::Migrate).await?),
         Job::Openapi => Ok(std::io::stdout().write_all(Document::pretty()?.as_bytes())?),
     }

@@ -8,7 +8,7 @@ use crate::{
 
 /// Uploads under way; each may hold a chunk of 256 KiB, and has a second one in the hands of the database's driver while it is
 /// written. A user has half of them.
-const UPLOADS_MAX: usize = 128;
+const UPLOADS_MAX: usize = 256;
 /// Workflows that are checked or stored at once, of 16 MiB each at most; a user has two of them.
 const WORKFLOWS_MAX: usize = 3;
 /// Requests that wait for something to happen: each holds its connection and a few kilobytes. A user has half of them.

@@ -117,7 +117,9 @@ impl Waiting {
                 metrics::counter!(names::WAIT_LOOKS).increment(1);
                 look().await
             };
-            let (_, Some(found)) = shared.suiting(suits, counted).await? else { return Ok(None) };
+            // boxed: most who wait share another's look, and each would carry the future of one
+            let looked = Box::pin(shared.suiting(suits, counted));
+            let (_, Some(found)) = looked.await? else { return Ok(None) };
             if has_ended(&found) {
                 return Ok(Some(Some(found)));
             }

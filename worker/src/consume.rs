@@ -304,7 +304,9 @@ impl Engine {
             match self.publisher.hand_on(&lane.queue, class, &pointers, size).await {
                 Ok(()) => {
                     metrics::counter!(names::HANDED_ON).increment(u64::try_from(parts.len()).unwrap_or(0));
-                    parts.into_iter().for_each(|held| held.settle.done());
+                    for held in parts {
+                        held.settle.done();
+                    }
                 }
                 Err(error) => {
                     tracing::debug!(queue = %lane.queue, %error, "pointers could not be handed on; the broker has them");

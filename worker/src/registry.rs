@@ -165,7 +165,7 @@ mod tests {
         let task = |name| Task::new(name, nothing).unwrap();
         let second = Duration::from_secs(1);
         let tasks = vec![task("silent"), task("brief").time_limit(second), task("endless").without_time_limit()];
-        for inherited in [None, Some(Duration::from_secs(3600))] {
+        for inherited in [None, Some(Duration::from_hours(1))] {
             let registry = Registry::new(tasks.clone(), inherited).unwrap();
             let limits = ["silent", "brief", "endless"].map(|name| registry.get(name).unwrap().about.timeout);
             assert_eq!(limits, [inherited, Some(second), None]);

@@ -23,7 +23,7 @@ pub(crate) struct Slot {
     pub(crate) id: String,
     /// Ids of earlier holders of the file, all of which are dead.
     pub(crate) replaces: Vec<String>,
-    #[expect(dead_code, reason = "held for its lock")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "held for its lock"))]
     file: File,
 }
 
@@ -54,7 +54,7 @@ impl Slot {
 }
 
 fn write(file: &mut File, replaces: &[String], id: &str) -> std::io::Result<()> {
-    let text: String = replaces.iter().map(String::as_str).chain([id]).map(|id| format!("{id}\n")).collect();
+    let text = replaces.iter().map(String::as_str).chain([id]).collect::<Vec<_>>().join("\n");
     file.rewind()?;
     file.write_all(text.as_bytes())?;
     file.set_len(text.len().try_into().unwrap_or(u64::MAX))?;

@@ -81,6 +81,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A field that may be left out, and where null means something else than that.
+    #[expect(clippy::option_option, reason = "a field is left out, null or a value")]
     pub(crate) fn nullable<T>(
         &mut self,
         name: &str,

@@ -43,7 +43,7 @@ impl OrderQuery {
         &self,
         caller: &Caller,
         action: AuditAction,
-        object: impl ToString,
+        object: &(impl ToString + ?Sized),
     ) -> Result<AuditOrder, Problem> {
         let order = caller.order(self.owner(caller)?, action, object);
         Ok(AuditOrder { reason: self.reason.clone(), ..order })

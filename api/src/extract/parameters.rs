@@ -65,8 +65,11 @@ impl KnownParameters {
     }
 }
 
-/// The parameters of a query, name and value, in their order.
-pub(crate) fn pairs(query: &str) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, Problem> {
+/// A parameter of a query: its name and its value.
+type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
+/// The parameters of a query, in their order.
+pub(crate) fn pairs(query: &str) -> Result<Vec<Pair<'_>>, Problem> {
     let parts = query.split('&').filter(|part| !part.is_empty());
     let pairs = parts.map(|part| {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));

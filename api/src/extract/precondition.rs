@@ -22,7 +22,7 @@ use crate::{
     problem::{Code, Problem},
 };
 
-/// ETags that one condition may list: more than a client has reason to hold of one value.
+/// Tags that one condition may list: more than a client has reason to hold of one value.
 const TAGS_MAX: usize = 100;
 
 /// What is there must be this, or nothing is changed.

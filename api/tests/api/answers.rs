@@ -153,6 +153,7 @@ async fn a_plain_body_may_say_that_it_is_plain() {
     let api = Api::start().await;
     let send = async |codings: &[&str]| {
         let mut request = api.client.post(format!("{}/v1/tasks", api.url)).body(r#"{"name": "add", "args": [1, 2]}"#);
+        request = request.header("content-type", "application/json");
         for coding in codings {
             request = request.header("content-encoding", *coding);
         }

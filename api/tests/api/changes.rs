@@ -15,7 +15,8 @@ async fn cancel(api: &Api, body: Value) -> Value {
 }
 
 async fn ask(api: &Api, method: Method, task: &str, body: &str) -> Answer {
-    let request = api.client.request(method, format!("{}/v1/tasks/{task}", api.url)).body(body.to_owned());
+    let request = api.client.request(method, format!("{}/v1/tasks/{task}", api.url));
+    let request = request.header("content-type", "application/json").body(body.to_owned());
     Answer::of(request.send().await.unwrap()).await
 }
 

@@ -377,7 +377,7 @@ async fn what_is_wrong_is_said() {
         assert!([404, 422, 400].contains(&answer.status.as_u16()), "{path}: {}", answer.text());
     }
     post(&api, &format!("{leases}?wait=-1"), json!({})).await.assert_problem(422, "invalid_request");
-    post(&api, &format!("{leases}?wiat=1"), json!({})).await.assert_problem(422, "invalid_request");
+    post(&api, &format!("{leases}?wiat=1"), json!({})).await.assert_problem(422, "unknown_parameter");
     put(&api, "/v1/semaphores/s", json!({"permits": 0})).await.assert_problem(422, "invalid_request");
     put(&api, "/v1/barriers/b", json!({"parties": 1001})).await.assert_problem(422, "invalid_request");
     delete(&api, &format!("{leases}/nonsense")).await.assert_problem(422, "invalid_request");

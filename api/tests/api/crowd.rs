@@ -98,7 +98,7 @@ async fn a_refusal_is_not_many_times_as_large_as_its_request() {
         assert!(answer.text().len() < 32 << 10, "{path}: {} bytes", answer.text().len());
         assert!(answer.json()["detail"].as_str().unwrap().ends_with("and more"), "{path}");
     }
-    let task = format!(r#"{{{}}}"#, (0..50).map(|number| format!(r#""f{number}":1"#)).collect::<Vec<_>>().join(","));
+    let task = format!("{{{}}}", (0..50).map(|number| format!(r#""f{number}":1"#)).collect::<Vec<_>>().join(","));
     let batch = format!(r#"{{"tasks":[{}]}}"#, vec![task; 1000].join(","));
     let answer = api.post_json("/v1/tasks/batch", batch.clone()).await;
     assert!(answer.text().len() < 4 * batch.len(), "{} bytes of {}", answer.text().len(), batch.len());

@@ -101,7 +101,7 @@ impl World {
             body.len()
         );
         if !kind.is_empty() {
-            head += &format!("content-type: {kind}\r\n");
+            head.extend(["content-type: ", &kind, "\r\n"]);
         }
         [head.as_bytes(), b"\r\n", &body].concat()
     }

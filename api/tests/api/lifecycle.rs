@@ -159,13 +159,15 @@ async fn a_crash_between_commit_and_publish_loses_nothing() {
 async fn a_redis_that_tells_no_run_id_is_refused_with_a_clear_message() {
     let mut setup = Setup::new().await;
     let (_, server) = setup.redis_url.split_once("://").unwrap();
-    let address = server.split('/').next().unwrap();
+    let (login, address) = server.split('/').next().unwrap().rsplit_once('@').unwrap();
+    let password = login.rsplit(':').next().unwrap();
     let mut redis = std::net::TcpStream::connect(address).unwrap();
-    redis.write_all(b"ACL SETUSER blind on >blind ~* &* +@all -info\r\n").unwrap();
-    let mut answer = [0; 5];
-    redis.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"+OK\r\n");
-    setup.redis_url = format!("redis://blind:blind@{server}");
+    let orders = format!("AUTH {password}\r\nACL SETUSER blind on >blind ~* &* +@all -info\r\n");
+    redis.write_all(orders.as_bytes()).unwrap();
+    let mut answers = [0; 10];
+    redis.read_exact(&mut answers).unwrap();
+    assert_eq!(&answers, b"+OK\r\n+OK\r\n");
+    setup.redis_url = format!("redis://blind:blind@{address}");
     setup.await_ready = false;
     let mut api = setup.start().await;
     assert_ne!(api.ended().await, Some(0));

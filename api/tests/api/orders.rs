@@ -33,7 +33,7 @@ impl World {
         let owner = key(user, json!(["admin"])).await;
         let client = key(user, json!(["submit", "read", "cancel"])).await;
         let stranger = key(other, json!(["admin"])).await;
-        Self { operator, owner, client, stranger, user, api }
+        Self { api, operator, owner, client, stranger, user }
     }
 
     async fn client(&self, method: Method, path: &str, body: Option<Value>) -> Answer {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 /// What steps have done, for whoever writes it down and tells others.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing of its own to do, and any of them may go together")]
 pub struct Done {
     /// Leases to be written.
     pub leases: BTreeSet<Uuid>,
@@ -22,10 +23,10 @@ pub struct Done {
     pub stirred: bool,
     /// There may be more to do than was in sight.
     pub again: bool,
-    /// Leases that were granted, those that ran out, and grants that nobody fetched in time.
+    /// How many leases were granted.
     pub granted: u64,
-    /// The same.
+    /// How many leases ran out.
     pub lost: u64,
-    /// The same.
+    /// How many grants nobody fetched in time.
     pub unclaimed: u64,
 }

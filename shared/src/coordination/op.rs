@@ -197,7 +197,7 @@ impl Op {
     /// The leases that it names.
     pub fn names(&self) -> Vec<Uuid> {
         match self {
-            Self::Acquire { id, .. } | Self::Arrive(id) => vec![*id],
+            Self::Acquire { id, .. } | Self::Abandon { id, .. } | Self::Arrive(id) => vec![*id],
             Self::Renew { share, .. }
             | Self::Release(share)
             | Self::Notify { share, .. }
@@ -207,7 +207,6 @@ impl Op {
             Self::Get(get) => vec![get.id],
             Self::Put(put) => vec![put_ticket(put.id)],
             Self::Withdraw(item) => vec![put_ticket(*item)],
-            Self::Abandon { id, .. } => vec![*id],
             Self::Pass(ids) => ids.clone(),
             Self::Resize(_)
             | Self::Flag(_)

@@ -59,6 +59,7 @@ impl Object {
     }
 
     /// What is left out stays. The order of what is in the queue already stays too: it would leave in an order that nobody asked for.
+    #[expect(clippy::option_option, reason = "a capacity is left out, taken away or given")]
     pub(super) fn configure(
         &mut self,
         capacity: Option<Option<i32>>,

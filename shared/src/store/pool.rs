@@ -235,6 +235,6 @@ mod tests {
         let ages: Vec<Duration> = (0..1000_u64).map(|made| age_max(RandomState::new().hash_one(made))).collect();
         let (youngest, oldest) = (ages.iter().min().unwrap(), ages.iter().max().unwrap());
         assert!(*youngest >= AGE_MAX.mul_f64(0.9) && *oldest < AGE_MAX.mul_f64(1.1), "{youngest:?} {oldest:?}");
-        assert!(*oldest - *youngest > AGE_MAX.mul_f64(0.15), "{youngest:?} {oldest:?}");
+        assert!(oldest.abs_diff(*youngest) > AGE_MAX.mul_f64(0.15), "{youngest:?} {oldest:?}");
     }
 }

@@ -34,7 +34,7 @@ pub(crate) async fn delete(
     TaskPath(id): TaskPath,
 ) -> Result<HttpResponse, Problem> {
     document::check_queue(&state, &caller, id).await?;
-    let order = caller.order(caller.owner, AuditAction::DeleteTask, id);
+    let order = caller.order(caller.owner, AuditAction::DeleteTask, &id);
     match state.store.delete_task(id, &order).await? {
         Deleted::Done => {
             state.cache.forget_task(caller.owner, id).await;

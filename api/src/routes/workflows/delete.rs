@@ -28,7 +28,7 @@ pub(crate) async fn delete(
     WorkflowPath(id): WorkflowPath,
     query: OrderQuery,
 ) -> Result<HttpResponse, Problem> {
-    let order = query.order(&caller, AuditAction::DeleteWorkflow, id)?;
+    let order = query.order(&caller, AuditAction::DeleteWorkflow, &id)?;
     match state.store.delete_workflow(id, &order).await? {
         DeletedWorkflow::Gone => Ok(HttpResponse::NoContent().finish()),
         DeletedWorkflow::Missing => Err(workflow_not_found()),

@@ -29,8 +29,7 @@ fn wanted(entry: &Entry) -> &'static [&'static str] {
     match (entry.kind, entry.cancel) {
         (Kind::Abort | Kind::Hung, _) => &["failed"],
         (Kind::Cancelled, Some(CancelAnswer::Cancelled)) => &["cancelled"],
-        (Kind::Cancelled, _) => &["cancelled", "succeeded"],
-        (Kind::Latest(_) | Kind::Replace(_), _) => &["cancelled", "succeeded"],
+        (Kind::Cancelled | Kind::Latest(_) | Kind::Replace(_), _) => &["cancelled", "succeeded"],
         (Kind::Expiring, _) => &["succeeded", "expired"],
         _ => &["succeeded"],
     }

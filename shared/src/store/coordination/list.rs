@@ -74,8 +74,8 @@ impl Store {
             return Ok((found, next));
         }
         let looked_at = db.prepare_cached(LOOKED_AT).await?;
-        let last = db.query_opt(&looked_at, &[&owner.0, &kind.as_str(), &after, &(LOOKED_AT_MAX - 1)]).await?;
-        Ok((found, last.map(|row| row.try_get(0)).transpose()?))
+        let horizon = db.query_opt(&looked_at, &[&owner.0, &kind.as_str(), &after, &(LOOKED_AT_MAX - 1)]).await?;
+        Ok((found, horizon.map(|row| row.try_get(0)).transpose()?))
     }
 
     /// Removes up to `limit` items of a queue, whatever has become of them; how many there were. For a queue that takes no more.

@@ -45,7 +45,7 @@ impl Many {
         };
         let workers = join_all((0..WORKERS).map(launch)).await;
         let (client, database) = (place.client(&api), place.database().await);
-        Self { client, database, place, workers, api, stack }
+        Self { client, database, workers, api, place, stack }
     }
 
     /// Posts slow tasks in one batch, waits until all run, and says how long the last one waited.

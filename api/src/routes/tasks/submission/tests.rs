@@ -146,7 +146,7 @@ fn limit_of(body: &str, of_type: Option<Duration>) -> Result<Option<Duration>, s
 
 #[test]
 fn the_limit_in_force_is_the_tasks_or_its_types_or_none() {
-    let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+    let (second, hour) = (Duration::from_secs(1), Duration::from_hours(1));
     assert_eq!(limit_of(r#"{"name": "a"}"#, Some(hour)), Ok(Some(hour)));
     assert_eq!(limit_of(r#"{"name": "a"}"#, None), Ok(None));
     assert_eq!(limit_of(r#"{"name": "a", "timeout": 1}"#, Some(hour)), Ok(Some(second)));
@@ -155,7 +155,7 @@ fn the_limit_in_force_is_the_tasks_or_its_types_or_none() {
 
 #[test]
 fn what_could_never_happen_is_refused() {
-    let hour = Some(Duration::from_secs(3600));
+    let hour = Some(Duration::from_hours(1));
     for (body, pointer) in [
         (r#"{"name": "a", "expires_at": "2020-01-01T00:00:00Z"}"#, "/expires_at"),
         (r#"{"name": "a", "expires_at": "2020-01-01T00:00:00Z", "delay": 5}"#, "/expires_at"),
