@@ -185,9 +185,10 @@ async fn three_processes_together_let_through_what_one_may_and_seldom_ask_redis(
 async fn without_redis_each_process_keeps_to_its_share_and_with_it_all_is_as_before() {
     const PER_SECOND: u32 = 60;
     let direct = redis(5);
-    let address = direct.trim_start_matches("redis://").split('/').next().unwrap().to_owned();
+    let (login, rest) = direct.rsplit_once('@').unwrap();
+    let address = rest.split('/').next().unwrap().to_owned();
     let proxy = Proxy::to(&address, Protocol::Bytes).await;
-    let redis_url = format!("redis://{}/5", proxy.address());
+    let redis_url = format!("{login}@{}/5", proxy.address());
     let world = world(redis_url.clone(), PER_SECOND).await;
     let (second, third) = tokio::join!(world.beside(&redis_url), world.beside(&redis_url));
     let apis = [&world.api, &second, &third];

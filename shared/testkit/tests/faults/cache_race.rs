@@ -221,6 +221,12 @@ async fn until(known: &Known, then: Instant) {
 async fn forget_often(redis_url: &str, known: &Known, then: Instant) {
     let address = Proxy::address_in(redis_url);
     let mut stream = TcpStream::connect(address).await.expect("Redis is there");
+    let login = redis_url.rsplit_once('@').map_or("", |(login, _)| login);
+    let password = login.rsplit(':').next().unwrap_or_default();
+    stream.write_all(format!("AUTH {password}\r\n").as_bytes()).await.expect("Redis is there");
+    let mut answer = [0; 5];
+    stream.read_exact(&mut answer).await.expect("Redis is there");
+    assert_eq!(&answer, b"+OK\r\n");
     while Instant::now() < then && known.violations.lock().expect("no reader panics").is_empty() {
         stream.write_all(b"FLUSHALL\r\n").await.expect("Redis is there");
         let _ = stream.read(&mut [0; 64]).await.expect("Redis is there");
