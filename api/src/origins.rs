@@ -51,8 +51,8 @@ fn origin(text: &str) -> Option<String> {
     let text = text.to_ascii_lowercase();
     let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
     let parsed: Authority = authority.parse().ok()?;
-    let is_whole =
-        !parsed.host().is_empty() && !authority.contains('@') && (parsed.port().is_some() || !authority.ends_with(':'));
+    let (host, has_port) = (parsed.host(), parsed.port_u16().is_some());
+    let is_whole = !host.is_empty() && !authority.contains('@') && (has_port || authority == host);
     is_whole.then_some(text)
 }
 

@@ -57,9 +57,14 @@ async fn a_delayed_task_is_scheduled() {
 #[tokio::test]
 async fn every_way_to_write_the_media_type() {
     let api = Api::start().await;
-    for media_type in ["", "application/json", "application/json; charset=utf-8", "application/vnd.x+json"] {
+    for media_type in ["application/json", "application/json; charset=utf-8", "application/vnd.x+json"] {
         let answer = api.post("/v1/tasks", r#"{"name": "add", "args": [1, 2]}"#, media_type).await;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{media_type}: {}", answer.text());
+    }
+    // what a browser sends for any page without asking first has a simple type, or none
+    for media_type in ["", "text/plain", "application/x-www-form-urlencoded"] {
+        let answer = api.post("/v1/tasks", r#"{"name": "add", "args": [1, 2]}"#, media_type).await;
+        answer.assert_problem(415, "unsupported_media_type");
     }
     api.stop().await;
 }
