@@ -28,8 +28,8 @@ async fn a_refused_queue_is_not_written_again_and_keeps_nobody_waiting() {
     let refused = format!("{}-refused", place.queue());
     broker.declare_otherwise(&refused).await;
     let worker = place.ledger_worker("worker-1", 4).arguments(["--queue".into(), format!("{refused}=4")]);
+    let mut api = place.api().start().await; // which brings the schema that the worker waits for
     let mut worker = worker.start().await;
-    let mut api = place.api().start().await;
     let client = place.client(&api);
 
     let healthy = client.task("sleep", json!({ "seconds": 0 }));
