@@ -73,12 +73,13 @@ pub enum PrepareError {
 /// that is not for this program, and a migration that fails.
 pub async fn prepare(store: &Store, schema: Schema) -> Result<(), PrepareError> {
     const PAUSE: Duration = Duration::from_secs(1);
-    let mut told = None;
+    let mut told = false;
     loop {
         let error = match try_prepare(store, schema).await {
             Ok(SchemaState::Ready) => return Ok(()),
-            Ok(older @ SchemaState::Older { has, needs }) => {
-                if told.replace(older) != Some(older) {
+            Ok(SchemaState::Older { has, needs }) => {
+                // once, also where a migration of several steps is seen half way
+                if !std::mem::replace(&mut told, true) {
                     tracing::info!(
                         schema.version = has,
                         schema.needed = needs,
