@@ -150,7 +150,7 @@ mod tests {
             (r#"{"inner": {}}"#, "argument inner.depth is missing"),
             (r#"{"inner": 7}"#, "argument inner must be an object, but is 7"),
             (r#"{"word": "fill"}"#, "argument word must be cover or contain, but is fill"),
-            (r#"{"word": 3}"#, "argument word must be a string, but is 3"),
+            (r#"{"word": 3}"#, "argument word must be a string"),
         ] {
             assert_eq!(misfit(kwargs), told);
         }

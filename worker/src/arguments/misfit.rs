@@ -11,7 +11,12 @@ pub(super) fn misfit(path: &str, error: &serde_json::Error) -> String {
         let inside = if path.is_empty() { String::new() } else { format!("{path}.") };
         return format!("argument {inside}{} is missing", unquoted(field));
     }
-    let Some((what, expected)) = text.rsplit_once(", expected ") else { return format!("{argument}: {text}") };
+    if text == "expected value" {
+        return format!("{argument} must be a string"); // one of a few words was wanted, and it is neither text nor an object
+    }
+    let Some((what, expected)) = text.rsplit_once(", expected ") else {
+        return format!("{argument}: {}", text.replace('`', "\"")); // a type's own words
+    };
     let (kind, found) = what.split_once(' ').unwrap_or((what, ""));
     match (kind, found.split_once(' ').unwrap_or((found, ""))) {
         ("unknown", ("variant", word)) => {
