@@ -1,7 +1,7 @@
 //! Large answers go out compressed where the client takes that (`Accept-Encoding`): gzip, which everybody has.
 //!
-//! Left as they are: what fits into a packet, streams and contents (whoever asks for ranges counts the bytes of the content
-//! itself), and what is compressed already. A compressed answer has a tag of its own, because a strong tag stands for bytes.
+//! Left as they are: what fits into a packet, streams and contents (a client that asks for ranges counts the bytes of the
+//! content itself), and what is compressed already. A compressed answer has a tag of its own, because a strong tag stands for bytes.
 
 use std::io::{self, Write as _};
 

@@ -2,6 +2,9 @@
 //!
 //! Invariants: a 5xx never carries an inner error's text, which goes to the log; 503 always carries `Retry-After`; the
 //! request id (`instance`) and the body are written in `middleware/problems.rs`, so that no handler can forget them.
+//!
+//! The file is long because every error of the layers below is turned into a problem here, so that one place decides what
+//! clients learn of it.
 
 mod code;
 

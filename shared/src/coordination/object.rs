@@ -6,6 +6,8 @@
 //!
 //! Invariants: the permits of what is held never exceed the capacity at a grant; a fence is greater than all before it; nobody
 //! is granted before somebody who stands before them in the line and lives; a lease that has ended never lives again.
+//!
+//! The file is long because all operations on the lines and leases of an object stand beside each other: they share its invariants.
 
 use std::collections::{BTreeMap, BTreeSet};
 
