@@ -51,7 +51,10 @@ async fn main() -> anyhow::Result<()> {
     match job {
         Job::Keys(keys) => Box::pin(keys.run()).await,
         Job::Serve(serve) => Box::pin(Application::build(*serve, Metrics::install()?)?.run_until_stopped()).await,
-        Job::Migrate(common) => Ok(prepare(&common.store("caraway-api migrate")?, Schema::Migrate).await?),
+        Job::Migrate(common) => {
+            prepare(&common.store("caraway-api migrate")?, Schema::Migrate).await?;
+            Ok(())
+        }
         Job::Openapi => Ok(std::io::stdout().write_all(Document::pretty()?.as_bytes())?),
     }
 }

@@ -145,7 +145,7 @@ async fn work(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     state.cache.check().await.context("Redis cannot be used")?;
-    prepare(&state.store, schema).await.context("the database cannot be used")?;
+    state.cache.belong_to(prepare(&state.store, schema).await.context("the database cannot be used")?);
     state.callers.prepare().await?;
     background.spawn(relay::run(state.store.clone(), publisher, shutdown.clone()));
     background.spawn(state.known.clone().keep_fresh(shutdown.clone()));

@@ -138,7 +138,7 @@ impl Waiting {
 
     /// Hears wake-ups and asks now and then, until shutdown. One subscription serves those who wait for locks too.
     pub(crate) async fn keep_awake(self, redis_url: String, coordination: Coordination, shutdown: CancellationToken) {
-        let hear = listen(redis_url, shutdown.clone(), |ids| {
+        let hear = listen(redis_url, self.cache.clone(), shutdown.clone(), |ids| {
             self.wake(ids);
             coordination.wake(ids.iter().map(|id| id.0));
         });

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use crate::{
     broker::{BrokerConfig, QueueType},
     store::{SchemaError, SchemaState, Store, StoreConfig, StoreError},
+    task::InstallationId,
     telemetry::LogFormat,
 };
 
@@ -70,13 +71,13 @@ pub enum PrepareError {
 }
 
 /// Waits for the database, and for its schema, for as long as it takes; refuses a database that breaks the promise, a schema
-/// that is not for this program, and a migration that fails.
-pub async fn prepare(store: &Store, schema: Schema) -> Result<(), PrepareError> {
+/// that is not for this program, and a migration that fails. Tells which installation it is.
+pub async fn prepare(store: &Store, schema: Schema) -> Result<InstallationId, PrepareError> {
     const PAUSE: Duration = Duration::from_secs(1);
     let mut told = false;
     loop {
         let error = match try_prepare(store, schema).await {
-            Ok(SchemaState::Ready) => return Ok(()),
+            Ok(SchemaState::Ready(installation)) => return Ok(installation),
             Ok(SchemaState::Older { has, needs }) => {
                 // once, also where a migration of several steps is seen half way
                 if !std::mem::replace(&mut told, true) {
@@ -104,9 +105,8 @@ pub async fn prepare(store: &Store, schema: Schema) -> Result<(), PrepareError> 
 
 async fn try_prepare(store: &Store, schema: Schema) -> Result<SchemaState, PrepareError> {
     store.check_durability().await?;
-    match schema {
-        Schema::Migrate => store.migrate().await.map(|()| SchemaState::Ready),
-        Schema::Await => store.schema_state().await,
+    if schema == Schema::Migrate {
+        store.migrate().await?;
     }
-    .map_err(Into::into)
+    Ok(store.schema_state().await?)
 }

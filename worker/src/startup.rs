@@ -161,7 +161,7 @@ impl Worker {
         let overdue_max = usize::from(self.args.overdue_max);
         let slot = self.args.slot_file.as_deref().map(Slot::lock).transpose()?;
         cache.check().await.context("Redis cannot be used")?;
-        prepare(&store, Schema::Await).await.context("the database cannot be used")?;
+        cache.belong_to(prepare(&store, Schema::Await).await.context("the database cannot be used")?);
 
         let broker = self.args.common.broker();
         let publishing = Link::start(&broker, "worker publishing", done.clone());
@@ -172,7 +172,7 @@ impl Worker {
         let holds = Holds::start(store.clone());
         let claims = Claims { session: Arc::clone(&session), worker: name.clone(), names: registry.names(), holds };
         let (coordination, upkeep) = Coordination::start(store.clone(), cache.clone(), done.clone());
-        tokio::spawn(coordination.clone().hear(self.args.common.redis_url.clone(), done.clone()));
+        tokio::spawn(coordination.clone().hear(self.args.common.redis_url.clone(), cache.clone(), done.clone()));
         tokio::spawn(coordination.clone().attend(upkeep, done.clone()));
         let announcer = Announcer::start(cache);
         let engine = Engine {

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use flate2::read::GzDecoder;
 use reqwest::header::{self, HeaderMap};
 
-use crate::{answer::Answer, server::Api};
+use crate::{answer::Answer, data, server::Api};
 
 const LARGE: usize = 20_000;
 
@@ -30,11 +30,13 @@ fn varies(headers: &HeaderMap) -> bool {
 
 #[tokio::test]
 async fn the_client_chooses() {
-    let api = Api::start().await;
+    let (api, key) = (Api::start().await, data::key());
     let value = format!(r#"{{"value":"{}"}}"#, "text ".repeat(LARGE / 5));
-    let put = api.client.put(format!("{}/v1/data/large", api.url)).header(header::CONTENT_TYPE, "application/json");
+    let put = api.client.put(format!("{}/v1/data/{key}", api.url)).header(header::CONTENT_TYPE, "application/json");
     assert!(put.body(value).send().await.unwrap().status().is_success());
-    for path in ["/openapi.json", "/docs", "/problems", "/docs/style.css", "/v1/data/large", "/cached-data/large"] {
+    let values = [format!("/v1/data/{key}"), format!("/cached-data/{key}")];
+    let pages = ["/openapi.json", "/docs", "/problems", "/docs/style.css"];
+    for path in pages.into_iter().chain(values.iter().map(String::as_str)) {
         let plain = get(&api, path, &[]).await;
         assert!(!plain.headers.contains_key(header::CONTENT_ENCODING) && varies(&plain.headers), "{path}: {plain:?}");
         for accepted in ["gzip", "br;q=1, gzip;q=0.5", "deflate, gzip, br"] {
@@ -55,16 +57,17 @@ async fn the_client_chooses() {
 #[tokio::test]
 async fn each_encoding_has_its_tag() {
     let api = Api::start().await;
+    let data = format!("/v1/data/{}", data::key());
     let value = format!(r#"{{"value":"{}"}}"#, "text ".repeat(LARGE / 5));
     let put = |tag: Option<String>| {
-        let request = api.client.put(format!("{}/v1/data/large", api.url)).body(value.clone());
+        let request = api.client.put(format!("{}{data}", api.url)).body(value.clone());
         let request = request.header(header::CONTENT_TYPE, "application/json");
         let request = if let Some(tag) = tag { request.header(header::IF_MATCH, tag) } else { request };
         async { Answer::of(request.send().await.unwrap()).await }
     };
     put(None).await;
     let packs = (header::ACCEPT_ENCODING, "gzip");
-    for path in ["/v1/data/large", "/openapi.json"] {
+    for path in [data.as_str(), "/openapi.json"] {
         let (plain, packed) = (get(&api, path, &[]).await, get(&api, path, std::slice::from_ref(&packs)).await);
         let (plain, packed) = (plain.header(header::ETAG), packed.header(header::ETAG));
         assert_ne!(plain, packed, "{path}");
@@ -74,7 +77,7 @@ async fn each_encoding_has_its_tag() {
             assert!(varies(&same.headers), "{path}");
         }
     }
-    let packed = get(&api, "/v1/data/large", &[packs]).await.header(header::ETAG).to_owned();
+    let packed = get(&api, &data, &[packs]).await.header(header::ETAG).to_owned();
     assert_eq!(
         put(Some(format!("\"v0\", {packed}"))).await.status,
         200,

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A key of this test's own: Redis is shared.
-fn key() -> String {
+pub(crate) fn key() -> String {
     format!("key-{}", Uuid::new_v4().simple())
 }
 
@@ -90,6 +90,20 @@ async fn versions_rise_and_conditions_hold() {
     assert!(again.json()["version"].as_i64().unwrap() > second.json()["version"].as_i64().unwrap());
     assert_eq!(api.get(&path).await.json()["value"], 4, "the 404 was kept for a while, and is gone");
     api.stop().await;
+}
+
+#[tokio::test]
+async fn installations_that_share_a_redis_do_not_meet() {
+    let (one, other, key) = (Api::start().await, Api::start().await, key());
+    put(&one, &key, &json!({"value": "mine"}), None).await;
+    warm(&one, &key).await;
+    other.get(&format!("/cached-data/{key}")).await.assert_problem(404, "data_not_found");
+    // a floor of the one would be too high for the other, whose versions begin again
+    put(&other, &key, &json!({"value": "theirs"}), None).await;
+    assert_eq!(warm(&other, &key).await.json(), json!({"value": "theirs"}));
+    assert_eq!(warm(&one, &key).await.json(), json!({"value": "mine"}));
+    one.stop().await;
+    other.stop().await;
 }
 
 #[tokio::test]

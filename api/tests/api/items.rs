@@ -264,10 +264,10 @@ async fn lists_by_type_and_time_page_by_page() {
         assert_eq!(ids(&api, query).await, expected, "{query}");
         assert_eq!(walked(&api, query, 2).await, expected, "{query}, page by page");
     }
-    let path = "/items?content_type=text/plain;x=y&created_after=yesterday&cursor=1&limit=0&colour=red";
+    let path = "/items?content_type=text/plain;x=y&created_after=yesterday&cursor=1&limit=0";
     let problem = api.get(path).await.assert_problem(422, "invalid_request");
     let wrong: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|fault| &fault["pointer"]).collect();
-    assert_eq!(wrong, ["?content_type", "?created_after", "?cursor", "?limit", "?colour"]);
+    assert_eq!(wrong, ["?content_type", "?created_after", "?cursor", "?limit"]);
     api.stop().await;
 }
 

@@ -15,9 +15,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::{
-    Cache,
-    keys::Keys,
-    replica,
+    Cache, replica,
     rounds::Answer,
     scripts::{self, Fill, Filled, Look, Seen},
 };
@@ -199,7 +197,7 @@ where
         let early = if self.kind.early { -(1.0 - rand::random::<f64>()).ln() } else { 0.0 };
         let entry = &self.entry;
         let look = self.cache.link.ask(async |session| {
-            let keys = Keys::of(entry, &session.run);
+            let keys = session.names.entry(entry, &session.run);
             let look = Look { token, token_ttl: TOKEN_TTL, early, shape: self.kind.shape };
             scripts::read(session, &keys, look).await
         });
@@ -283,7 +281,7 @@ where
         let value = Fill { token, version: loaded.version, body, shape: self.kind.shape, ttl, grace, took };
         let entry = &self.entry;
         let filled = self.cache.link.ask(async |session| {
-            let keys = Keys::of(entry, &session.run);
+            let keys = session.names.entry(entry, &session.run);
             scripts::break_rules(session.clone(), &keys, token).await?;
             scripts::fill(session, &keys, &value).await
         });
@@ -299,7 +297,7 @@ where
     async fn abandon(&self, token: &str) {
         let entry = &self.entry;
         let abandon = self.cache.link.ask(async |session| {
-            let keys = Keys::of(entry, &session.run);
+            let keys = session.names.entry(entry, &session.run);
             scripts::abandon(session, &keys, token).await
         });
         let _ = abandon.await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Cache, Entry, keys::Keys, scripts, watch::TRUST};
+use super::{Cache, Entry, scripts, watch::TRUST};
 use crate::{broken::Rule, telemetry::names};
 
 /// Between two tries of a writer whose invalidation was not confirmed.
@@ -47,7 +47,7 @@ impl Cache {
     /// Whether Redis confirmed it; then its row is removed before long. Safe to repeat.
     pub(super) async fn invalidate(&self, owed: &Invalidation) -> bool {
         let invalidate = self.link.ask(async |session| {
-            let keys = Keys::of(&owed.entry, &session.run);
+            let keys = session.names.entry(&owed.entry, &session.run);
             scripts::invalidate(session, &keys, owed.version).await
         });
         let confirmed = invalidate.await.is_some();

@@ -21,9 +21,9 @@ use deadpool_redis::{
     Manager, Pool, Runtime,
     redis::{self, AsyncConnectionConfig, InfoDict, RedisError, RedisResult, aio::MultiplexedConnection},
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, SetOnce};
 
-use super::breaker::Breaker;
+use super::{breaker::Breaker, keys::Names};
 use crate::{broken::Rule, telemetry::names};
 
 /// Slower than this, PostgreSQL is the better answer. To connect counts too.
@@ -57,6 +57,8 @@ enum NoSession {
 pub(super) struct Link {
     pool: Pool,
     lanes: [Lane; CONNECTIONS],
+    /// Whose Redis this is; as long as nobody knows, nobody asks it anything.
+    names: SetOnce<Names>,
     /// The Redis process that was met last.
     run: RwLock<Arc<str>>,
     breaker: Breaker,
@@ -86,7 +88,8 @@ pub(super) struct Session {
     pub(super) connection: MultiplexedConnection,
     /// Names the Redis process at the other end.
     pub(super) run: Arc<str>,
-    _question: Arc<()>,
+    /// Of the installation.
+    pub(super) names: Names,
 }
 
 impl Link {
@@ -97,18 +100,31 @@ impl Link {
         let manager = Manager::new_with_config(url, bounds)?;
         let pool = Pool::builder(manager).max_size(CONNECTIONS).runtime(Runtime::Tokio1).build()?;
         let (lanes, run) = (Default::default(), RwLock::new(Arc::from("")));
-        Ok(Self { pool, lanes, run, breaker: Breaker::new(), complained: AtomicBool::default() })
+        let (names, breaker) = (SetOnce::new(), Breaker::new());
+        Ok(Self { pool, lanes, names, run, breaker, complained: AtomicBool::default() })
+    }
+
+    /// Whose Redis this is. It cannot be changed.
+    pub(super) fn belong_to(&self, names: Names) {
+        let _ = self.names.set(names); // it is the same, where somebody knew it already
+    }
+
+    /// Whose Redis this is, as soon as that is known. Cancel-safe.
+    pub(super) async fn names(&self) -> &Names {
+        self.names.wait().await
     }
 
     /// Asks Redis something, within our patience; `None` when it did not answer. Cancel-safe.
     pub(super) async fn ask<T>(&self, question: impl AsyncFnOnce(Session) -> RedisResult<T>) -> Option<T> {
+        let names = self.names.get()?;
         let call = self.breaker.call()?;
         let lane = self.lane();
         let mut met = None;
         let asked = async {
-            let session = self.session(lane).await?;
-            met = Some(Arc::clone(&session.run));
-            Ok(question(session).await?)
+            let (connection, run) = self.connection(lane).await?;
+            met = Some(Arc::clone(&run));
+            let _question = Arc::clone(&lane.questions);
+            Ok(question(Session { connection, run, names: names.clone() }).await?)
         };
         let error: NoSession = match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Ok(answer)) => {
@@ -128,7 +144,7 @@ impl Link {
     /// That it is a Redis which tells its run id, or else what is wrong. One that does not answer may well be such a Redis.
     pub(super) async fn check(&self) -> anyhow::Result<()> {
         for _ in 0..CHECKS {
-            match self.session(self.lane()).await {
+            match self.connection(self.lane()).await {
                 Ok(_) => break,
                 Err(NoSession::Away(_)) => (),
                 Err(unfit @ NoSession::NoRunId(_)) => return Err(unfit.into()),
@@ -148,7 +164,7 @@ impl Link {
     }
 
     /// The lane's connection, if it was lent a moment ago and leads where the last one led; else a judged one.
-    async fn session(&self, lane: &Lane) -> Result<Session, NoSession> {
+    async fn connection(&self, lane: &Lane) -> Result<(MultiplexedConnection, Arc<str>), NoSession> {
         let mut lent = lane.lent.lock().await;
         let is_current = |lent: &Lent| lent.since.elapsed() < LENT_FOR && *lent.run == *self.run();
         if !lent.as_ref().is_some_and(is_current) {
@@ -156,8 +172,7 @@ impl Link {
             *lent = Some(self.lend().await?);
         }
         let Some(Lent { connection, run, .. }) = &*lent else { unreachable!("it was lent just now") };
-        let (connection, run) = ((**connection).clone(), Arc::clone(run));
-        Ok(Session { connection, run, _question: Arc::clone(&lane.questions) })
+        Ok(((**connection).clone(), Arc::clone(run)))
     }
 
     /// A connection that has answered, and the run id at its other end.

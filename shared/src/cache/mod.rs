@@ -56,9 +56,9 @@ use tokio::sync::Semaphore;
 pub use self::entries::{Entry, Found, How, Kind, Loaded, ReadError};
 pub use self::invalidate::Invalidation;
 pub use self::rates::Taken;
-use self::{link::Link, near::Near, rounds::Rounds, watch::Outstanding};
+use self::{keys::Names, link::Link, near::Near, rounds::Rounds, watch::Outstanding};
 use crate::{
-    task::{OwnerId, TaskId},
+    task::{InstallationId, OwnerId, TaskId},
     telemetry::names,
 };
 
@@ -97,7 +97,7 @@ pub struct CacheConfig {
 }
 
 impl Cache {
-    /// Connects to nothing yet.
+    /// Connects to nothing yet, and asks nothing before it is known whose it is ([`belong_to`](Self::belong_to)).
     pub fn new(url: &str, config: CacheConfig) -> anyhow::Result<Self> {
         let entries = Entries {
             off: config.off,
@@ -109,6 +109,11 @@ impl Cache {
         Ok(Self { link: Arc::new(Link::new(url)?), near: Arc::new(Near::new()), entries: Arc::new(entries) })
     }
 
+    /// Tells which installation's copies these are: others may share the Redis.
+    pub fn belong_to(&self, installation: InstallationId) {
+        self.link.belong_to(Names::of(installation));
+    }
+
     /// A terminal task's document, if it is there. It never changes, so it needs no token, no floor and no look at the
     /// outbox.
     pub async fn task(&self, owner: OwnerId, id: TaskId) -> Option<Bytes> {
@@ -116,9 +121,8 @@ impl Cache {
             metrics::counter!(names::CACHE_HITS, "kind" => "near").increment(1);
             return Some(document);
         }
-        let key = keys::task(owner, id);
-        let found: Option<Vec<u8>> =
-            self.link.ask(async |mut session| session.connection.get(key).await).await.flatten();
+        let asked = self.link.ask(async |mut session| session.connection.get(session.names.task(owner, id)).await);
+        let found: Option<Vec<u8>> = asked.await.flatten();
         let document = Bytes::from(found.filter(|found| !found.is_empty())?); // an empty one is a grave
         metrics::counter!(names::CACHE_HITS, "kind" => "task").increment(1);
         self.near.keep(owner, id, &document, Instant::now());
@@ -128,11 +132,13 @@ impl Cache {
     /// Keeps a terminal task's document, for `ttl` or an hour, whichever is shorter; for less than a second not at all. What is
     /// there already stays: it is the same document, or the grave of a task that was deleted meanwhile.
     pub async fn keep_task(&self, owner: OwnerId, id: TaskId, document: &[u8], ttl: Duration) {
-        let (key, seconds) = (keys::task(owner, id), ttl.as_secs().min(TASK_TTL));
+        let seconds = ttl.as_secs().min(TASK_TTL);
         if seconds > 0 {
             let options =
                 SetOptions::default().conditional_set(ExistenceCheck::NX).with_expiration(SetExpiry::EX(seconds));
-            let keep = self.link.ask(async |mut session| session.connection.set_options(key, document, options).await);
+            let keep = self.link.ask(async |mut session| {
+                session.connection.set_options(session.names.task(owner, id), document, options).await
+            });
             let _: Option<Option<String>> = keep.await;
         }
     }
@@ -148,8 +154,9 @@ impl Cache {
     /// Redis does not answer, for as long as the copy is kept.
     pub async fn forget_task(&self, owner: OwnerId, id: TaskId) {
         self.near.forget(owner, id);
-        let key = keys::task(owner, id);
-        let bury = self.link.ask(async |mut session| session.connection.set_ex(key, "", GRAVE_SECONDS).await);
+        let bury = self
+            .link
+            .ask(async |mut session| session.connection.set_ex(session.names.task(owner, id), "", GRAVE_SECONDS).await);
         let _: Option<()> = bury.await;
     }
 

@@ -8,7 +8,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use deadpool_redis::redis::Script;
 
-use super::{Cache, keys};
+use super::Cache;
 use crate::task::OwnerId;
 
 /// The bucket is the moment at which it will be full (GCRA), microseconds of the server's clock: at most a second ahead.
@@ -46,7 +46,7 @@ impl Cache {
     /// 1. `None` where Redis does not answer. Cancel-safe, but what was taken is gone.
     pub async fn take_requests(&self, owner: OwnerId, per_second: u32, wanted: u32) -> Option<Taken> {
         let asked = self.link.ask(async |mut session| {
-            let mut script = TAKE.key(keys::rate(owner));
+            let mut script = TAKE.key(session.names.rate(owner));
             script.arg(per_second).arg(wanted);
             script.invoke_async(&mut session.connection).await
         });

@@ -9,7 +9,7 @@ use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Cache, keys};
+use super::Cache;
 use crate::task::TaskId;
 
 /// Ids in one message.
@@ -36,7 +36,9 @@ impl Announcer {
             let mut ids: Vec<Uuid> = Vec::new();
             while waiting.recv_many(&mut ids, IDS_MAX).await > 0 {
                 let message: Vec<u8> = ids.drain(..).flat_map(Uuid::into_bytes).collect();
-                let told = cache.link.ask(async |mut session| session.connection.publish(keys::ENDED, message).await);
+                let told = cache
+                    .link
+                    .ask(async |mut session| session.connection.publish(session.names.ended(), message).await);
                 let _: Option<()> = told.await;
             }
         });
@@ -54,11 +56,13 @@ impl Announcer {
     }
 }
 
-/// Hears what has ended, until shutdown; calls `heard` with the ids of each message. One subscription for the whole
-/// process.
-pub async fn listen(url: String, shutdown: CancellationToken, heard: impl Fn(&[TaskId])) {
+/// Hears what has ended in this cache's installation, until shutdown; calls `heard` with the ids of each message. One
+/// subscription for the whole process.
+pub async fn listen(url: String, cache: Cache, shutdown: CancellationToken, heard: impl Fn(&[TaskId])) {
+    let Some(names) = shutdown.run_until_cancelled(cache.link.names()).await else { return };
+    let channel = names.ended();
     while !shutdown.is_cancelled() {
-        if let Some(error) = shutdown.run_until_cancelled(listen_once(&url, &heard)).await {
+        if let Some(error) = shutdown.run_until_cancelled(listen_once(&url, &channel, &heard)).await {
             tracing::warn!(%error, "wake-ups are not heard; waits are answered by their timer");
         }
         if shutdown.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
@@ -68,10 +72,10 @@ pub async fn listen(url: String, shutdown: CancellationToken, heard: impl Fn(&[T
 }
 
 /// Returns why the subscription has ended, or could not be had.
-async fn listen_once(url: &str, heard: &impl Fn(&[TaskId])) -> anyhow::Error {
+async fn listen_once(url: &str, channel: &str, heard: &impl Fn(&[TaskId])) -> anyhow::Error {
     let subscribing = async {
         let mut subscription = Client::open(url)?.get_async_pubsub().await?;
-        subscription.subscribe(keys::ENDED).await?;
+        subscription.subscribe(channel).await?;
         anyhow::Ok(subscription)
     };
     let (mut asking, mut messages) = match in_time(subscribing).await {

@@ -194,14 +194,14 @@ impl Coordination {
     }
 
     /// Hears wake-ups by a subscription of its own, from the first wait until shutdown: for a process that hears none otherwise.
-    pub async fn hear(self, redis_url: String, shutdown: CancellationToken) {
+    pub async fn hear(self, redis_url: String, cache: Cache, shutdown: CancellationToken) {
         let mut news = self.hub.news();
         while !self.hub.is_waited_for() {
             if shutdown.run_until_cancelled(news.changed()).await.is_none() {
                 return;
             }
         }
-        listen(redis_url, shutdown, |ids| self.wake(ids.iter().map(|id| id.0))).await;
+        listen(redis_url, cache, shutdown, |ids| self.wake(ids.iter().map(|id| id.0))).await;
     }
 
     /// Looks at what is due and forgets what is over, until shutdown.

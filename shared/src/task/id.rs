@@ -57,6 +57,10 @@ impl fmt::Display for SessionId {
     }
 }
 
+/// One installation of Caraway: what stands in one database, whichever servers and addresses it has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct InstallationId(pub Uuid);
+
 /// The account that owns tasks, items and keys. Every row and every cache key carries it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -136,7 +136,7 @@ struct FilterSchema {
             "next_cursor": null
         }),
     )),
-    extensions(("x-problems" = json!([Code::QueueForbidden, [JsonBody::PROBLEMS, [Code::EmptyBody]]]))),
+    extensions(("x-problems" = json!([Code::QueueForbidden, [JsonBody::PROBLEMS, [Code::EmptyBody, Code::Contended, Code::Overloaded]]]))),
 )]
 pub(crate) async fn cancel_many(
     state: Data<ApiState>,

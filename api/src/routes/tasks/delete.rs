@@ -25,7 +25,7 @@ use crate::{
     params(TaskPath),
     responses((status = 204, description = "It is gone.")),
     extensions(("x-problems" = json!([
-        Code::QueueForbidden, [TaskPath::PROBLEMS, [Code::TaskNotFinished, Code::TaskInWorkflow]]
+        Code::QueueForbidden, [TaskPath::PROBLEMS, [Code::TaskNotFinished, Code::TaskInWorkflow, Code::Contended, Code::Overloaded]]
     ]))),
 )]
 pub(crate) async fn delete(

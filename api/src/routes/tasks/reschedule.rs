@@ -44,7 +44,8 @@ struct ChangeSchema {
     request_body(content = ChangeSchema, example = json!({"delay": 0})),
     responses((status = 200, description = "The task, as it stands now.", body = TaskView, example = json!(examples::queued()))),
     extensions(("x-problems" = json!([
-        Code::QueueForbidden, [TaskPath::PROBLEMS, JsonBody::PROBLEMS, [Code::EmptyBody, Code::TaskNotScheduled]]
+        Code::QueueForbidden,
+        [TaskPath::PROBLEMS, JsonBody::PROBLEMS, [Code::EmptyBody, Code::TaskNotScheduled, Code::Contended, Code::Overloaded]]
     ]))),
 )]
 pub(crate) async fn reschedule(

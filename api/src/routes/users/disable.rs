@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use actix_web::{HttpResponse, web::Data};
-use caraway_shared::{store::UserView, task::OwnerId};
+use caraway_shared::{
+    store::{StoreError, UserView},
+    task::OwnerId,
+};
 use tokio::time::Instant;
 use utoipa::IntoParams;
 
@@ -63,12 +66,14 @@ pub(crate) async fn disable(
 /// The user is disabled, so nothing is added meanwhile but what its running tasks submit.
 async fn cancel_all(state: &ApiState, id: OwnerId) -> Result<(), Problem> {
     let began = Instant::now();
-    while state.store.cancel_some_of(id).await? {
-        if began.elapsed() > CANCELLING_MAX {
-            return Err(Problem::new(Code::Overloaded, "not all tasks are cancelled yet; repeat the request"));
+    while began.elapsed() < CANCELLING_MAX {
+        match state.store.cancel_some_of(id).await {
+            Ok(false) => return Ok(()),
+            Ok(true) | Err(StoreError::Contended) => (), // what others hold comes in the next round
+            Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Err(Problem::new(Code::Overloaded, "not all tasks are cancelled yet; repeat the request"))
 }
 
 /// Enable a user

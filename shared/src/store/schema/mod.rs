@@ -23,6 +23,7 @@ use tokio_postgres::Client;
 pub use self::error::SchemaError;
 use self::plan::{Applied, SchemaPlan, plan};
 use super::{Store, StoreError};
+use crate::task::InstallationId;
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -32,13 +33,14 @@ mod embedded {
 const EXISTS: &str =
     "SELECT to_regclass('refinery_schema_history') IS NOT NULL, to_regclass('schema_compatibility') IS NOT NULL";
 const APPLIED: &str = "SELECT version, name, checksum FROM refinery_schema_history ORDER BY version";
+const INSTALLATION: &str = "SELECT id FROM installation";
 const OLDEST: &str = "SELECT oldest_version FROM schema_compatibility";
 
 /// Where the schema stands, for a program that only works with it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SchemaState {
-    /// It can be worked with.
-    Ready,
+    /// It can be worked with; whose it is.
+    Ready(InstallationId),
     /// Somebody has to migrate first.
     Older {
         /// The database's version; none in an empty database.
@@ -57,7 +59,7 @@ impl Store {
         Ok(match plan(&migrations, &applied, oldest)? {
             SchemaPlan::Ready { newer } => {
                 note_newer(newer);
-                SchemaState::Ready
+                SchemaState::Ready(InstallationId(db.query_one(INSTALLATION, &[]).await?.try_get(0)?))
             }
             SchemaPlan::Apply(_) => SchemaState::Older {
                 has: applied.last().map(|newest| newest.version),

@@ -83,7 +83,7 @@ impl Store {
             return Ok(HashMap::new());
         }
         let (owner, plain) = (order.owner, ids.iter().map(|id| id.0).collect::<Vec<Uuid>>());
-        let mut db = self.connection().await?;
+        let mut db = self.edits().begin(owner, None).await?;
         let transaction = db.transaction().await?;
         let statement = format!("{FREE} {}", cancel("t.id IN (SELECT id FROM free)", PLAIN));
         let statement = transaction.prepare_cached(&statement).await?;

@@ -22,7 +22,11 @@ impl Store {
     /// Cancels up to a thousand unfinished tasks of a user, and the whole workflows that they are nodes of; whether there may
     /// be more. What runs is asked to stop. Safe to repeat.
     pub async fn cancel_some_of(&self, owner: OwnerId) -> Result<bool, StoreError> {
-        let db = self.connection().await?;
+        self.cancel_next_of(owner).await.map_err(StoreError::of_edit)
+    }
+
+    async fn cancel_next_of(&self, owner: OwnerId) -> Result<bool, StoreError> {
+        let db = self.edits().begin(owner, None).await?;
         let find = db.prepare_cached(FIND).await?;
         let (mut plain, mut workflows) = (Vec::new(), Vec::new());
         for row in db.query(&find, &[&owner.0, &AT_ONCE]).await? {

@@ -37,7 +37,11 @@ pub enum Deleted {
 impl Store {
     /// Deletes a task that has ended, and logs the order.
     pub async fn delete_task(&self, id: TaskId, order: &AuditOrder) -> Result<Deleted, StoreError> {
-        let mut db = self.connection().await?;
+        self.delete_ended(id, order).await.map_err(StoreError::of_edit)
+    }
+
+    async fn delete_ended(&self, id: TaskId, order: &AuditOrder) -> Result<Deleted, StoreError> {
+        let mut db = self.edits().begin(order.owner, None).await?;
         let transaction = db.transaction().await?;
         let delete = transaction.prepare_cached(&DELETE.replace("{beside}", BESIDE)).await?;
         let gone: i64 = transaction.query_one(&delete, &[&id.0, &order.owner.0]).await?.try_get(0)?;

@@ -32,12 +32,16 @@ pub enum Rescheduled {
 impl Store {
     /// Moves the start of a scheduled task. A start in the past is a start now.
     pub async fn reschedule_task(&self, owner: OwnerId, id: TaskId, start: Start) -> Result<Rescheduled, StoreError> {
+        self.move_start(owner, id, start).await.map_err(StoreError::of_edit)
+    }
+
+    async fn move_start(&self, owner: OwnerId, id: TaskId, start: Start) -> Result<Rescheduled, StoreError> {
         let (at, delay) = match start {
             Start::Now => (None, None),
             Start::At(time) => (Some(time), None),
             Start::After(delay) => (None, Some(delay.as_secs_f64())),
         };
-        let db = self.connection().await?;
+        let db = self.edits().begin(owner, None).await?;
         let statement = db.prepare_cached(MOVE).await?;
         if db.execute(&statement, &[&id.0, &owner.0, &at, &delay]).await? > 0 {
             return Ok(Rescheduled::Done);
