@@ -39,6 +39,15 @@ pub struct WorkerArgs {
     /// Let `fetch_data` reach this machine's own loopback addresses: for development and tests only
     #[arg(long, env = "CARAWAY_FETCH_ALLOW_LOOPBACK")]
     pub fetch_allow_loopback: bool,
+    /// Mebibytes that pictures may take in all slots together, half of it for their files; a picture waits for its share
+    #[arg(long, env = "CARAWAY_PICTURE_MEBIBYTES", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(128..=1_048_576))]
+    pub picture_mebibytes: u32,
+    /// Millions of pixels that a picture may have
+    #[arg(long, env = "CARAWAY_PICTURE_MEGAPIXELS", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=4_000))]
+    pub picture_megapixels: u32,
+    /// The program with the picture codecs; by default `caraway-pictures` beside this one
+    #[arg(long, env = "CARAWAY_PICTURE_CODECS")]
+    pub picture_codecs: Option<PathBuf>,
 }
 
 impl WorkerArgs {

@@ -10,7 +10,7 @@ async fn main() -> anyhow::Result<()> {
     let failpoints = fail::FailScenario::setup();
     let args = WorkerArgs::parse();
     let demo = if args.demo_tasks { handlers::demo()? } else { Vec::new() };
-    let built_in = handlers::built_in(args.fetch_allow_loopback)?;
+    let built_in = handlers::built_in(&args)?;
     let served = Worker::new(args).register_all(built_in).register_all(demo).run().await;
     failpoints.teardown();
     served

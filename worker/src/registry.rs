@@ -39,7 +39,10 @@ impl Task {
     /// handler holds one of the runtime's threads, of which there are as many as cores, and those are not replaced.
     /// When all are held, the worker stands still; others notice that its beat is missing and run its tasks again. So
     /// what computes or blocks for longer than some milliseconds belongs into a [`burns_cpu`](Self::burns_cpu) task.
-    pub fn new<Args, Out, Fut>(name: &str, handler: fn(Args, Context) -> Fut) -> anyhow::Result<Self>
+    pub fn new<Args, Out, Fut>(
+        name: &str,
+        handler: impl Fn(Args, Context) -> Fut + Send + Sync + 'static,
+    ) -> anyhow::Result<Self>
     where
         Args: DeserializeOwned + 'static,
         Out: Serialize,

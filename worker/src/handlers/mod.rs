@@ -7,19 +7,27 @@ mod fetch_data;
 mod process_image;
 mod sleep;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use caraway_worker::Task;
+use caraway_worker::{Task, WorkerArgs};
 
-/// Registered always. `fetch_loopback`: `fetch_data` may reach this machine itself.
-pub(crate) fn built_in(fetch_loopback: bool) -> anyhow::Result<Vec<Task>> {
-    let image = Task::new("process_image", process_image::run)?.queue("images")?;
+/// Registered always.
+pub(crate) fn built_in(args: &WorkerArgs) -> anyhow::Result<Vec<Task>> {
+    let fetch_loopback = args.fetch_allow_loopback;
+    let codecs = process_image::Codecs::new(process_image::Settings {
+        program: args.picture_codecs.clone(),
+        mebibytes: args.picture_mebibytes,
+        megapixels: args.picture_megapixels,
+    });
+    let process = move |args, context| process_image::run(args, context, Arc::clone(&codecs));
+    let image = Task::new("process_image", process)?.queue("images")?;
     let fetch = if fetch_loopback {
         Task::new("fetch_data", fetch_data::run_with_loopback)?
     } else {
         Task::new("fetch_data", fetch_data::run)?
     };
-    Ok(vec![image.time_limit(Duration::from_mins(1)).burns_cpu(), fetch.time_limit(Duration::from_secs(40))])
+    // a picture has a minute of processor time; the rest is for waiting until there is memory for it
+    Ok(vec![image.time_limit(Duration::from_mins(5)).burns_cpu(), fetch.time_limit(Duration::from_secs(40))])
 }
 
 /// Registered with `--demo-tasks`.
