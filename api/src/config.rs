@@ -62,6 +62,9 @@ pub(crate) struct Serve {
     /// Mebibytes of request bodies in memory at once; a user has half of them, and what does not fit is answered 503
     #[arg(long, env = "CARAWAY_BODY_MEBIBYTES", default_value_t = 256, value_parser = RangedU64ValueParser::<usize>::new().range(16..=65_536))]
     pub(crate) body_mebibytes: usize,
+    /// Mebibytes that an item may have; an upload holds 256 KiB of it in memory
+    #[arg(long, env = "CARAWAY_ITEM_MEBIBYTES", default_value_t = 100, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_024))]
+    pub(crate) item_mebibytes: usize,
     /// Read cached data from the database only. What is written is told to Redis all the same, for other processes
     #[arg(long, env = "CARAWAY_NO_CACHE")]
     pub(crate) no_cache: bool,

@@ -85,6 +85,7 @@ impl Application {
             waiting: Waiting::new(store.clone(), cache.clone(), closing.clone()),
             health: Health::default(),
             metrics_open: config.metrics_open,
+            item_bytes_max: config.item_mebibytes << 20,
             shares: SharedRoom::new(config.body_mebibytes.saturating_mul(1 << 20)),
             store,
             cache,

@@ -41,6 +41,8 @@ pub(crate) struct ApiState {
     pub(crate) metrics: Metrics,
     /// Whether everybody may read them.
     pub(crate) metrics_open: bool,
+    /// Most bytes of an item.
+    pub(crate) item_bytes_max: usize,
     /// What users share.
     pub(crate) shares: SharedRoom,
 }

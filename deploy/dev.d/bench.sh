@@ -8,10 +8,10 @@ bench() {
     for argument; do [[ $argument != --help && $argument != -h ]] || help=yes; done
     need_cargo
     mkdir -p "$STATE/bench/log" "$LOG"
+    [[ -n $help ]] || install_missing build
     build_bench
     [[ -z $help ]] || exec "$TARGET/caraway-bench" run --help
     lock_bench || die "another benchmark uses $STATE/bench"
-    install_missing build
     install_peers "$@"
     trap stop_bench_stack EXIT
     trap 'exit 130' INT TERM HUP

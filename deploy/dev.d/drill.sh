@@ -5,10 +5,10 @@
 run_drill() {
     local start=${EPOCHREALTIME/[^0-9]/}
     need_cargo
-    mkdir -p "$STATE/drill"
+    mkdir -p "$STATE/drill" "$LOG"
+    install_missing build
     # Only wrong clocks need it, and where it cannot be had the drill says that they were not run.
     if [[ " ${*^^} " =~ " "(--ALL|F38)" " ]]; then
-        mkdir -p "$LOG"
         (install_missing drill) || true
     fi
     exec {DRILL_LOCK}>"$STATE/drill/lock"

@@ -18,6 +18,10 @@ missing_packages() {
         echo gcc
         echo libc6-dev
     fi
+    # The picture codecs are built on it.
+    if [[ ${1:-} == build ]] && ! has_libvips; then
+        echo libvips-dev
+    fi
     if [[ ${1:-} == fuzz ]] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
         echo python3-venv
     fi
@@ -28,6 +32,11 @@ missing_packages() {
         command -v node >/dev/null || echo nodejs
         command -v npm >/dev/null || echo npm
     fi
+}
+
+has_libvips() {
+    compgen -G '/usr/lib/*/libvips.so' >/dev/null || compgen -G '/usr/lib*/libvips.so' >/dev/null ||
+        compgen -G '/usr/local/lib/libvips.so' >/dev/null
 }
 
 install_packages() {

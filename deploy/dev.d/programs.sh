@@ -15,7 +15,7 @@ need_cargo() {
 build_programs() {
     local start=${EPOCHREALTIME/[^0-9]/}
     began "building in release mode (minutes the first time, a second when nothing changed)"
-    (cd "$ROOT" && cargo build --release --locked -p caraway-api -p caraway-worker --bins) ||
+    (cd "$ROOT" && cargo build --release --locked -p caraway-api -p caraway-worker -p caraway-pictures --bins) ||
         die "the build failed; the compiler says why above"
     done_in "built" "$start"
 }

@@ -119,7 +119,7 @@ impl Context {
         self.store.ask(|store| store.item(self.owner, id)).await
     }
 
-    /// A whole item's content, up to 16 MiB.
+    /// A whole item's content, as large as the API lets items be: 100 MiB by default.
     pub async fn item_content(&self, id: Uuid) -> Result<Option<Bytes>, Failure> {
         self.store.ask(|store| store.item_content(self.owner, id)).await
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bytes::Bytes;
+use caraway_picture as picture;
 use caraway_shared::{
     store::{
         TaskType,
@@ -48,22 +49,10 @@ struct Arguments {
     options: Options,
 }
 
+/// What was said, and nothing else.
 #[derive(Default, Serialize)]
-#[serde(default)]
-struct Options {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    width: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    height: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fit: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    format: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    quality: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    grayscale: Option<bool>,
-}
+#[serde(transparent)]
+struct Options(serde_json::Map<String, serde_json::Value>);
 
 /// How the picture shall become. What is left out is the handler's to choose.
 #[derive(ToSchema)]
@@ -78,31 +67,91 @@ struct OptionsSchema {
     #[schema(minimum = 1, maximum = 8192)]
     height: Option<u16>,
     fit: Option<Fit>,
+    gravity: Option<Gravity>,
+    /// Never larger than the original.
+    without_enlargement: Option<bool>,
+    /// Behind transparency that the result cannot have, and in the bars of `contain`: `#rrggbb` or `#rrggbbaa`.
+    #[schema(pattern = "^#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})$")]
+    background: Option<String>,
+    rotate: Option<Rotate>,
+    /// The sigma of a Gaussian blur, in pixels of the result.
+    #[schema(minimum = 0.3, maximum = 100)]
+    blur: Option<f64>,
+    /// The sigma of sharpening, in pixels of the result.
+    #[schema(minimum = 0.3, maximum = 10)]
+    sharpen: Option<f64>,
+    /// The page of a TIFF, or the frame of an animation.
+    #[schema(minimum = 0, maximum = 9999)]
+    page: Option<u16>,
     format: Option<Format>,
-    /// Of a JPEG.
+    /// Of JPEG, lossy WebP and AVIF; 80, and 50 for AVIF, where it is left out.
     #[schema(minimum = 1, maximum = 100)]
     quality: Option<u8>,
+    /// WebP without loss.
+    lossless: Option<bool>,
+    /// JPEG and PNG that are shown coarsely first.
+    progressive: Option<bool>,
     grayscale: Option<bool>,
+    /// The colours stay in the picture's own profile, which comes along; else they become sRGB.
+    keep_profile: Option<bool>,
+    metadata: Option<Metadata>,
 }
 
-/// Into `width` and `height`: whole and smaller, cut, or stretched.
+/// Into `width` and `height`: whole inside, whole around, cut, on a canvas, or stretched.
 #[derive(ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
 enum Fit {
-    Contain,
+    Inside,
+    Outside,
     Cover,
+    Contain,
     Fill,
 }
 
-/// A picture's format.
+/// Which part stays where `cover` cuts; `smart` finds it.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
+enum Gravity {
+    Center,
+    Centre,
+    North,
+    Northeast,
+    East,
+    Southeast,
+    South,
+    Southwest,
+    West,
+    Northwest,
+    Smart,
+}
+
+/// Degrees, clockwise.
+#[derive(ToSchema)]
+#[schema(value_type = u16, minimum = 0, maximum = 270, multiple_of = 90)]
+#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
+struct Rotate(u16);
+
+/// A picture's format; `jpg` is `jpeg`.
 #[derive(ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
 enum Format {
     Jpeg,
+    Jpg,
     Png,
     Webp,
+    Avif,
+}
+
+/// Whether camera, lens, exposure, time and author come along, in JPEG and PNG; never where the picture was taken.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
+enum Metadata {
+    None,
+    Keep,
 }
 
 /// Process a stored picture
@@ -167,7 +216,7 @@ async fn check_image(state: &ApiState, owner: OwnerId, id: Uuid) -> Result<(), P
     if is_processable(&item.content_type) {
         return Ok(());
     }
-    let detail = format!("the item is {}; images are JPEG, PNG, WebP, GIF, BMP and TIFF", item.content_type);
+    let detail = format!("the item is {}; images are JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC", item.content_type);
     Err(Problem::new(Code::ItemNotImage, detail))
 }
 
@@ -202,25 +251,54 @@ fn spec(known: &TaskType, owner: OwnerId, input: Bytes, traceparent: Option<Stri
     }
 }
 
+/// Checks every option by itself, with the types that the handler has, and keeps it as it was written.
 fn options(body: &[u8]) -> Result<Options, Problem> {
     let mut fields = Fields::of(body)?;
-    let side = |value: &RawValue| typed(value).filter(|pixels| (1..=SIDE_PIXELS_MAX).contains(pixels));
-    let options = Options {
-        width: fields.optional("width", "must be a whole number from 1 to 8192", side),
-        height: fields.optional("height", "must be a whole number from 1 to 8192", side),
-        fit: fields
-            .optional("fit", "must be contain, cover or fill", |value| one_of(value, &["contain", "cover", "fill"])),
-        format: fields.optional("format", "must be jpeg, png or webp", |value| one_of(value, &["jpeg", "png", "webp"])),
-        quality: fields.optional("quality", "must be a whole number from 1 to 100", |value| {
-            typed(value).filter(|quality| (1..=100).contains(quality))
-        }),
-        grayscale: fields.optional("grayscale", "must be true or false", typed),
-    };
-    fields.finish(Some(options))
+    let mut said = serde_json::Map::new();
+    let side = "must be a whole number from 1 to 8192";
+    let boolean = "must be true or false";
+    let rules: [(&'static str, &'static str, fn(&RawValue) -> bool); 17] = [
+        ("width", side, |value| in_range(value, 1, u32::from(SIDE_PIXELS_MAX))),
+        ("height", side, |value| in_range(value, 1, u32::from(SIDE_PIXELS_MAX))),
+        ("fit", "must be inside, outside, cover, contain or fill", is::<picture::Fit>),
+        (
+            "gravity",
+            "must be center, north, northeast, east, southeast, south, southwest, west, northwest or smart",
+            is::<picture::Gravity>,
+        ),
+        ("without_enlargement", boolean, is::<bool>),
+        ("background", "must be a colour such as #ffffff or #ffffff80", is::<picture::Background>),
+        ("rotate", "must be 0, 90, 180 or 270", is::<picture::Rotation>),
+        ("blur", "must be a number from 0.3 to 100", |value| is_between(value, 0.3, 100.0)),
+        ("sharpen", "must be a number from 0.3 to 10", |value| is_between(value, 0.3, 10.0)),
+        ("page", "must be a whole number from 0 to 9999", |value| in_range(value, 0, 9_999)),
+        ("format", "must be jpeg, png, webp or avif", is::<picture::Format>),
+        ("quality", "must be a whole number from 1 to 100", |value| in_range(value, 1, 100)),
+        ("lossless", boolean, is::<bool>),
+        ("progressive", boolean, is::<bool>),
+        ("grayscale", boolean, is::<bool>),
+        ("keep_profile", boolean, is::<bool>),
+        ("metadata", "must be none or keep", is::<picture::Metadata>),
+    ];
+    for (name, rule, holds) in rules {
+        let read = |value: &RawValue| typed::<serde_json::Value>(value).filter(|_| holds(value));
+        if let Some(value) = fields.optional(name, rule, read) {
+            said.insert(name.to_owned(), value);
+        }
+    }
+    fields.finish(Some(Options(said)))
 }
 
-fn one_of(value: &RawValue, words: &[&str]) -> Option<String> {
-    typed::<String>(value).filter(|word| words.contains(&word.as_str()))
+fn is<T: serde::de::DeserializeOwned>(value: &RawValue) -> bool {
+    typed::<T>(value).is_some()
+}
+
+fn in_range(value: &RawValue, least: u32, most: u32) -> bool {
+    typed::<u32>(value).is_some_and(|number| (least..=most).contains(&number))
+}
+
+fn is_between(value: &RawValue, least: f64, most: f64) -> bool {
+    typed::<f64>(value).is_some_and(|number| (least..=most).contains(&number))
 }
 
 #[cfg(test)]
@@ -229,12 +307,11 @@ mod tests {
 
     #[test]
     fn only_what_was_said_is_handed_on() {
-        let options = options(br#"{"width": 64, "fit": "cover"}"#).unwrap();
+        let options = options(br#"{"width": 64, "fit": "cover", "format": "jpg"}"#).unwrap();
         let arguments = Arguments { image_id: Uuid::nil(), options };
-        assert_eq!(
-            input(&arguments).unwrap(),
-            r#"{"args":[],"kwargs":{"image_id":"00000000-0000-0000-0000-000000000000","width":64,"fit":"cover"}}"#
-        );
+        let read: serde_json::Value = serde_json::from_slice(&input(&arguments).unwrap()).unwrap();
+        let said = serde_json::json!({"image_id": Uuid::nil(), "width": 64, "fit": "cover", "format": "jpg"});
+        assert_eq!(read, serde_json::json!({"args": [], "kwargs": said}));
     }
 
     #[test]
@@ -247,6 +324,10 @@ mod tests {
             r#"{"format": "gif"}"#,
             r#"{"quality": 101}"#,
             r#"{"grayscale": 1}"#,
+            r#"{"rotate": 45}"#,
+            r#"{"blur": 0.1}"#,
+            r#"{"background": "white"}"#,
+            r#"{"gravity": "up"}"#,
             r#"{"colour": "red"}"#,
             "[]",
         ];

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{answer::Answer, eventually::eventually_async, raw, server::Api};
 
-pub const LARGEST: usize = 16 << 20;
+pub const LARGEST: usize = 100 << 20;
 const CHUNK: usize = 256 << 10;
 pub const FORM: &str = "multipart/form-data; boundary=x";
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\nand the rest";

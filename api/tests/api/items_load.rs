@@ -11,10 +11,13 @@ use tokio::task::spawn_blocking;
 use crate::{
     abuse::{Neighbour, drip},
     eventually::eventually_async,
-    items::{LARGEST, bytes_of},
+    items::bytes_of,
     raw,
     server::Api,
 };
+
+/// The size of an item; larger ones are the same, for longer.
+const LARGEST: usize = 16 << 20;
 
 /// The most that the API may ever have had resident.
 const RSS_KIB_MAX: u64 = 150 << 10;

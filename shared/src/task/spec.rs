@@ -18,8 +18,6 @@ pub mod limits {
     pub const INPUT_BYTES_MAX: usize = 256 << 10;
     /// A result.
     pub const RESULT_BYTES_MAX: usize = 1 << 20;
-    /// A stored item.
-    pub const ITEM_BYTES_MAX: usize = 16 << 20;
     /// How deep a value of a user's may nest, its own brackets included: arguments, metadata, cached data, payloads, progress.
     pub const NESTING_MAX: usize = 32;
     /// How deep a request's body may nest: a value, and the deepest place where one may stand, in a task of a workflow.

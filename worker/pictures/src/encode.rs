@@ -82,17 +82,23 @@ fn jpeg(image: &DynamicImage, how: &Written, quality: u8) -> Result<Vec<u8>, Fau
     Ok(bytes)
 }
 
-/// With a palette where every colour costs more than the original had.
+/// With a palette of 256 colours, 16 or 4 where more of them cost more than the original had.
 fn png(image: &DynamicImage, how: &Written) -> Result<Vec<u8>, Fault> {
-    let plain = if how.options.progressive { None } else { Some(plain_png(image, how).map_err(|fault| unwritten(&fault))?) };
-    if let Some(plain) = plain {
-        if how.bytes_wanted.is_none_or(|wanted| plain.len() <= wanted) {
-            return Ok(plain);
+    let mut smallest = if how.options.progressive {
+        vips_png(image, how, None)?
+    } else {
+        plain_png(image, how).map_err(|fault| Fault::Encoding(fault.to_string()))?
+    };
+    for bits in [8, 4, 2] {
+        if how.bytes_wanted.is_none_or(|wanted| smallest.len() <= wanted) {
+            break;
         }
-        let with_palette = vips_png(image, how, true)?;
-        return Ok(if with_palette.len() < plain.len() { with_palette } else { plain });
+        let with_palette = vips_png(image, how, Some(bits))?;
+        if with_palette.len() < smallest.len() {
+            smallest = with_palette;
+        }
     }
-    vips_png(image, how, false)
+    Ok(smallest)
 }
 
 fn plain_png(image: &DynamicImage, how: &Written) -> Result<Vec<u8>, ImageError> {
@@ -108,9 +114,13 @@ fn plain_png(image: &DynamicImage, how: &Written) -> Result<Vec<u8>, ImageError>
     Ok(bytes)
 }
 
-fn vips_png(image: &DynamicImage, how: &Written, palette: bool) -> Result<Vec<u8>, Fault> {
-    let option = VOption::new().set("interlace", how.options.progressive).set("palette", palette);
-    with_profile(image, how)?.pngsave_buffer_with_opts(option.set("compression", 9)).map_err(|_| vips::unwritable())
+/// `bits` are those of a palette's index. Without dither, because its noise costs bytes.
+fn vips_png(image: &DynamicImage, how: &Written, bits: Option<i32>) -> Result<Vec<u8>, Fault> {
+    let mut option = VOption::new().set("interlace", how.options.progressive).set("compression", 9);
+    if let Some(bits) = bits {
+        option = option.set("palette", true).set("bitdepth", bits).set("dither", 0.0);
+    }
+    with_profile(image, how)?.pngsave_buffer_with_opts(option).map_err(|_| vips::unwritable())
 }
 
 /// WebP has three channels or four. Effort 2 takes half the time of the library's 4, and 3 % more bytes.
@@ -135,8 +145,4 @@ fn with_profile(image: &DynamicImage, how: &Written) -> Result<rs_vips::VipsImag
         copy.set_blob_copy("icc-profile-data", profile).map_err(|_| vips::unwritable())?;
     }
     Ok(copy)
-}
-
-fn unwritten(fault: &ImageError) -> Fault {
-    Fault::Encoding(fault.to_string())
 }

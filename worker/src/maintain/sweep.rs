@@ -10,7 +10,7 @@ use crate::startup::Engine;
 
 /// A round with nothing to do reads one small index.
 const EVERY: Duration = Duration::from_secs(15);
-/// Each may hold 16 MiB; more wait for the next round.
+/// Each may hold as much as an item may; more wait for the next round.
 const UPLOADS_MAX: i64 = 20;
 
 pub(super) async fn run(engine: Arc<Engine>, done: CancellationToken) {

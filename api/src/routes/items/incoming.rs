@@ -14,7 +14,7 @@ use actix_web::{
     mime::{self, Mime},
 };
 use bytes::{Bytes, BytesMut};
-use caraway_shared::{store::CHUNK_BYTES, task::limits};
+use caraway_shared::store::CHUNK_BYTES;
 use futures::StreamExt;
 
 use crate::{
@@ -22,7 +22,10 @@ use crate::{
     problem::{Code, Problem},
 };
 
-const LIMIT: BodyLimit = BodyLimit { bytes_max: limits::ITEM_BYTES_MAX, deadline: Duration::from_secs(30) };
+/// How long a client may be waited for, all in all; longer where it announces so many bytes that they need it.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Bytes a second that a client must send of a large item: half a mebibyte.
+const BYTES_PER_SECOND_MIN: usize = 512 << 10;
 /// What a form may have around its part: boundaries, headers, a preamble.
 const FORM_BYTES_MAX: usize = 64 << 10;
 
@@ -30,6 +33,7 @@ const FORM_BYTES_MAX: usize = 64 << 10;
 pub(super) struct Incoming {
     source: Source,
     declared: Option<String>,
+    limit: BodyLimit,
     patience: Patience,
     /// Bytes of content so far.
     bytes: usize,
@@ -45,27 +49,29 @@ enum Source {
 
 impl Incoming {
     /// Refuses what is wrong already, and reads a form up to its part.
-    pub(super) async fn open(request: &HttpRequest, payload: Payload) -> Result<Self, Problem> {
+    pub(super) async fn open(request: &HttpRequest, payload: Payload, bytes_max: usize) -> Result<Self, Problem> {
         let headers = request.headers();
-        let mut patience = LIMIT.patience();
+        let needed = announced(headers).unwrap_or(0).min(bytes_max) / BYTES_PER_SECOND_MIN;
+        let needed = Duration::from_secs(u64::try_from(needed).unwrap_or(u64::MAX));
+        let limit = BodyLimit { bytes_max, deadline: DEADLINE.max(needed) };
+        let mut patience = limit.patience();
         let (source, declared) = if is_form(headers) {
-            BodyLimit { bytes_max: LIMIT.bytes_max + FORM_BYTES_MAX, ..LIMIT }.admit(headers)?;
-            let mut form = Multipart::new(headers, bounded(payload));
-            let part = patience.wait(form.next()).await?.ok_or_else(|| unfit("it has no part"))?.map_err(unreadable)?;
+            BodyLimit { bytes_max: bytes_max + FORM_BYTES_MAX, ..limit }.admit(headers)?;
+            let mut form = Multipart::new(headers, bounded(payload, bytes_max));
+            let part = patience.wait(form.next()).await?.ok_or_else(|| unfit("it has no part"))?.map_err(|error| unreadable(error, limit))?;
             let declared = part.content_type().map(ToString::to_string);
             (Source::Form(Box::new((form, Some(part)))), declared)
         } else {
-            LIMIT.admit(headers)?;
+            limit.admit(headers)?;
             let declared = headers.get(header::CONTENT_TYPE);
             (Source::Body(payload), declared.map(|declared| declared.to_str().unwrap_or_default().to_owned()))
         };
-        Ok(Self { source, declared, patience, bytes: 0, beyond: Bytes::new() })
+        Ok(Self { source, declared, limit, patience, bytes: 0, beyond: Bytes::new() })
     }
 
     /// The least that the item may have, by what its request says of itself: nothing of a form, which has more than its item.
     pub(super) fn length(request: &HttpRequest) -> usize {
-        let length = request.headers().get(header::CONTENT_LENGTH).filter(|_| !is_form(request.headers()));
-        length.and_then(|length| length.to_str().ok()?.parse().ok()).unwrap_or(1)
+        announced(request.headers()).filter(|_| !is_form(request.headers())).unwrap_or(1)
     }
 
     /// How much of it has come.
@@ -84,8 +90,8 @@ impl Incoming {
         while chunk.len() < CHUNK_BYTES {
             let Some(piece) = self.piece().await? else { return Ok(chunk.freeze()) };
             self.bytes += piece.len();
-            if self.bytes > LIMIT.bytes_max {
-                return Err(LIMIT.too_large());
+            if self.bytes > self.limit.bytes_max {
+                return Err(self.limit.too_large());
             }
             chunk.extend_from_slice(&piece);
         }
@@ -96,13 +102,14 @@ impl Incoming {
 
     /// Whatever came next.
     async fn piece(&mut self) -> Result<Option<Bytes>, Problem> {
+        let limit = self.limit;
         match &mut self.source {
             Source::Body(payload) => self.patience.wait(payload.next()).await?.transpose().map_err(broken),
             Source::Form(form) => {
                 let (form, part) = form.as_mut();
                 if let Some(reading) = part {
                     if let Some(piece) = self.patience.wait(reading.next()).await? {
-                        return piece.map(Some).map_err(unreadable);
+                        return piece.map(Some).map_err(|error| unreadable(error, limit));
                     }
                     *part = None; // the form does not go on before its part is gone
                 }
@@ -111,11 +118,16 @@ impl Incoming {
                     Some(Ok(_)) => Err(unfit(
                         "it has more than one part; send the file alone, without other fields: there is nowhere to keep them",
                     )),
-                    Some(Err(error)) => Err(unreadable(error)),
+                    Some(Err(error)) => Err(unreadable(error, limit)),
                 }
             }
         }
     }
+}
+
+/// The length that a request states.
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
@@ -124,17 +136,17 @@ fn is_form(headers: &HeaderMap) -> bool {
 }
 
 /// No form may go on for ever in what is none of its part.
-fn bounded(payload: Payload) -> impl futures::Stream<Item = Result<Bytes, PayloadError>> {
-    payload.scan(0, |bytes, piece| {
+fn bounded(payload: Payload, bytes_max: usize) -> impl futures::Stream<Item = Result<Bytes, PayloadError>> {
+    payload.scan(0, move |bytes, piece| {
         *bytes += piece.as_ref().map_or(0, Bytes::len);
-        let within = *bytes <= LIMIT.bytes_max + FORM_BYTES_MAX;
+        let within = *bytes <= bytes_max + FORM_BYTES_MAX;
         std::future::ready(Some(if within { piece } else { Err(PayloadError::Overflow) }))
     })
 }
 
-fn unreadable(error: MultipartError) -> Problem {
+fn unreadable(error: MultipartError, limit: BodyLimit) -> Problem {
     match error {
-        MultipartError::Payload(PayloadError::Overflow) => LIMIT.too_large(),
+        MultipartError::Payload(PayloadError::Overflow) => limit.too_large(),
         MultipartError::Payload(error) => broken(error),
         error => unfit(&error.to_string()),
     }

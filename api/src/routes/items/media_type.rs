@@ -4,6 +4,7 @@
 //! handed to a decoder.
 
 use actix_web::mime::{self, Mime};
+use caraway_picture::{Kind, Recognised};
 
 use crate::problem::{Code, Problem};
 
@@ -11,7 +12,43 @@ use crate::problem::{Code, Problem};
 pub(super) const BYTES_MAX: usize = 255;
 
 /// The image types that the first bytes tell and `process_image` reads.
-const IMAGES: [&str; 6] = ["image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff"];
+const IMAGES: [&str; 8] = [
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/gif",
+    "image/bmp",
+    "image/tiff",
+    "image/avif",
+    "image/heic",
+];
+
+/// Formats that are built on others and begin as those do: an item is what its sender says, and no picture to process.
+const BUILT_ON: [(&str, &[&str]); 2] = [
+    (
+        "image/tiff",
+        &[
+            "image/x-adobe-dng",
+            "image/dng",
+            "image/x-canon-cr2",
+            "image/x-nikon-nef",
+            "image/x-nikon-nrw",
+            "image/x-sony-arw",
+            "image/x-sony-sr2",
+            "image/x-pentax-pef",
+            "image/x-samsung-srw",
+            "image/x-epson-erf",
+            "image/x-kodak-dcr",
+            "image/x-hasselblad-3fr",
+            "image/x-phaseone-iiq",
+            "image/tiff-fx",
+            "image/geotiff",
+            "image/vnd.stonegate.ometiff",
+            "application/geotiff",
+        ],
+    ),
+    ("image/png", &["image/apng", "image/vnd.mozilla.apng"]),
+];
 
 /// Whether an item of this type can be processed as an image, and shown as one.
 pub(crate) fn is_processable(content_type: &str) -> bool {
@@ -27,10 +64,23 @@ pub(crate) fn decide(declared: Option<&str>, content: &[u8]) -> Result<String, P
     let claims = canonical(declared.essence_str());
     match sniffed {
         Some(sniffed) if claims == sniffed => Ok(sniffed.into()),
+        // An APNG is a PNG, and shown by its first frame; the others are no pictures that are read here.
+        Some("image/png") if is_built_on(claims, "image/png") => Ok("image/png".into()),
+        Some(sniffed) if is_built_on(claims, sniffed) => Ok(claims.into()),
+        // HEIF is a family: which member a file is, its brands tell better than its sender.
+        Some(sniffed @ ("image/avif" | "image/heic")) if is_heif(claims) => Ok(sniffed.into()),
         Some(sniffed) => Err(mismatch(claims, sniffed)),
         None if is_processable(claims) => Err(mismatch(claims, "something else")),
         None => Ok(declared.as_ref().into()),
     }
+}
+
+fn is_built_on(claims: &str, sniffed: &str) -> bool {
+    BUILT_ON.iter().any(|(base, built)| *base == sniffed && built.contains(&claims))
+}
+
+fn is_heif(claims: &str) -> bool {
+    matches!(claims, "image/heif" | "image/heif-sequence" | "image/heic-sequence" | "image/avif-sequence")
 }
 
 /// The declared type; nothing where the sender said nothing that means anything.
@@ -75,6 +125,11 @@ fn sniff(content: &[u8]) -> Option<&'static str> {
         // "BM", the file's size, four reserved bytes that are zero: two letters alone would claim half of all texts
         [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => Some("image/bmp"),
         [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Some("image/tiff"),
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => match caraway_picture::recognise(content) {
+            Recognised::Read(Kind::Avif) => Some("image/avif"),
+            Recognised::Read(Kind::Heic) => Some("image/heic"),
+            _ => None,
+        },
         _ => None,
     }
 }
@@ -91,7 +146,7 @@ mod tests {
 
     #[test]
     fn formats_by_their_magic() {
-        let cases: [(&[u8], &str); 7] = [
+        let cases: [(&[u8], &str); 9] = [
             (JPEG, "image/jpeg"),
             (b"\x89PNG\r\n\x1a\nrest", "image/png"),
             (b"RIFF\x10\0\0\0WEBPVP8 ", "image/webp"),
@@ -99,6 +154,8 @@ mod tests {
             (b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0", "image/bmp"),
             (b"II\x2a\0....", "image/tiff"),
             (b"MM\0\x2a....", "image/tiff"),
+            (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf", "image/avif"),
+            (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "image/heic"),
         ];
         for (content, media_type) in cases {
             assert_eq!(decided(None, content).as_deref(), Ok(media_type));
@@ -114,6 +171,16 @@ mod tests {
         assert_eq!(decided(Some("image/png"), JPEG), mismatch);
         assert_eq!(decided(Some("text/plain"), JPEG), mismatch);
         assert_eq!(decided(Some("image/png"), b"just text"), mismatch);
+    }
+
+    #[test]
+    fn what_is_built_on_a_format_is_no_contradiction() {
+        const TIFF: &[u8] = b"II\x2a\0\x10\0\0\0";
+        assert_eq!(decided(Some("image/x-adobe-dng"), TIFF).as_deref(), Ok("image/x-adobe-dng"));
+        assert!(!is_processable("image/x-adobe-dng"), "a raw photograph is no picture that is read here");
+        assert_eq!(decided(Some("image/apng"), b"\x89PNG\r\n\x1a\n").as_deref(), Ok("image/png"));
+        assert_eq!(decided(Some("image/heif"), b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").as_deref(), Ok("image/heic"));
+        assert_eq!(decided(Some("image/x-adobe-dng"), JPEG), Err("content_type_mismatch".to_owned()));
     }
 
     #[test]

@@ -26,7 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Store an item
 ///
-/// The bytes themselves are the body, or the only part of a form (`multipart/form-data`): 1 byte to 16 MiB. What they are is
+/// The bytes themselves are the body, or the only part of a form (`multipart/form-data`): 1 byte to the limit
+/// of this installation (`--item-mebibytes`, 100 MiB by default). What they are is
 /// told by their first bytes, and held against `Content-Type`; any media type is taken, JSON too, and `application/octet-stream`
 /// says nothing. The item exists when all of it is stored, and not before. Its user's quota is asked before its body is read, and
 /// again before it exists.
@@ -68,7 +69,7 @@ pub(crate) async fn upload(
     let overloaded = |_| Problem::new(Code::Overloaded, "too many uploads at once; try again in a moment");
     let _place = state.shares.uploads.take(caller.owner, PATIENCE).await.map_err(overloaded)?;
     state.quotas.may_store(&caller, Incoming::length(&request)).await?;
-    let mut incoming = Incoming::open(&request, payload.into_inner()).await?;
+    let mut incoming = Incoming::open(&request, payload.into_inner(), state.item_bytes_max).await?;
     let mut chunk = incoming.chunk().await?;
     if chunk.is_empty() {
         return Err(Problem::new(Code::EmptyBody, "send the item's bytes as the body"));
