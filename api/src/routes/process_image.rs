@@ -216,7 +216,8 @@ async fn check_image(state: &ApiState, owner: OwnerId, id: Uuid) -> Result<(), P
     if is_processable(&item.content_type) {
         return Ok(());
     }
-    let detail = format!("the item is {}; images are JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC", item.content_type);
+    let detail =
+        format!("the item is {}; images are JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC", item.content_type);
     Err(Problem::new(Code::ItemNotImage, detail))
 }
 

@@ -71,7 +71,8 @@ pub fn plan(source: Size, options: &Options) -> Result<Plan, Fault> {
     let largest = [Some(planned.scaled), planned.canvas].into_iter().flatten();
     if largest.into_iter().any(|size| size.width.max(size.height) > SIDE_MAX) {
         let size = planned.scaled;
-        let told = format!("the result would have {} x {} pixels; a side has at most {SIDE_MAX}", size.width, size.height);
+        let told =
+            format!("the result would have {} x {} pixels; a side has at most {SIDE_MAX}", size.width, size.height);
         return Err(Fault::InvalidOptions(told));
     }
     Ok(planned)
@@ -179,7 +180,9 @@ mod tests {
     #[test]
     fn cover_cuts_where_gravity_says() {
         let left = |gravity: &str| {
-            planned((300, 100), &format!(r#"{{"width":90,"height":90,"fit":"cover","gravity":"{gravity}"}}"#)).window.left
+            planned((300, 100), &format!(r#"{{"width":90,"height":90,"fit":"cover","gravity":"{gravity}"}}"#))
+                .window
+                .left
         };
         assert_eq!([left("west"), left("center"), left("northeast")], [0, 100, 200]);
         let smart = planned((300, 100), r#"{"width":90,"height":90,"fit":"cover","gravity":"smart"}"#);

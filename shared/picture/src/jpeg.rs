@@ -38,7 +38,8 @@ impl JpegHeader {
                 0xC5..=0xC7 | 0xCD..=0xCF => return Err(Fault::Unsupported("hierarchical JPEG".to_owned())),
                 0xDD => restarts = body.get(..2).is_some_and(|interval| interval != [0, 0]),
                 0xDA => {
-                    let (size, components, progressive) = frame.ok_or_else(|| incomplete("a scan comes before its frame"))?;
+                    let (size, components, progressive) =
+                        frame.ok_or_else(|| incomplete("a scan comes before its frame"))?;
                     let apart = body.first().is_some_and(|in_scan| u32::from(*in_scan) < components);
                     let coding = if progressive || apart { Coding::Buffered } else { Coding::Sequential };
                     return Ok(Self { size, coding, components, restarts });

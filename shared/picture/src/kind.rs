@@ -68,10 +68,14 @@ pub fn recognise(file: &[u8]) -> Recognised {
         [b'I', b'I', 0x55, 0, ..] => return Recognised::Other("Panasonic raw (RW2)"),
         // "BM", the file's size, four reserved bytes: two letters alone would claim half of all texts
         [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => Kind::Bmp,
-        [b'B', b'A', _, _, _, _, _, _, _, _, _, _, _, _, b'B', b'M', ..] => return Recognised::Other("OS/2 bitmap array"),
+        [b'B', b'A', _, _, _, _, _, _, _, _, _, _, _, _, b'B', b'M', ..] => {
+            return Recognised::Other("OS/2 bitmap array");
+        }
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => return heif(file),
         [0xFF, 0x0A, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => return Recognised::Other("JPEG XL"),
-        [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] | [0xFF, 0x4F, 0xFF, 0x51, ..] => return Recognised::Other("JPEG 2000"),
+        [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] | [0xFF, 0x4F, 0xFF, 0x51, ..] => {
+            return Recognised::Other("JPEG 2000");
+        }
         [b'8', b'B', b'P', b'S', ..] => return Recognised::Other("Photoshop (PSD)"),
         [0, 0, 1, 0, ..] => return Recognised::Other("Windows icon (ICO)"),
         [b'q', b'o', b'i', b'f', ..] => return Recognised::Other("QOI"),

@@ -45,11 +45,7 @@ pub(crate) fn write(image: &DynamicImage, how: &Written) -> Result<Vec<u8>, Faul
 }
 
 /// The first quality at which the result is small enough; the quality that was asked for, whatever comes of it.
-fn coarser(
-    how: &Written,
-    qualities: &[u8],
-    write: impl Fn(u8) -> Result<Vec<u8>, Fault>,
-) -> Result<Vec<u8>, Fault> {
+fn coarser(how: &Written, qualities: &[u8], write: impl Fn(u8) -> Result<Vec<u8>, Fault>) -> Result<Vec<u8>, Fault> {
     if let Some(quality) = how.options.quality {
         return write(quality);
     }
@@ -82,20 +78,20 @@ fn jpeg(image: &DynamicImage, how: &Written, quality: u8) -> Result<Vec<u8>, Fau
     Ok(bytes)
 }
 
-/// With a palette of 256 colours, 16 or 4 where more of them cost more than the original had.
+/// Compressed harder, and then with a palette of 256 colours, where it costs more than the original.
 fn png(image: &DynamicImage, how: &Written) -> Result<Vec<u8>, Fault> {
     let mut smallest = if how.options.progressive {
-        vips_png(image, how, None)?
+        vips_png(image, how, false)?
     } else {
         plain_png(image, how).map_err(|fault| Fault::Encoding(fault.to_string()))?
     };
-    for bits in [8, 4, 2] {
+    for palette in [false, true] {
         if how.bytes_wanted.is_none_or(|wanted| smallest.len() <= wanted) {
             break;
         }
-        let with_palette = vips_png(image, how, Some(bits))?;
-        if with_palette.len() < smallest.len() {
-            smallest = with_palette;
+        let smaller = vips_png(image, how, palette)?;
+        if smaller.len() < smallest.len() {
+            smallest = smaller;
         }
     }
     Ok(smallest)
@@ -114,12 +110,11 @@ fn plain_png(image: &DynamicImage, how: &Written) -> Result<Vec<u8>, ImageError>
     Ok(bytes)
 }
 
-/// `bits` are those of a palette's index. Without dither, because its noise costs bytes.
-fn vips_png(image: &DynamicImage, how: &Written, bits: Option<i32>) -> Result<Vec<u8>, Fault> {
-    let mut option = VOption::new().set("interlace", how.options.progressive).set("compression", 9);
-    if let Some(bits) = bits {
-        option = option.set("palette", true).set("bitdepth", bits).set("dither", 0.0);
-    }
+/// With all filters to choose from; a palette without dither, because its noise costs bytes.
+fn vips_png(image: &DynamicImage, how: &Written, palette: bool) -> Result<Vec<u8>, Fault> {
+    let option = VOption::new().set("interlace", how.options.progressive).set("compression", 9);
+    let option =
+        if palette { option.set("palette", true).set("dither", 0.0) } else { option.set("filter", vips::ALL_FILTERS) };
     with_profile(image, how)?.pngsave_buffer_with_opts(option).map_err(|_| vips::unwritable())
 }
 

@@ -83,6 +83,8 @@ pub(crate) fn with_vips(file: &[u8], kind: Kind, page: u32, shrink: Shrink, stri
         }
         Kind::Gif => VipsImage::gifload_buffer_with_opts(file, option.set("page", page)),
         Kind::Tiff => VipsImage::tiffload_buffer_with_opts(file, option.set("page", page)),
+        // where no page is named, it is the one that the file calls its primary picture
+        Kind::Avif | Kind::Heic if page == 0 => VipsImage::heifload_buffer_with_opts(file, option),
         Kind::Avif | Kind::Heic => VipsImage::heifload_buffer_with_opts(file, option.set("page", page)),
         Kind::Png => VipsImage::pngload_buffer_with_opts(file, option),
         Kind::Bmp => return Err(Fault::TooLarge("a BMP may have 16 megapixels".to_owned())),
@@ -123,9 +125,9 @@ pub(crate) fn decode(source: &Source) -> Result<Raster, Fault> {
                 _ => None,
             };
             let image = match kept.filter(|kept| image.get_bands() > *kept) {
-                Some(kept) => image
-                    .extract_band_with_opts(0, VOption::new().set("n", kept))
-                    .map_err(|_| vips::undecodable())?,
+                Some(kept) => {
+                    image.extract_band_with_opts(0, VOption::new().set("n", kept)).map_err(|_| vips::undecodable())?
+                }
                 None => image.clone(),
             };
             // colours that are multiplied with alpha, libvips divides itself

@@ -30,7 +30,8 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("caraway-pictures: {error:#}\n").as_bytes());
+            let _ =
+                std::io::Write::write_all(&mut std::io::stderr(), format!("caraway-pictures: {error:#}\n").as_bytes());
             ExitCode::FAILURE
         }
     }
@@ -39,7 +40,8 @@ fn main() -> ExitCode {
 /// The only argument is the most memory that a picture may ever take, in mebibytes.
 fn run() -> anyhow::Result<()> {
     let mebibytes = std::env::args().nth(1).and_then(|text| text.parse().ok());
-    let mebibytes = mebibytes.ok_or_else(|| anyhow::anyhow!("it is started by a worker, with a number of mebibytes"))?;
+    let mebibytes =
+        mebibytes.ok_or_else(|| anyhow::anyhow!("it is started by a worker, with a number of mebibytes"))?;
     vips::start()?;
     seal::seal(mebibytes)?;
     serve::serve(&mut std::io::stdin().lock(), &mut std::io::stdout().lock())

@@ -66,7 +66,8 @@ pub(crate) fn seal(mebibytes: u64) -> anyhow::Result<()> {
     limit(Resource::Data, hard, hard)?;
     // Not another process: a thread is a clone that shares. The C library tries clone3 first, whose flags no filter can
     // see, and takes clone where there is none.
-    let thread = equal(0, u64::try_from(libc::CLONE_THREAD)?, SeccompCmpOp::MaskedEq(u64::try_from(libc::CLONE_THREAD)?))?;
+    let thread =
+        equal(0, u64::try_from(libc::CLONE_THREAD)?, SeccompCmpOp::MaskedEq(u64::try_from(libc::CLONE_THREAD)?))?;
     let own = u64::try_from(getpid().as_raw_nonzero().get())?;
     let looked_at = [
         (libc::SYS_clone, thread),
@@ -114,5 +115,6 @@ fn apply(
     let target = std::env::consts::ARCH.try_into()?;
     let filter = SeccompFilter::new(rules.into_iter().collect(), otherwise, matched, target)?;
     let program: BpfProgram = filter.try_into()?;
-    seccompiler::apply_filter_all_threads(&program).context("this kernel does not let a process give up calls (seccomp)")
+    seccompiler::apply_filter_all_threads(&program)
+        .context("this kernel does not let a process give up calls (seccomp)")
 }

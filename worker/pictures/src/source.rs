@@ -53,7 +53,9 @@ impl<'a> Source<'a> {
         if size.pixels() > request.pixels_max {
             let megapixels = request.pixels_max / 1_000_000;
             let Size { width, height } = size;
-            return Err(Fault::TooLarge(format!("it has {width} x {height} pixels, more than {megapixels} megapixels")));
+            return Err(Fault::TooLarge(format!(
+                "it has {width} x {height} pixels, more than {megapixels} megapixels"
+            )));
         }
         let turn = (0..options.rotate.quarters()).fold(stands, |turn, _| turn.then_quarter());
         let plan = plan(turn.upright(size), options)?;

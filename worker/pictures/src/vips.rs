@@ -18,6 +18,8 @@ pub(crate) const FAIL_ON_WARNING: i32 = 3;
 pub(crate) const LANCZOS3: i32 = 5;
 /// `VipsIntent`.
 pub(crate) const PERCEPTUAL: i32 = 0;
+/// `VipsForeignPngFilter`.
+pub(crate) const ALL_FILTERS: i32 = 0xF8;
 /// `VipsForeignHeifCompression`.
 pub(crate) const AV1: i32 = 4;
 

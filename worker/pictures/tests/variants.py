@@ -301,20 +301,49 @@ def profile(space):
     tags = [(b"desc", description), (b"cprt", b"text\0\0\0\0none\0"), (b"wtpt", point(D50))]
     tags += [(name, point([matrix[i][j] for i in range(3)])) for j, name in enumerate([b"rXYZ", b"gXYZ", b"bXYZ"])]
     tags += [(name, curve) for name in [b"rTRC", b"gTRC", b"bTRC"]]
+    return icc(b"mntrRGB XYZ ", tags)
+
+
+def icc(kind, tags):
+    """A profile of version 2 around its tags."""
     table, data, at = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
     for name, content in tags:
         content += bytes(-len(content) % 4)
         table += name + struct.pack(">II", at + len(data), len(content))
         data += content
-    head = struct.pack(">I", 128 + len(table) + len(data)) + bytes(4) + struct.pack(">I", 0x02100000) + b"mntrRGB XYZ "
-    head += bytes(12) + b"acsp" + bytes(28) + b"".join(fixed(value) for value in D50)
+    head = struct.pack(">I", 128 + len(table) + len(data)) + bytes(4) + struct.pack(">I", 0x02100000) + kind
+    head += bytes(12) + b"acsp" + bytes(28) + b"".join(struct.pack(">i", round(value * 65536)) for value in D50)
     return head + bytes(128 - len(head)) + table + data
 
 
+def lab(rgb):
+    """CIE Lab of linear red, green and blue of sRGB, by the matrix that is adapted to D50."""
+    matrix = [(0.4360747, 0.3850649, 0.1430804), (0.2225045, 0.7168786, 0.0606169), (0.0139322, 0.0971045, 0.7141733)]
+    root = lambda t: t ** (1 / 3) if t > 216 / 24389 else (24389 / 27 * t + 16) / 116
+    x, y, z = (root(sum(m * v for m, v in zip(row, rgb)) / white) for row, white in zip(matrix, D50))
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
+
+
 def inks():
-    """The profile of the case, and the same turned into another: what it says of the paper is the same, not of inks."""
+    """The profile of the case, and one of a simple model of four inks on grey paper: a table of 5 steps an ink."""
     with Image.open(HERE / "cases" / "jpeg-cmyk-profile.jpg") as picture:
-        return picture.info["icc_profile"]
+        yield picture.info["icc_profile"]
+    steps, table = [0, 0.25, 0.5, 0.75, 1], b""
+    for cyan in steps:
+        for magenta in steps:
+            for yellow in steps:
+                for black in steps:
+                    rgb = [0.9 * (1 - 0.95 * ink) ** 2 * (1 - 0.98 * black) ** 2 for ink in (cyan, magenta, yellow)]
+                    level, a, b = lab(rgb)
+                    table += bytes(max(0, min(255, round(v))) for v in (level * 2.55, a + 128, b + 128))
+    identity = bytes(range(256))
+    one, nought = struct.pack(">i", 65536), bytes(4)
+    lut = b"mft1\0\0\0\0" + bytes([4, 3, 5, 0]) + (one + nought * 3) * 2 + one + identity * 4 + table + identity * 3
+    lut += bytes(-len(lut) % 4)
+    text = b"four inks\0"
+    description = b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(78)
+    white = b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(value * 65536)) for value in D50)
+    yield icc(b"prtrCMYKLab ", [(b"desc", description), (b"cprt", b"text\0\0\0\0none\0"), (b"wtpt", white), (b"A2B0", lut)])
 
 
 def profiles():
@@ -324,12 +353,12 @@ def profiles():
             content = saved(photograph(*size), "PNG" if number % 2 else "JPEG", icc_profile=block,
                             **({} if number % 2 else {"quality": 92}))
             keep("profile", f"profile-{space}-{number}.{'png' if number % 2 else 'jpg'}", content)
-    first = inks()
-    for number, size in enumerate(sizes(5)):
-        picture = photograph(*size).convert("CMYK")
-        kind, extension = ("JPEG", "jpg") if number % 2 == 0 else ("TIFF", "tif")
-        how = {"quality": 92} if kind == "JPEG" else {}
-        keep("profile", f"profile-cmyk-{number}.{extension}", saved(picture, kind, icc_profile=first, **how))
+    for which, block in enumerate(inks()):
+        for number, size in enumerate(sizes(5)):
+            picture = photograph(*size).convert("CMYK")
+            kind, extension = ("JPEG", "jpg") if number % 2 == 0 else ("TIFF", "tif")
+            how = {"quality": 92} if kind == "JPEG" else {}
+            keep("profile", f"profile-cmyk-{which}-{number}.{extension}", saved(picture, kind, icc_profile=block, **how))
 
 
 def originals():
@@ -340,7 +369,9 @@ def originals():
         if number % 2:
             content, extension = saved(photograph(*size), "WEBP", quality=CHOICE.randint(10, 95)), "webp"
         else:
-            content, extension = saved(photograph(*size, mode), "PNG", optimize=True), "png"
+            picture = photograph(*size)
+            picture = picture.quantize(256) if mode == "P" else picture.convert(mode)
+            content, extension = saved(picture, "PNG", optimize=True), "png"
         (FOLDER / f"original-{number}.{extension}").write_bytes(content)
 
 

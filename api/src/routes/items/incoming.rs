@@ -58,7 +58,11 @@ impl Incoming {
         let (source, declared) = if is_form(headers) {
             BodyLimit { bytes_max: bytes_max + FORM_BYTES_MAX, ..limit }.admit(headers)?;
             let mut form = Multipart::new(headers, bounded(payload, bytes_max));
-            let part = patience.wait(form.next()).await?.ok_or_else(|| unfit("it has no part"))?.map_err(|error| unreadable(error, limit))?;
+            let part = patience
+                .wait(form.next())
+                .await?
+                .ok_or_else(|| unfit("it has no part"))?
+                .map_err(|error| unreadable(error, limit))?;
             let declared = part.content_type().map(ToString::to_string);
             (Source::Form(Box::new((form, Some(part)))), declared)
         } else {

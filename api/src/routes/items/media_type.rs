@@ -12,16 +12,8 @@ use crate::problem::{Code, Problem};
 pub(super) const BYTES_MAX: usize = 255;
 
 /// The image types that the first bytes tell and `process_image` reads.
-const IMAGES: [&str; 8] = [
-    "image/jpeg",
-    "image/png",
-    "image/webp",
-    "image/gif",
-    "image/bmp",
-    "image/tiff",
-    "image/avif",
-    "image/heic",
-];
+const IMAGES: [&str; 8] =
+    ["image/jpeg", "image/png", "image/webp", "image/gif", "image/bmp", "image/tiff", "image/avif", "image/heic"];
 
 /// Formats that are built on others and begin as those do: an item is what its sender says, and no picture to process.
 const BUILT_ON: [(&str, &[&str]); 2] = [

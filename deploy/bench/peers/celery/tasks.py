@@ -26,7 +26,7 @@ def noop(value):
 
 @app.task
 def thumbnail(path):
-    """The longer side becomes 256 pixels; the picture is decoded in full before, as Caraway does."""
+    """The longer side becomes 256 pixels; the picture is decoded in full before."""
     with Image.open(path) as picture:
         kind = picture.format
         picture.load()

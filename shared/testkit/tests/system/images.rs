@@ -39,6 +39,44 @@ async fn pictures_that_are_none_fail_at_once_and_cheaply() {
     check_photograph(&client, &worker).await;
 }
 
+#[tokio::test]
+async fn slots_wait_for_their_share_of_memory() {
+    let stack = Stack::shared().await;
+    let place = Place::on(&stack, "images_share").await;
+    let api = place.api().start().await;
+    // the least budget, of which one of these pictures takes nearly all
+    let narrow = place.serving(4).into_iter().chain(["--picture-mebibytes".into(), "128".into()]);
+    let _worker = place.worker("worker").arguments(narrow).start().await;
+    let client = place.client(&api);
+    let image = client.upload("image/png", png(1_400, 1_000)).await;
+    let mut tasks = Vec::new();
+    for _ in 0..8 {
+        tasks.push(client.run("process_image", json!({ "image_id": image, "format": "webp" })).await);
+    }
+    for task in tasks {
+        let ended = client.wait(task, SOON).await;
+        assert_eq!((&ended["state"], &ended["result"]["format"]), (&json!("succeeded"), &json!("webp")), "{ended}");
+        assert_eq!(client.attempts(task).await.len(), 1);
+    }
+    let task = client.run("process_image", json!({ "image_id": image, "width": 8192 })).await;
+    let ended = client.wait(task, SOON).await;
+    expect((ended, client.attempts(task).await.len()), "image_too_large");
+}
+
+#[tokio::test]
+async fn without_the_codecs_pictures_are_refused_and_the_worker_goes_on() {
+    let stack = Stack::shared().await;
+    let place = Place::on(&stack, "images_bare").await;
+    let api = place.api().start().await;
+    let bare = place.serving(2).into_iter().chain(["--picture-codecs".into(), "/nowhere/caraway-pictures".into()]);
+    let _worker = place.worker("worker").arguments(bare).start().await;
+    let client = place.client(&api);
+    let image = client.upload("image/png", png(64, 48)).await;
+    let task = client.run("process_image", json!({ "image_id": image })).await;
+    let ended = client.wait(task, SOON).await;
+    expect((ended, client.attempts(task).await.len()), "unsupported_picture");
+}
+
 fn expect((ended, attempts): (Value, usize), code: &str) {
     assert_eq!((&ended["state"], &ended["error"]["code"]), (&json!("failed"), &json!(code)), "{ended}");
     assert_eq!(attempts, 1, "no other attempt could do better");

@@ -15,8 +15,7 @@ const MUTATIONS: usize = 1_000;
 const BASE_MEBIBYTES: u64 = 160;
 /// Small pictures take milliseconds; the rest is for a machine that does other things as well.
 const SECONDS_MAX: u64 = 20;
-const CODES: [&str; 5] =
-    ["corrupt_image", "unsupported_picture", "image_too_large", "not_an_image", "invalid_options"];
+const CODES: [&str; 5] = ["corrupt_image", "unsupported_picture", "image_too_large", "not_an_image", "invalid_options"];
 const FILES: [&str; 14] = [
     "jpeg-0.jpg",
     "jpeg-progressive-0.jpg",
@@ -66,7 +65,8 @@ fn a_thousand_damaged_files_of_each_kind_do_no_harm() {
         for number in 0..MUTATIONS {
             let file = mutated(&whole, &mut dice);
             let began = Instant::now();
-            match codecs.try_make(&file, Options { format: Some(caraway_picture::Format::Jpeg), ..Options::default() }) {
+            match codecs.try_make(&file, Options { format: Some(caraway_picture::Format::Jpeg), ..Options::default() })
+            {
                 Ok(Ok(_)) => made += 1,
                 Ok(Err(fault)) => assert!(CODES.contains(&fault.code()), "{name} {number}: {fault:?}"),
                 Err(_) => {
@@ -82,7 +82,10 @@ fn a_thousand_damaged_files_of_each_kind_do_no_harm() {
         }
         assert_eq!(codecs.end(), Some(0), "{name}");
     }
-    println!("damaged: {made} of {} made, {stopped} ended the codecs, {worst:?} at most, {peak} MiB", FILES.len() * MUTATIONS);
+    println!(
+        "damaged: {made} of {} made, {stopped} ended the codecs, {worst:?} at most, {peak} MiB",
+        FILES.len() * MUTATIONS
+    );
     assert!(worst < Duration::from_secs(SECONDS_MAX), "{worst:?}");
     assert!(peak < BASE_MEBIBYTES + u64::from(MEBIBYTES), "{peak} MiB");
 }

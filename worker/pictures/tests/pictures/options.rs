@@ -41,13 +41,18 @@ fn sizes_and_formats() {
         assert_eq!((made.width, made.height), size, "{json}");
         assert_eq!(pixels(&bytes).dimensions(), size, "{json}");
     }
-    for (format, magic, at) in [("jpg", &b"\xFF\xD8\xFF"[..], 0), ("png", b"\x89PNG", 0), ("webp", b"WEBP", 8), ("avif", b"ftypavif", 4)] {
+    for (format, magic, at) in
+        [("jpg", &b"\xFF\xD8\xFF"[..], 0), ("png", b"\x89PNG", 0), ("webp", b"WEBP", 8), ("avif", b"ftypavif", 4)]
+    {
         let (_, bytes) = codecs.make(&wide, &format!(r#"{{"format":"{format}"}}"#)).unwrap();
         assert!(bytes[at..].starts_with(magic), "{format}: {:?}", &bytes[..16]);
         assert_eq!(codecs.make(&bytes, r#"{"format":"png"}"#).unwrap().0.format, Format::Png, "{format} is read again");
     }
     let length = |codecs: &mut Codecs, json: &str| codecs.make(&wide, json).unwrap().1.len();
-    assert!(length(&mut codecs, r#"{"format":"webp","quality":20}"#) < length(&mut codecs, r#"{"format":"webp","quality":95}"#));
+    assert!(
+        length(&mut codecs, r#"{"format":"webp","quality":20}"#)
+            < length(&mut codecs, r#"{"format":"webp","quality":95}"#)
+    );
     let (_, progressive) = codecs.make(&wide, r#"{"format":"jpeg","progressive":true}"#).unwrap();
     assert!(progressive.windows(2).any(|marker| marker == b"\xFF\xC2"));
 }
@@ -129,8 +134,13 @@ fn exif_comes_along_without_the_place() {
 fn what_cannot_be_made_is_told_with_its_code() {
     let mut codecs = Codecs::start();
     let whole = encoded(&gradient(300, 200), ImageFormat::Jpeg);
-    for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::Tiff] {
-        let file = encoded(&gradient(300, 200).to_rgba8().into(), if format == ImageFormat::Jpeg { ImageFormat::Png } else { format });
+    for format in
+        [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::Tiff]
+    {
+        let file = encoded(
+            &gradient(300, 200).to_rgba8().into(),
+            if format == ImageFormat::Jpeg { ImageFormat::Png } else { format },
+        );
         let file = if format == ImageFormat::Jpeg { &whole } else { &file };
         for part in [20, 10, 5, 2] {
             let cut = &file[..file.len() - file.len() / part];

@@ -12,7 +12,8 @@ fn every_thread_is_sealed_and_bounded() {
     let mut threads = 0;
     for thread in std::fs::read_dir(format!("{folder}/task")).unwrap() {
         let status = std::fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
-        let says = |line: &str| status.lines().any(|there| there.split_whitespace().collect::<Vec<_>>().join(" ") == line);
+        let says =
+            |line: &str| status.lines().any(|there| there.split_whitespace().collect::<Vec<_>>().join(" ") == line);
         assert!(says("Seccomp: 2") && says("NoNewPrivs: 1"), "{status}");
         threads += 1;
     }

@@ -5,6 +5,8 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
+    hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -25,15 +27,22 @@ struct Variant {
     pixels: Vec<((u32, u32), [u8; 3])>,
 }
 
-/// Makes the pictures, once for this process.
+/// Makes the pictures, once for all tests: each of them is a process of its own.
 pub(crate) fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("variants-{}", std::process::id()));
-        let python = std::env::var("CARAWAY_PICTURE_PYTHON")
-            .expect("CARAWAY_PICTURE_PYTHON must name a Python with Pillow and pillow-heif; deploy/dev test sets it");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/variants.py");
         let seed = std::env::var("CARAWAY_PICTURE_SEED").unwrap_or_else(|_| "1".into());
+        let mut version = DefaultHasher::new();
+        std::fs::read(&script).unwrap().hash(&mut version);
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("variants-{seed}-{:x}", version.finish()));
+        let lock = File::create(folder.with_extension("lock")).unwrap();
+        lock.lock().unwrap();
+        if folder.join("expected.json").exists() {
+            return folder;
+        }
+        let python = std::env::var("CARAWAY_PICTURE_PYTHON")
+            .expect("CARAWAY_PICTURE_PYTHON must name a Python with Pillow and pillow-heif; deploy/dev test sets it");
         let status = Command::new(python).arg(script).arg(&folder).arg(seed).status().unwrap();
         assert!(status.success(), "the pictures could not be made");
         folder
@@ -53,8 +62,13 @@ fn every_kind_is_as_pillow_makes_it() {
         match codecs.make(&read(&file), "{}") {
             Ok((made, bytes)) => {
                 let lossy = matches!(made.format, Format::Jpeg | Format::Webp | Format::Avif);
-                let shown = if made.format == Format::Avif { codecs.make(&bytes, r#"{"format":"png"}"#).unwrap().1 } else { bytes };
-                let told = deviation(&pixels(&shown), &Expected { size, mean, pixels: right }, if lossy { 25 } else { 12 });
+                let shown = if made.format == Format::Avif {
+                    codecs.make(&bytes, r#"{"format":"png"}"#).unwrap().1
+                } else {
+                    bytes
+                };
+                let told =
+                    deviation(&pixels(&shown), &Expected { size, mean, pixels: right }, if lossy { 25 } else { 12 });
                 wrong.extend(told.map(|told| format!("{file}: {told}")));
             }
             Err(fault) => wrong.push(format!("{file}: {fault}")),

@@ -39,7 +39,9 @@ impl Budget {
         let needed = u32::try_from((bytes * COPIES).div_ceil(1 << 20)).unwrap_or(u32::MAX);
         if needed > self.half {
             let most = u64::from(self.half) / COPIES;
-            return Err(Fault::TooLarge(format!("its file has {bytes} bytes; this worker's budget takes up to {most} MiB")));
+            return Err(Fault::TooLarge(format!(
+                "its file has {bytes} bytes; this worker's budget takes up to {most} MiB"
+            )));
         }
         take(&self.files, needed).await
     }
