@@ -1,6 +1,6 @@
 //! How much memory a picture takes, by its header. It is asked for before decoding, and is the bound while it lasts.
 
-use caraway_picture::{Coding, Kind, Size};
+use caraway_picture::{Coding, Size};
 
 use crate::{
     load::{self, Shrink},
@@ -19,21 +19,20 @@ pub(crate) fn mebibytes(source: &Source) -> u32 {
 /// What the decoder holds besides its result.
 fn decoding(source: &Source) -> u64 {
     let pixels = source.size.pixels();
-    match (&source.header, source.kind) {
-        (Header::Jpeg(header, _), _) => match header.coding {
+    match &source.header {
+        Header::Jpeg(header, _) => match header.coding {
             // some lines
             Coding::Sequential => u64::from(source.size.width) * 256,
             // a coefficient of two bytes for each pixel of each component, if all are stored as finely
             Coding::Buffered => pixels * u64::from(header.components) * 2,
         },
         // a file may be one strip
-        (Header::Tiff(_, _, image), _) => pixels * bytes_per_pixel(image),
-        // planes of the decoder, and the pixels made of them
-        (_, Kind::Avif | Kind::Heic) => pixels * 8,
-        (Header::Vips(_), _) => pixels * 8,
-        (Header::Rust(header), _) if load::in_rust(source.size) => pixels * header.bytes_per_pixel,
+        Header::Tiff(_, _, image) => pixels * bytes_per_pixel(image),
+        // planes or a canvas of the decoder, and the pixels made of them
+        Header::Vips(_) => pixels * 8,
+        Header::Rust(header) if load::in_rust(source.size) => pixels * header.bytes_per_pixel,
         // an interlaced one is held as a whole
-        (Header::Rust(header), _) => pixels * if header.interlaced { header.bytes_per_pixel } else { 0 },
+        Header::Rust(header) => pixels * if header.interlaced { header.bytes_per_pixel } else { 0 },
     }
 }
 

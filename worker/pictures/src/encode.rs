@@ -128,9 +128,12 @@ fn webp(image: &DynamicImage, how: &Written, quality: u8) -> Result<Vec<u8>, Fau
 fn avif(image: &DynamicImage, how: &Written, quality: u8) -> Result<Vec<u8>, Fault> {
     let option = VOption::new().set("Q", i32::from(quality)).set("compression", vips::AV1).set("effort", 2);
     let made = with_profile(image, how)?.heifsave_buffer_with_opts(option).map_err(|_| vips::complaint());
-    made.map_err(|told| match told.contains("nsupported") || told.contains("not supported") {
-        true => Fault::Unsupported("writing AVIF, which this machine's libheif cannot,".to_owned()),
-        false => Fault::Encoding(told),
+    made.map_err(|told| {
+        if told.contains("nsupported") || told.contains("not supported") {
+            Fault::Unsupported("writing AVIF, which this machine's libheif cannot,".to_owned())
+        } else {
+            Fault::Encoding(told)
+        }
     })
 }
 

@@ -135,7 +135,9 @@ pub(crate) fn decode(source: &Source) -> Result<Raster, Fault> {
         }
         Header::Vips(image) if source.kind == Kind::Webp => match shrink(source) {
             Shrink::Whole => taken(source, image, source.turn),
-            by => taken(source, &with_vips(source.file, source.kind, source.options.page, by, true)?, source.turn),
+            by @ Shrink::By(_) => {
+                taken(source, &with_vips(source.file, source.kind, source.options.page, by, true)?, source.turn)
+            }
         },
         Header::Vips(image) => taken(source, image, source.turn),
     }
@@ -146,7 +148,9 @@ fn jpeg(source: &Source, header: &JpegHeader, whole: &VipsImage) -> Result<Raste
     let by = shrink(source);
     let strictly = match by {
         Shrink::Whole => taken(source, whole, source.turn),
-        by => with_vips(source.file, source.kind, 0, by, true).and_then(|image| taken(source, &image, source.turn)),
+        by @ Shrink::By(_) => {
+            with_vips(source.file, source.kind, 0, by, true).and_then(|image| taken(source, &image, source.turn))
+        }
     };
     let Err(Fault::Corrupt(complaint)) = strictly else { return strictly };
     let warning = damage::judge(&complaint, header)?;

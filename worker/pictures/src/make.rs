@@ -12,14 +12,14 @@ use crate::{
 };
 
 /// Makes the picture. Errors: what only its pixels could tell, or the result's encoder.
-pub(crate) fn make(source: Source) -> Result<(Made, Vec<u8>), Fault> {
+pub(crate) fn make(source: &Source) -> Result<(Made, Vec<u8>), Fault> {
     let (options, plan) = (source.options, source.plan);
     let format = options.format.unwrap_or_else(|| source.kind.own_format());
     let keeps = options.metadata == Metadata::Keep;
     if keeps && !matches!(format, Format::Jpeg | Format::Png) {
         return Err(Fault::InvalidOptions("metadata is kept in JPEG and PNG only".to_owned()));
     }
-    let raster = load::decode(&source)?;
+    let raster = load::decode(source)?;
     let raster = scale::scale(raster, source.turn.upright(plan.scaled))?;
     let raster = colour::settle(raster, options.keep_profile, options.grayscale)?;
     let Raster { mut image, orientation, profile, exif, warnings, .. } = raster;

@@ -65,8 +65,8 @@ pub(crate) fn window_in_vips(image: &VipsImage, window: Window, whole: Size) -> 
     let top = down(window.top).min(size.height.saturating_sub(1));
     let width = across(window.width).clamp(1, size.width - left);
     let height = down(window.height).clamp(1, size.height - top);
-    let side = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
-    image.extract_area(side(left), side(top), side(width), side(height)).map_err(|_| vips::undecodable())
+    let whole = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
+    image.extract_area(whole(left), whole(top), whole(width), whole(height)).map_err(|_| vips::undecodable())
 }
 
 /// `pixels * part / whole`, rounded.

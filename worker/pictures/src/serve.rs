@@ -37,5 +37,5 @@ fn picture(request: &Request, file: &[u8], from: &mut impl Read, to: &mut impl W
     to.flush()?;
     let go: Go = read_frame(from)?.context("the worker has gone")?;
     seal::bound(u64::from(go.mebibytes), u64::from(go.seconds))?;
-    Ok(make::make(source))
+    Ok(make::make(&source))
 }

@@ -37,7 +37,7 @@ impl Codecs {
 
     /// Has one picture made.
     pub(crate) fn try_make(&mut self, file: &[u8], options: Options) -> Result<Result<(Made, Vec<u8>), Fault>, Gone> {
-        let bytes = file.len() as u64;
+        let bytes = u64::try_from(file.len()).unwrap();
         let request = Request { options, bytes, pixels_max: 200_000_000, mebibytes_max: MEBIBYTES };
         self.stdin.write_all(&frame(&request).unwrap()).map_err(|_| Gone)?;
         self.stdin.write_all(file).map_err(|_| Gone)?;
@@ -86,7 +86,9 @@ pub(crate) fn pixels(bytes: &[u8]) -> RgbImage {
     let image = image::load_from_memory(bytes).unwrap().to_rgba8();
     RgbImage::from_fn(image.width(), image.height(), |x, y| {
         let [red, green, blue, alpha] = image.get_pixel(x, y).0.map(u32::from);
-        image::Rgb([red, green, blue].map(|value| ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8))
+        image::Rgb(
+            [red, green, blue].map(|value| u8::try_from((value * alpha + 255 * (255 - alpha) + 127) / 255).unwrap()),
+        )
     })
 }
 
