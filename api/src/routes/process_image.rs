@@ -252,13 +252,16 @@ fn spec(known: &TaskType, owner: OwnerId, input: Bytes, traceparent: Option<Stri
     }
 }
 
+/// An option's name, what it must be, in words, and whether a value is that.
+type Rule = (&'static str, &'static str, fn(&RawValue) -> bool);
+
 /// Checks every option by itself, with the types that the handler has, and keeps it as it was written.
 fn options(body: &[u8]) -> Result<Options, Problem> {
     let mut fields = Fields::of(body)?;
     let mut said = serde_json::Map::new();
     let side = "must be a whole number from 1 to 8192";
     let boolean = "must be true or false";
-    let rules: [(&'static str, &'static str, fn(&RawValue) -> bool); 17] = [
+    let rules: [Rule; 17] = [
         ("width", side, |value| in_range(value, 1, u32::from(SIDE_PIXELS_MAX))),
         ("height", side, |value| in_range(value, 1, u32::from(SIDE_PIXELS_MAX))),
         ("fit", "must be inside, outside, cover, contain or fill", is::<picture::Fit>),

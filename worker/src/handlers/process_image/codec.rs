@@ -15,7 +15,7 @@ use super::budget::Budget;
 /// Processor time that a picture may take.
 const SECONDS_MAX: u32 = 60;
 /// Time by the clock that a picture may take when it has its memory; on a busy machine that is more.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// Reading a header is quick; what takes longer is made to.
 const HEADER_PATIENCE: Duration = Duration::from_secs(20);
 /// A result is no larger. (All channels of the largest, uncompressed, are 268 MB.)
