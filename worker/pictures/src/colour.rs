@@ -2,11 +2,12 @@
 
 use caraway_picture::Fault;
 use image::{ColorType, DynamicImage};
+use moxcms::{ColorProfile, Layout, TransformOptions};
 use rs_vips::voption::{Setter, VOption};
 
 use crate::{
     raster::{Raster, Space, from_vips, to_vips},
-    vips,
+    srgb, vips,
 };
 
 /// What libvips has built in for inks without a profile.
@@ -19,9 +20,10 @@ pub(crate) fn settle(mut raster: Raster, keep_profile: bool, grayscale: bool) ->
         raster.image = narrow(raster.image);
         return Ok(raster);
     }
-    let profile = raster.profile.take().filter(|profile| is_profile(profile));
+    let profile = raster.profile.take().filter(|profile| is_profile(profile) && !srgb::is_srgb(profile));
     if raster.space == Space::Inks || profile.as_ref().is_some_and(|profile| fits(profile, &raster)) {
-        raster.image = transformed(&raster, profile.as_deref())?;
+        let quickly = profile.as_deref().and_then(|profile| from_primaries(&raster.image, profile));
+        raster.image = quickly.map_or_else(|| transformed(&raster, profile.as_deref()), Ok)?;
         raster.space = Space::Light;
     }
     raster.image = narrow(raster.image);
@@ -48,6 +50,25 @@ fn fits(profile: &[u8], raster: &Raster) -> bool {
 
 fn describes(profile: Option<&[u8]>, raster: &Raster) -> bool {
     raster.space == Space::Light && profile.is_some_and(|profile| is_profile(profile) && fits(profile, raster))
+}
+
+/// By `moxcms`, which takes a tenth of the time where a profile is three primaries and curves; `None` where it is not.
+fn from_primaries(image: &DynamicImage, profile: &[u8]) -> Option<DynamicImage> {
+    let layout = match image.color() {
+        ColorType::Rgb8 => Layout::Rgb,
+        ColorType::Rgba8 => Layout::Rgba,
+        _ => return None,
+    };
+    let profile = ColorProfile::new_from_slice(profile).ok().filter(ColorProfile::is_matrix_shaper)?;
+    let options = TransformOptions::default();
+    let transform = profile.create_transform_8bit(layout, &ColorProfile::new_srgb(), layout, options).ok()?;
+    let mut pixels = vec![0; image.as_bytes().len()];
+    transform.transform(image.as_bytes(), &mut pixels).ok()?;
+    let (width, height) = (image.width(), image.height());
+    match image.color() {
+        ColorType::Rgb8 => image::RgbImage::from_raw(width, height, pixels).map(Into::into),
+        _ => image::RgbaImage::from_raw(width, height, pixels).map(Into::into),
+    }
 }
 
 fn transformed(raster: &Raster, profile: Option<&[u8]>) -> Result<DynamicImage, Fault> {

@@ -22,6 +22,7 @@ mod scale;
 mod seal;
 mod serve;
 mod source;
+mod srgb;
 mod vips;
 
 use std::process::ExitCode;
