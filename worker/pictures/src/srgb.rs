@@ -14,7 +14,7 @@ const LIGHT_TOLERANCE: f64 = 0.0008;
 /// Whether this is sRGB by its numbers, whatever its name. A profile that is written in another way is not recognised,
 /// and is applied.
 pub(crate) fn is_srgb(profile: &[u8]) -> bool {
-    let table = |name: &[u8; 4]| tag(profile, name);
+    let table = |name: &[u8; 4]| tag(profile, *name);
     let primaries = PRIMARIES.iter().all(|(name, right)| {
         let there = table(name).filter(|tag| tag.starts_with(b"XYZ ")).and_then(|tag| numbers::<3>(tag.get(8..)?));
         there.is_some_and(|there| there.iter().zip(right).all(|(seen, right)| (seen - right).abs() < PRIMARY_TOLERANCE))
@@ -30,10 +30,11 @@ pub(crate) fn is_srgb(profile: &[u8]) -> bool {
 }
 
 /// What a tag holds.
-fn tag<'a>(profile: &'a [u8], name: &[u8; 4]) -> Option<&'a [u8]> {
+fn tag(profile: &[u8], name: [u8; 4]) -> Option<&[u8]> {
     let whole = |at: usize| Some(u32::from_be_bytes(*profile.get(at..)?.first_chunk()?));
     let count = usize::try_from(whole(128)?).ok()?.min(100);
-    let entry = (0..count).map(|entry| 132 + entry * 12).find(|at| profile.get(*at..*at + 4) == Some(name))?;
+    let entry =
+        (0..count).map(|entry| 132 + entry * 12).find(|at| profile.get(*at..*at + 4) == Some(name.as_slice()))?;
     let (start, length) = (usize::try_from(whole(entry + 4)?).ok()?, usize::try_from(whole(entry + 8)?).ok()?);
     profile.get(start..start.checked_add(length)?)
 }
