@@ -170,7 +170,7 @@ async fn a_clock_that_was_ahead_keeps_no_lock_from_going_on() {
     let asked = Instant::now();
     let next = post(&api, &format!("{leases}?wait=60"), next).await;
     fence(&next);
-    assert!(asked.elapsed() < Duration::from_secs(60), "its holder was silent, and nothing looked at the time");
+    assert!(asked.elapsed() < Duration::from_mins(1), "its holder was silent, and nothing looked at the time");
     api.stop().await;
 }
 

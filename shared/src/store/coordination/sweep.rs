@@ -1,6 +1,7 @@
 //! Forgetting: leases that ended a while ago, and objects that nobody uses. And setting back the time of objects that have seen a
 //! time which has not come yet.
 
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::store::{Store, StoreError};
@@ -71,8 +72,8 @@ impl Store {
         let transaction = db.transaction().await?;
         let lock = transaction.prepare_cached(LOCK_AHEAD).await?;
         let ahead = transaction.query(&lock, &[&after, &limit]).await?;
-        let ahead = ahead.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
-        let (ids, ms): (Vec<Uuid>, Vec<i64>) = ahead.collect::<Result<_, StoreError>>()?;
+        let of = |row: &Row| Ok::<(Uuid, i64), StoreError>((row.try_get(0)?, row.try_get(1)?));
+        let (ids, ms): (Vec<_>, Vec<_>) = ahead.iter().map(of).collect::<Result<_, _>>()?;
         if ids.is_empty() {
             return Ok(0);
         }
