@@ -17,7 +17,7 @@ use crate::{
     data,
     extract::{DataPath, Fields, JsonBody, Query, version_tag},
     openapi::parameter,
-    problem::Problem,
+    problem::{Code, Problem},
     state::ApiState,
 };
 
