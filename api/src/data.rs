@@ -9,11 +9,12 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use bytes::Bytes;
 use caraway_shared::{
     cache::{Found, How},
-    store::{Changed, DATA, Expected},
+    store::{Changed, DATA, Expected, Storable},
     task::OwnerId,
 };
 
 use crate::{
+    callers::Caller,
     extract::data_not_found,
     problem::{Code, Problem},
     state::ApiState,
@@ -43,8 +44,20 @@ pub(crate) async fn read(state: &ApiState, owner: OwnerId, key: String) -> Resul
     Ok(Value { version: found.version, json, cache_status })
 }
 
+/// Stores a value; its version since. One that the user's quota does not suffice for is refused.
+pub(crate) async fn put(
+    state: &ApiState,
+    caller: &Caller,
+    key: &str,
+    json: &[u8],
+    expected: Expected,
+) -> Result<i64, Problem> {
+    let _storing = state.quotas.store(caller, json.len(), Storable::Value(key)).await?;
+    change(state, caller.owner, key, Some(json), expected).await
+}
+
 /// Stores a value, or deletes it (`None`); its version since. Of what was to be deleted and is not there, 404.
-pub(crate) async fn change(
+async fn change(
     state: &ApiState,
     owner: OwnerId,
     key: &str,
@@ -63,6 +76,11 @@ pub(crate) async fn change(
             Err(Problem::new(Code::PreconditionFailed, "what is stored is not what your condition names"))
         }
     }
+}
+
+/// Deletes a value. Of what is not there, 404.
+pub(crate) async fn delete(state: &ApiState, owner: OwnerId, key: &str, expected: Expected) -> Result<(), Problem> {
+    change(state, owner, key, None, expected).await.map(drop)
 }
 
 fn cache_status(found: &Found) -> HeaderValue {

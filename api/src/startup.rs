@@ -173,9 +173,7 @@ fn listen(config: &Serve, state: ApiState, closing: CancellationToken) -> anyhow
             .configure(|api| drop(routes::all(api)))
             .default_service(web::to(routes::elsewhere))
             // the last one is the outermost
-            .wrap(from_fn(middleware::gate))
-            .wrap(from_fn(middleware::problems))
-            .wrap(from_fn(middleware::compress))
+            .wrap(from_fn(middleware::answer))
             .wrap(from_fn(middleware::unread))
             .wrap(middleware::cors(&origins))
             .wrap(from_fn(middleware::observe))

@@ -75,7 +75,7 @@ launch_postgres() {
     spawn postgres "${run_as[@]}" "$(postgres_bin)/postgres" -D "$data" \
         -p "$(saved_port postgres)" -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
         -c fsync=on -c full_page_writes=on -c synchronous_commit=on \
-        -c max_connections=400 -c shared_buffers=128MB -c logging_collector=off \
+        -c max_connections=800 -c shared_buffers=128MB -c logging_collector=off \
         -c log_line_prefix='%m [%p] %q%u@%d '
 }
 

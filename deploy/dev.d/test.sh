@@ -76,7 +76,8 @@ run_suite() (
     done_in "tests built" "$start"
     # The test runner does not know the examples in the documentation.
     (($#)) || cargo test --workspace --locked "${features[@]}" --doc
-    cargo nextest run --workspace --locked "${features[@]}" --no-tests=fail "$@"
+    # Two for each processor: most of a test is waiting for what a service does by its own clock.
+    cargo nextest run --workspace --locked "${features[@]}" --test-threads "$((2 * $(nproc)))" --no-tests=fail "$@"
 )
 
 # stop_test_stacks [--wipe]: ours, and those that a test made and could not take down.

@@ -8,12 +8,11 @@ use std::io::{self, Write as _};
 use actix_web::{
     Error,
     body::{BodySize, BoxBody, EitherBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
+    dev::ServiceResponse,
     http::{
         StatusCode,
         header::{self, AcceptEncoding, Encoding, EntityTag, Header as _, HeaderMap, HeaderValue},
     },
-    middleware::Next,
     web,
 };
 use bytes::Bytes;
@@ -26,26 +25,24 @@ const BYTES_MIN: u64 = 1400;
 /// Larger ones are compressed on a thread of their own: this many take about a millisecond, in which nobody else is served.
 const INLINE_BYTES_MAX: usize = 64 << 10;
 
-/// Compresses what is worth it.
-pub(crate) async fn compress<B: MessageBody + 'static>(
-    request: ServiceRequest,
-    next: Next<B>,
+/// Compressed, if it is worth it.
+pub(super) async fn compressed<B: MessageBody + 'static>(
+    mut response: ServiceResponse<EitherBody<B, BoxBody>>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
-    let mut response = next.call(request).await?;
     if !depends_on_encoding(&response) {
-        return Ok(response.map_into_left_body());
+        return Ok(response);
     }
     vary(response.headers_mut());
     let is_large = matches!(response.response().body().size(), BodySize::Sized(bytes) if bytes >= BYTES_MIN);
     let is_plain = !response.headers().contains_key(header::CONTENT_ENCODING);
     if !is_large || !is_plain || !takes_gzip(response.request()) {
-        return Ok(response.map_into_left_body());
+        return Ok(response);
     }
     let (request, response) = response.into_parts();
     let (mut head, body) = response.into_parts();
     let plain = match body.try_into_bytes() {
         Ok(plain) => plain,
-        Err(body) => return Ok(ServiceResponse::new(request, head.set_body(body)).map_into_left_body()),
+        Err(body) => return Ok(ServiceResponse::new(request, head.set_body(body))),
     };
     let body = match packed(plain.clone()).await {
         Some(packed) => {
@@ -54,7 +51,7 @@ pub(crate) async fn compress<B: MessageBody + 'static>(
         }
         None => plain,
     };
-    Ok(ServiceResponse::new(request, head.set_body(BoxBody::new(body))).map_into_right_body())
+    Ok(ServiceResponse::new(request, head.set_body(EitherBody::right(BoxBody::new(body)))))
 }
 
 /// Whether this request's client takes gzip, and prefers it to what is plain.

@@ -1,7 +1,7 @@
 //! Nobody waits for ever: a database that is frozen, and not gone, would hold every request that asks it.
 //!
 //! Around each route and not around all of them, because the answer needs the request, and nobody but the router may
-//! hold on to that before it is routed (actix-web panics).
+//! hold on to that before it is routed (actix-web panics). In one layer with the guard, which belongs to each route too.
 
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use actix_web::{
     middleware::Next,
 };
 
+use super::guard::{Needs, guard};
 use crate::{
-    extract::wait_asked,
+    extract::{KnownParameters, wait_asked},
     problem::{Code, Problem},
 };
 
@@ -23,8 +24,11 @@ const READ_DEADLINE: Duration = Duration::from_secs(10);
 /// An upload may wait for a place, take thirty seconds to come in, and then has to be stored.
 const WRITE_DEADLINE: Duration = Duration::from_mins(1);
 
-/// Ends what takes too long, beyond the wait that the client asked for. What is under way in a writer task goes on.
-pub(crate) async fn deadline<B: MessageBody>(
+/// Lets through who may pass, and ends what takes too long, beyond the wait that the client asked for. What is under way in a
+/// writer task goes on.
+pub(crate) async fn guarded_in_time<B: MessageBody>(
+    needs: Needs,
+    known: KnownParameters,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
@@ -32,8 +36,8 @@ pub(crate) async fn deadline<B: MessageBody>(
     let limit = if reads { READ_DEADLINE } else { WRITE_DEADLINE };
     let limit = limit + wait_asked(request.request());
     let asked = request.request().clone();
-    match tokio::time::timeout(limit, next.call(request)).await {
-        Ok(answer) => Ok(answer?.map_into_left_body()),
+    match tokio::time::timeout(limit, guard(needs, known, request, next)).await {
+        Ok(answer) => answer,
         Err(_) => Ok(ServiceResponse::from_err(too_slow(reads), asked).map_into_right_body()),
     }
 }

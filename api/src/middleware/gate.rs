@@ -1,12 +1,6 @@
 //! Nobody gets in before the database is prepared: until then there may be no tables.
 
-use actix_web::{
-    Error,
-    body::{BoxBody, EitherBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
-    middleware::Next,
-    web::Data,
-};
+use actix_web::{dev::ServiceRequest, web::Data};
 
 use crate::{
     problem::{Code, Problem},
@@ -20,15 +14,11 @@ pub(crate) fn is_always_open(path: &str) -> bool {
     OPEN.contains(&path) || path.starts_with("/problems/")
 }
 
-/// Holds back what needs the database while it is not prepared.
-pub(crate) async fn gate<B: MessageBody>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
+/// Why this request has to wait, if it needs the database and that is not prepared.
+pub(super) fn closed(request: &ServiceRequest) -> Option<Problem> {
     let prepared = request.app_data::<Data<ApiState>>().is_some_and(|state| state.health.is_prepared());
     if prepared || is_always_open(request.path()) {
-        return Ok(next.call(request).await?.map_into_left_body());
+        return None;
     }
-    let problem = Problem::new(Code::DatabaseUnavailable, "the database is not prepared yet; try again in a moment");
-    Ok(request.error_response(problem).map_into_right_body())
+    Some(Problem::new(Code::DatabaseUnavailable, "the database is not prepared yet; try again in a moment"))
 }

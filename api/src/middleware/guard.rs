@@ -52,7 +52,7 @@ impl Needs {
 
 /// Lets through who has what the route needs and asks for nothing that it does not know, and leaves the caller for the
 /// handler.
-pub(crate) async fn guard<B: MessageBody>(
+pub(super) async fn guard<B: MessageBody>(
     needs: Needs,
     known: KnownParameters,
     request: ServiceRequest,

@@ -5,13 +5,12 @@
 
 use actix_web::{
     Error, HttpMessage, HttpResponse,
-    body::{BoxBody, EitherBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
+    body::BoxBody,
+    dev::ServiceResponse,
     http::{
         StatusCode,
         header::{self, HeaderMap, HeaderValue},
     },
-    middleware::Next,
 };
 
 use super::RequestId;
@@ -20,15 +19,8 @@ use crate::{
     quotas,
 };
 
-/// Writes errors as problem documents, and what only the log may know to the log.
-pub(crate) async fn problems<B: MessageBody>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
-    let response = next.call(request).await?;
-    if response.status().as_u16() < 400 {
-        return Ok(response.map_into_left_body());
-    }
+/// An error as a problem document; what only the log may know is written to the log.
+pub(super) fn documented<B>(response: ServiceResponse<B>) -> ServiceResponse<BoxBody> {
     let id = response.request().extensions().get::<RequestId>().cloned();
     let id = id.as_ref().map_or("", RequestId::as_str);
     let error = response.response().error();
@@ -39,7 +31,7 @@ pub(crate) async fn problems<B: MessageBody>(
         }
         None => foreign(&response, error, id).document(Some(id)),
     };
-    Ok(rewritten(response, document))
+    rewritten(response, document)
 }
 
 /// An error that no handler of ours made: routing, or a library.
@@ -69,7 +61,7 @@ fn log(problem: &Problem, status: StatusCode, id: &str) {
 }
 
 /// The same head with the document as its body.
-fn rewritten<B>(response: ServiceResponse<B>, document: Vec<u8>) -> ServiceResponse<EitherBody<B, BoxBody>> {
+fn rewritten<B>(response: ServiceResponse<B>, document: Vec<u8>) -> ServiceResponse<BoxBody> {
     let status = response.status();
     let allowed = allowed(response.headers());
     let (request, old) = response.into_parts();
@@ -85,7 +77,7 @@ fn rewritten<B>(response: ServiceResponse<B>, document: Vec<u8>) -> ServiceRespo
     }
     new.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(Problem::MEDIA_TYPE)));
     new.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
-    ServiceResponse::new(request, new.body(document)).map_into_right_body()
+    ServiceResponse::new(request, new.body(document))
 }
 
 /// What the router allows, and HEAD, which it does not know about: wherever GET is taken it is too.

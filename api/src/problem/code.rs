@@ -277,7 +277,7 @@ catalogue! {
     /// The user of this key sends more requests a second than it may, over all its keys; `limit` tells how many it may.
     RateLimited "rate_limited" TOO_MANY_REQUESTS "There are too many requests"
         "Wait as many seconds as `Retry-After` says. `RateLimit` tells in every answer how many are left.";
-    /// The user would have more tasks that have not started, or more bytes of items, than it may: `quota` names which, `limit`
+    /// The user would have more tasks that have not started, or store more bytes, than it may: `quota` names which, `limit`
     /// tells how much it may have. Nothing of the request was done.
     QuotaExceeded "quota_exceeded" TOO_MANY_REQUESTS "A quota is used up"
         "Wait until tasks have started, cancel some, or delete items; then send it again. The operator can raise the quota.";

@@ -1,4 +1,4 @@
-//! Keeps users to their quotas: requests a second, tasks that have not started, bytes of items. One entry for each user that
+//! Keeps users to their quotas: requests a second, tasks that have not started, bytes that are stored. One entry for each user that
 //! has one, made when it is first asked for; a user without pays a look at three fields that are none.
 //!
 //! Invariants: what is counted is counted in PostgreSQL, and only by who adds to it; a user's counts never overtake each other

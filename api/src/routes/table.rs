@@ -10,7 +10,7 @@ use utoipa::{IntoParams, openapi::HttpMethod};
 
 use crate::{
     extract::KnownParameters,
-    middleware::{Needs, deadline, guard},
+    middleware::{Needs, guarded_in_time},
 };
 
 /// A route as it was registered.
@@ -59,8 +59,8 @@ impl<'a> Table<'a> {
         let mut service = web::resource(patterns);
         for Verb { method, needs, parameters, route } in verbs {
             let known = parameters.clone();
-            let guarded = route.wrap(from_fn(move |request, next| guard(needs, known.clone(), request, next)));
-            service = service.route(guarded.wrap(from_fn(deadline)));
+            let guarded = from_fn(move |request, next| guarded_in_time(needs, known.clone(), request, next));
+            service = service.route(route.wrap(guarded));
             self.listed.push(ListedRoute { method, address, needs, parameters });
         }
         self.api.service(service);

@@ -158,6 +158,22 @@ async fn a_holder_that_is_silent_loses_it_without_redis_too() {
     api.stop().await;
 }
 
+/// As if the database's clock had been an hour ahead when the lease was given.
+#[tokio::test]
+async fn a_clock_that_was_ahead_keeps_no_lock_from_going_on() {
+    let api = Api::start().await;
+    let leases = "/v1/locks/ahead/leases";
+    fence(&post(&api, leases, json!({"lease_id": Uuid::new_v4(), "ttl": 2})).await);
+    api.sql("UPDATE coordination SET clock_ms = clock_ms + 3600000", &[]).await;
+    api.sql("UPDATE lease SET until_ms = until_ms + 3600000, since_ms = since_ms + 3600000", &[]).await;
+    let next = json!({"lease_id": Uuid::new_v4(), "ttl": 2});
+    let asked = Instant::now();
+    let next = post(&api, &format!("{leases}?wait=60"), next).await;
+    fence(&next);
+    assert!(asked.elapsed() < Duration::from_mins(1), "its holder was silent, and nothing looked at the time");
+    api.stop().await;
+}
+
 #[tokio::test]
 async fn an_owner_may_hold_a_lock_several_times() {
     let api = Api::start().await;

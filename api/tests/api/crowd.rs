@@ -207,6 +207,9 @@ async fn the_operator_ends_what_others_run() {
     let path = format!("/v1/workflows/{}/cancel", made["id"].as_str().unwrap());
     let cancelled = ask(&api, &Method::POST, &path, Some(&operator), None).await;
     assert_eq!((cancelled.status, &cancelled.json()["state"]), (StatusCode::OK, &json!("cancelled")));
+    let log = ask(&api, &Method::GET, "/v1/audit", Some(&operator), None).await.json();
+    let orders: Vec<_> = log["data"].as_array().unwrap().iter().map(|entry| &entry["action"]).collect();
+    assert_eq!(orders, ["workflow.cancel", "task.cancel"], "{log}");
     // and nobody but the operator
     let task = json!({"name": "add", "args": [1, 2]});
     let made = ask(&api, &Method::POST, "/v1/tasks", Some(&operator), Some(task)).await.json();

@@ -276,6 +276,35 @@ async fn bytes_of_items_are_held_to_their_quota_at_the_start_and_at_the_end() {
 }
 
 #[tokio::test]
+async fn values_and_work_items_count_beside_items() {
+    let world = World::with(Setup::new().await, json!({"stored_bytes": 1_000_000})).await;
+    let text = |bytes: usize| "x".repeat(bytes - 2); // and its quotes
+    assert_eq!(world.upload(400_000).await.status, StatusCode::CREATED);
+    let put = async |key: &str, bytes| {
+        world.ask(Method::PUT, &format!("/v1/data/{key}"), Some(json!({"value": text(bytes)}))).await
+    };
+    let (one, other) = (crate::data::key(), crate::data::key());
+    assert_eq!(put(&one, 500_000).await.status, StatusCode::OK);
+    assert_eq!(put(&one, 550_000).await.status, StatusCode::OK, "it takes the place of what was there");
+    assert_exceeded(&put(&other, 50_001).await, "stored_bytes", 1_000_000);
+    let update = world.post(&format!("/update-data/{other}"), json!({"new_value": text(50_001)})).await;
+    assert_exceeded(&update, "stored_bytes", 1_000_000);
+
+    let queue = format!("/v1/work-queues/{other}");
+    assert!(world.ask(Method::PUT, &queue, Some(json!({}))).await.status.is_success());
+    let item = json!({"item_id": uuid::Uuid::now_v7(), "payload": text(50_000)});
+    let items = format!("{queue}/items");
+    assert_eq!(world.post(&items, item.clone()).await.status, StatusCode::CREATED, "to the byte");
+    assert_eq!(world.post(&items, item).await.status, StatusCode::OK, "it is the same one");
+    assert_exceeded(&world.post(&items, json!({"payload": 1})).await, "stored_bytes", 1_000_000);
+    assert_exceeded(&world.upload(1).await, "stored_bytes", 1_000_000);
+    let gone = world.ask(Method::DELETE, &format!("/v1/data/{one}"), None).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT, "{gone:?}");
+    assert_eq!(world.upload(550_000).await.status, StatusCode::CREATED);
+    world.api.stop().await;
+}
+
+#[tokio::test]
 async fn an_upload_that_cannot_fit_is_refused_before_its_body_is_read() {
     let world = World::with(Setup::new().await, json!({"stored_bytes": 1000})).await;
     let head = format!(

@@ -311,15 +311,13 @@ fn times(task: &Task<'_>, entry: &Entry, found: &mut Findings) {
     }
 }
 
-/// I19. A task whose worker was killed may have been claimed, and not have begun.
+/// I19. A task whose worker was killed may have been claimed, and not have begun: then its first run says nothing.
 fn fan_out(task: &Task<'_>, entry: &Entry, found: &mut Findings) {
-    if entry.kind != Kind::Slow || task.row.losses > 0 {
-        return;
-    }
-    let (Some(first), Some(accepted_ms)) = (task.runs.iter().map(|run| run.start_ms).min(), entry.accepted_ms) else {
+    let first = task.runs.iter().find(|run| run.epoch == 1);
+    let (Kind::Slow, Some(first), Some(accepted_ms)) = (entry.kind, first, entry.accepted_ms) else {
         return; // that it never ran is told by others
     };
-    let waited = first.saturating_sub(accepted_ms);
+    let waited = first.start_ms.saturating_sub(accepted_ms);
     if waited > SLOW_START_MS_MAX {
         found.add(Invariant::I19, task.id, format!("a slow task of a batch began after {waited} ms"));
     }

@@ -110,7 +110,7 @@ pub(crate) async fn run(control: &Control, stack: &Arc<Stack>, seed: u64) -> Out
 
 /// Turns the verdict round: what was found is what was wanted.
 fn caught(outcome: &mut Outcome, wanted: Invariant) {
-    let others = others(outcome);
+    let (others, hit) = (others(outcome), std::mem::take(&mut outcome.hit));
     // that the guilty one ends otherwise is no news; its neighbours must be among the victims
     let is_it = |finding: &&Finding| finding.invariant == wanted && !finding.text.starts_with("Abort");
     let caught: Vec<String> = outcome.findings.iter().filter(is_it).map(|finding| finding.text.clone()).collect();
@@ -118,7 +118,7 @@ fn caught(outcome: &mut Outcome, wanted: Invariant) {
         format!("caught by {wanted}: {} findings, such as: {}", caught.len(), caught.first().map_or("", |text| text));
     outcome.findings = Vec::new();
     if caught.is_empty() {
-        outcome.add(Invariant::Happened, format!("not caught by {wanted}: the checker saw {others:?}"));
+        outcome.add(Invariant::Happened, format!("not caught by {wanted}: {hit}; the checker saw {others:?}"));
     }
 }
 

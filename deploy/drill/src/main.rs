@@ -56,7 +56,7 @@ struct Cli {
     /// Every fault of the catalogue, one after the other
     #[arg(long)]
     all: bool,
-    /// What fits into eight minutes: one fault of each kind of recovery, and two controls
+    /// What fits into nine minutes: one fault of each kind of recovery, and two controls
     #[arg(long)]
     ci: bool,
     /// Builds with one rule broken: the checker must catch each

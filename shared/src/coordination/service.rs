@@ -296,6 +296,13 @@ impl Coordination {
 
     /// Where the next page of objects begins, and how many leases and items there were to be forgotten.
     async fn forget_some(&self, after: Uuid) -> Result<(Option<Uuid>, u64), StoreError> {
+        let set_back = self.store.set_back_objects(after, OBJECTS_MAX).await?;
+        if set_back > 0 {
+            tracing::warn!(
+                objects = set_back,
+                "the database's clock was ahead; leases that it made are set back to now"
+            );
+        }
         let mut forgotten = 0;
         loop {
             let leases = self.store.forget_leases(FORGET_MAX).await?;

@@ -44,8 +44,12 @@ pub enum AuditAction {
     DeleteWorkflow,
     /// A task that had ended was deleted.
     DeleteTask,
+    /// A task of another user was cancelled.
+    CancelTask,
     /// Many tasks were cancelled at once.
     CancelTasks,
+    /// A workflow of another user was cancelled.
+    CancelWorkflow,
 }
 
 impl AuditAction {
@@ -62,7 +66,9 @@ impl AuditAction {
             Self::PutBackDeadItems => "work_queue.put_back",
             Self::DeleteWorkflow => "workflow.delete",
             Self::DeleteTask => "task.delete",
+            Self::CancelTask => "task.cancel",
             Self::CancelTasks => "tasks.cancel",
+            Self::CancelWorkflow => "workflow.cancel",
         }
     }
 }

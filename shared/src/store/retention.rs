@@ -15,12 +15,16 @@ const TAKE: &str = "
     WHERE name = 'retention' AND (holder = $1 OR held_until < now())
     RETURNING cursor";
 
-/// What goes with the tasks of the CTE `gone`, which has their ids, owners and tags.
+/// What goes with the tasks of the CTE `gone`, which has their ids, owners and tags. Unique keys are locked in the order in which
+/// batches of submissions lock them, so that neither waits for the other in a circle.
 pub(super) const BESIDE: &str = "attempts AS (
         DELETE FROM attempt a USING gone g WHERE a.task_id = g.id
+    ), held_keys AS MATERIALIZED (
+        SELECT u.owner_id, u.hash FROM task_unique u JOIN gone g ON u.task_id = g.id
+        WHERE (u.scope <> 'period' AND u.next_id IS NULL) IS TRUE
+        ORDER BY u.owner_id, u.hash FOR UPDATE OF u
     ), keys AS (
-        DELETE FROM task_unique u USING gone g WHERE u.task_id = g.id AND u.scope <> 'period'
-            AND u.next_id IS NULL
+        DELETE FROM task_unique u USING held_keys k WHERE u.owner_id = k.owner_id AND u.hash = k.hash
     ), tags AS (
         DELETE FROM task_tag a USING (SELECT owner_id, unnest(tags) AS tag, id FROM gone WHERE tags <> '{}') g
         WHERE a.owner_id = g.owner_id AND a.tag = g.tag AND a.task_id = g.id

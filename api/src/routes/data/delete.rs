@@ -28,6 +28,6 @@ pub(crate) async fn delete(
     DataPath(key): DataPath,
     Precondition(expected): Precondition,
 ) -> Result<HttpResponse, Problem> {
-    data::change(&state, caller.owner, &key, None, expected).await?;
+    data::delete(&state, caller.owner, &key, expected).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -37,7 +37,7 @@ pub(crate) struct NewData {
             headers(("ETag" = String, description = "Of this version.")), example = json!({"key": "greeting", "version": 43})),
     ),
     extensions(("x-problems" = json!([
-        DataPath::PROBLEMS, Precondition::PROBLEMS, JsonBody::PROBLEMS, [Code::EmptyBody]
+        DataPath::PROBLEMS, Precondition::PROBLEMS, JsonBody::PROBLEMS, [Code::EmptyBody, Code::QuotaExceeded, Code::Overloaded]
     ]))),
 )]
 pub(crate) async fn put(
@@ -50,6 +50,6 @@ pub(crate) async fn put(
     let mut fields = Fields::of(body.required()?)?;
     let value = fields.any("value").map(|value: &RawValue| value.get().to_owned());
     let json = fields.finish(value)?;
-    let version = data::change(&state, caller.owner, &key, Some(json.as_bytes()), expected).await?;
+    let version = data::put(&state, &caller, &key, json.as_bytes(), expected).await?;
     Ok(HttpResponse::Ok().insert_header(header::ETag(version_tag(version))).json(Written { key, version }))
 }

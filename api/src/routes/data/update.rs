@@ -17,7 +17,7 @@ use crate::{
     data,
     extract::{DataPath, Fields, JsonBody, Query, version_tag},
     openapi::parameter,
-    problem::Problem,
+    problem::{Code, Problem},
     state::ApiState,
 };
 
@@ -61,7 +61,9 @@ impl IntoParams for NewValue {
             headers(("ETag" = String, description = "Of this version.")),
             example = json!({"message": "Data updated and cache invalidated"})),
     ),
-    extensions(("x-problems" = json!([DataPath::PROBLEMS, Query::PROBLEMS, JsonBody::PROBLEMS]))),
+    extensions(("x-problems" = json!([
+        DataPath::PROBLEMS, Query::PROBLEMS, JsonBody::PROBLEMS, [Code::QuotaExceeded, Code::Overloaded]
+    ]))),
 )]
 pub(crate) async fn update(
     state: Data<ApiState>,
@@ -71,7 +73,7 @@ pub(crate) async fn update(
     body: JsonBody,
 ) -> Result<HttpResponse, Problem> {
     let json = new_value(query, &body)?;
-    let version = data::change(&state, caller.owner, &key, Some(json.as_bytes()), Expected::Any).await?;
+    let version = data::put(&state, &caller, &key, json.as_bytes(), Expected::Any).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(header::ETag(version_tag(version)));
     Ok(response.json(Updated { message: "Data updated and cache invalidated" }))

@@ -10,7 +10,7 @@ use actix_web::{
     http::header,
     web::{Data, Payload},
 };
-use caraway_shared::store::{CHUNK_BYTES, Item};
+use caraway_shared::store::{CHUNK_BYTES, Item, Storable};
 use uuid::Uuid;
 
 use super::{ItemView, incoming::Incoming, media_type};
@@ -80,7 +80,7 @@ pub(crate) async fn upload(
         upload.write(chunk).await?;
         chunk = incoming.chunk().await?;
     }
-    let _storing = state.quotas.store(&caller, incoming.bytes()).await?;
+    let _storing = state.quotas.store(&caller, incoming.bytes(), Storable::Item).await?;
     Ok(created(upload.finish(chunk).await?))
 }
 

@@ -2,7 +2,10 @@
 
 use actix_web::{HttpResponse, http::header::ContentType, web::Data};
 use caraway_shared::{
-    store::tasks::{Cancelled, TaskView},
+    store::{
+        AuditAction,
+        tasks::{Cancelled, TaskView},
+    },
     task::State,
 };
 
@@ -18,7 +21,7 @@ use crate::{
 /// Cancel a task
 ///
 /// One that has not started is cancelled at once. One that runs is asked to stop, and is `cancelled` when it has. Safe to
-/// repeat. The operator cancels anybody's.
+/// repeat. The operator cancels anybody's, which the audit log tells.
 #[utoipa::path(
     post,
     path = "/v1/tasks/{id}/cancel",
@@ -42,7 +45,8 @@ pub(crate) async fn cancel(
     let mut cancelled = state.store.cancel_task(owner, id).await?;
     if cancelled == Cancelled::Missing && caller.is_operator() {
         owner = state.store.task_owner(id).await?.ok_or_else(task_not_found)?;
-        cancelled = state.store.cancel_task(owner, id).await?;
+        let order = caller.order(owner, AuditAction::CancelTask, &id);
+        cancelled = state.store.cancel_tasks(&[id], &order).await?.remove(&id).unwrap_or(Cancelled::Missing);
     }
     let mut response = match cancelled {
         Cancelled::Now | Cancelled::Over(State::Cancelled) => HttpResponse::Ok(),

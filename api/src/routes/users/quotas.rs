@@ -26,7 +26,7 @@ pub(super) struct QuotasSchema {
     /// Tasks that are scheduled, waiting or queued.
     #[schema(minimum = 0)]
     queued_tasks: Option<i64>,
-    /// Bytes of items, those that tasks have made included.
+    /// Bytes of items, values by key and items of work queues, those that tasks have made included.
     #[schema(minimum = 0)]
     stored_bytes: Option<i64>,
     /// Requests a second, and how many may come at once.

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use actix_web::{HttpResponse, web::Data};
 use bytes::Bytes;
-use caraway_shared::coordination::{Asker, LeaseAnswer, Put, Reply, limits};
+use caraway_shared::{
+    coordination::{Asker, LeaseAnswer, Put, Reply, limits},
+    store::Storable,
+};
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 use utoipa::ToSchema;
@@ -69,7 +72,7 @@ struct WorkItemPut {
     extensions(("x-problems" = json!([
         NamePath::PROBLEMS, LeaseWait::PROBLEMS, JsonBody::PROBLEMS,
         [Code::EmptyBody, Code::NotConfigured, Code::QueueFull, Code::QueueShutDown, Code::TooManyWaiters,
-            Code::PayloadTooLarge, Code::ItemIdReused, Code::LeaseLost]
+            Code::PayloadTooLarge, Code::ItemIdReused, Code::LeaseLost, Code::QuotaExceeded, Code::Overloaded]
     ]))),
 )]
 pub(crate) async fn put(
@@ -81,6 +84,8 @@ pub(crate) async fn put(
 ) -> Result<HttpResponse, Problem> {
     let put = read(body.required()?)?;
     let item_id = put.id;
+    // not held while it waits for room, which may be long
+    drop(state.quotas.store(&caller, put.payload.len(), Storable::WorkItem(item_id)).await?);
     let LeaseAnswer { reply, untold } = state.coordination.put(&queue(caller.owner, name), wait, put).await?;
     let (mut response, accepted) = match reply {
         Reply::Accepted { known: false } => (HttpResponse::Created(), true),

@@ -1,7 +1,10 @@
 //! `POST /v1/workflows/{id}/cancel`: what has not started never will, what runs is asked to stop. Safe to repeat.
 
 use actix_web::{HttpResponse, web::Data};
-use caraway_shared::store::workflows::{CancelledWorkflow, WorkflowView};
+use caraway_shared::store::{
+    AuditAction,
+    workflows::{CancelledWorkflow, WorkflowView},
+};
 
 use crate::{
     extract::{OfAllQueues, WorkflowPath, workflow_not_found},
@@ -13,7 +16,7 @@ use crate::{
 /// Cancel a workflow
 ///
 /// What of it has not started is cancelled at once; what runs is asked to stop, and the workflow is `cancelled` when that has.
-/// Safe to repeat.
+/// Safe to repeat. The operator cancels anybody's, which the audit log tells.
 #[utoipa::path(
     post,
     path = "/v1/workflows/{id}/cancel",
@@ -37,7 +40,8 @@ pub(crate) async fn cancel(
     let mut cancelled = state.store.cancel_workflow(caller.owner, id).await?;
     if matches!(cancelled, CancelledWorkflow::Missing) && caller.is_operator() {
         let owner = state.store.workflow_owner(id).await?.ok_or_else(workflow_not_found)?;
-        cancelled = state.store.cancel_workflow(owner, id).await?;
+        let order = caller.order(owner, AuditAction::CancelWorkflow, &id);
+        cancelled = state.store.cancel_workflow_by(&order, id).await?;
     }
     match cancelled {
         CancelledWorkflow::Missing => Err(workflow_not_found()),

@@ -17,8 +17,6 @@ struct Shape {
     name: &'static str,
     make: &'static [&'static str],
     answers: &'static str,
-    /// What a client of this shape has to say first.
-    with: &'static [&'static str],
     undo: &'static [&'static str],
 }
 
@@ -27,22 +25,19 @@ const SHAPES: [Shape; 3] = [
         name: "full",
         make: &["config", "set", "maxmemory", "1"],
         answers: "OOM",
-        with: &[],
         undo: &["config", "set", "maxmemory", "0"],
     },
     Shape {
         name: "read-only",
         make: &["replicaof", "127.0.0.1", "1"],
         answers: "READONLY",
-        with: &[],
         undo: &["replicaof", "no", "one"],
     },
     Shape {
-        name: "locked",
-        make: &["config", "set", "requirepass", "another"],
-        answers: "NOAUTH",
-        with: &["--no-auth-warning", "-a", "another"],
-        undo: &["config", "set", "requirepass", ""],
+        name: "locked", // its user may do nothing but what this drill needs
+        make: &["acl", "setuser", "default", "-@all", "+info", "+acl"],
+        answers: "NOPERM",
+        undo: &["acl", "setuser", "default", "+@all"],
     },
 ];
 
@@ -93,12 +88,12 @@ async fn meet(drill: &Drill, shape: &Shape) -> anyhow::Result<u64> {
     drill.world.nodes().for_each(|node| node.redis.reset()); // a standing connection keeps what it was allowed
     let wanted = format!("a program meets a Redis that is {}", shape.name);
     let met = until(SOON, &wanted, async || {
-        let said = stack.redis_cli(&[shape.with, &["info", "errorstats"]].concat()).await;
+        let said = stack.redis_cli(&["info", "errorstats"]).await;
         let met = errors(&said, shape.answers).saturating_sub(before);
         Ok((met > 0).then_some(met))
     })
     .await;
-    stack.redis_cli(&[shape.with, shape.undo].concat()).await;
+    stack.redis_cli(shape.undo).await;
     met
 }
 

@@ -1,5 +1,7 @@
-//! Forgetting: leases that ended a while ago, and objects that nobody uses.
+//! Forgetting: leases that ended a while ago, and objects that nobody uses. And setting back the time of objects that have seen a
+//! time which has not come yet.
 
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::store::{Store, StoreError};
@@ -29,6 +31,25 @@ const OBJECTS: &str = "
     )
     SELECT max(id::text) FROM page";
 
+/// The database's clock was ahead, perhaps on a server that was replaced, and an object's own time stands still until the clock has
+/// caught up. So the object and all that it holds are moved to now, as if the clock had been right. Less than a minute is waited
+/// out.
+const LOCK_AHEAD: &str = "
+    SELECT id, clock_ms - (extract(epoch FROM statement_timestamp()) * 1000)::bigint FROM coordination
+    WHERE id = ANY(ARRAY(SELECT id FROM coordination WHERE id > $1 ORDER BY id LIMIT $2))
+        AND (clock_ms > (extract(epoch FROM statement_timestamp()) * 1000)::bigint + 60000) IS TRUE
+    ORDER BY id FOR UPDATE SKIP LOCKED";
+
+/// In later statements than the lock, which see all that was written before it.
+const SET_BACK: [&str; 3] = [
+    "UPDATE lease l SET until_ms = l.until_ms - a.ms, since_ms = l.since_ms - a.ms
+        FROM unnest($1::uuid[], $2::bigint[]) AS a(id, ms) WHERE l.object_id = a.id",
+    "UPDATE work_item i SET until_ms = i.until_ms - a.ms
+        FROM unnest($1::uuid[], $2::bigint[]) AS a(id, ms) WHERE i.object_id = a.id",
+    "UPDATE coordination c SET clock_ms = c.clock_ms - a.ms
+        FROM unnest($1::uuid[], $2::bigint[]) AS a(id, ms) WHERE c.id = a.id",
+];
+
 impl Store {
     /// Removes up to `limit` leases that are to be forgotten; how many there were.
     pub async fn forget_leases(&self, limit: i64) -> Result<u64, StoreError> {
@@ -42,6 +63,26 @@ impl Store {
         let db = self.lazy().await?;
         let forget = db.prepare_cached(ITEMS).await?;
         Ok(db.execute(&forget, &[&limit]).await?)
+    }
+
+    /// Sets back the time of those of the `limit` objects behind this one that are ahead of the database's clock; how many there
+    /// were.
+    pub async fn set_back_objects(&self, after: Uuid, limit: i64) -> Result<usize, StoreError> {
+        let mut db = self.lazy().await?;
+        let transaction = db.transaction().await?;
+        let lock = transaction.prepare_cached(LOCK_AHEAD).await?;
+        let ahead = transaction.query(&lock, &[&after, &limit]).await?;
+        let of = |row: &Row| Ok::<(Uuid, i64), StoreError>((row.try_get(0)?, row.try_get(1)?));
+        let (ids, ms): (Vec<_>, Vec<_>) = ahead.iter().map(of).collect::<Result<_, _>>()?;
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        for statement in SET_BACK {
+            let set_back = transaction.prepare_cached(statement).await?;
+            transaction.execute(&set_back, &[&ids, &ms]).await?;
+        }
+        transaction.commit().await?;
+        Ok(ids.len())
     }
 
     /// Looks at the `limit` objects behind this one and removes what nobody uses; where the next page begins, `None` at the

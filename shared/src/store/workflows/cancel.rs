@@ -15,7 +15,7 @@ use super::{
     show::view,
 };
 use crate::{
-    store::{Store, StoreError, connection::Unit},
+    store::{AuditOrder, Store, StoreError, audit_log, connection::Unit},
     task::{OwnerId, State, TaskId},
     workflow::WorkflowState,
 };
@@ -55,14 +55,36 @@ struct CancelStep {
     goes_on: bool,
 }
 
+/// Which step of a cancellation.
+enum CancelTurn<'a> {
+    /// It asks for the stop, and logs the order if there is one.
+    First(Option<&'a AuditOrder>),
+    /// It was asked for.
+    Later,
+}
+
 impl Store {
     /// Cancels what has not started, and asks what runs to stop. Safe to repeat. Dropped in the middle, or failed, a
     /// cancellation that has begun is finished by a reconciler.
     pub async fn cancel_workflow(&self, owner: OwnerId, id: Uuid) -> Result<CancelledWorkflow, StoreError> {
-        let mut step = self.cancel_step(owner, id, true).await.map_err(StoreError::of_edit)?;
+        self.cancel_in_steps(owner, id, None).await
+    }
+
+    /// The same, as somebody else's order, which is logged if the workflow had not ended.
+    pub async fn cancel_workflow_by(&self, order: &AuditOrder, id: Uuid) -> Result<CancelledWorkflow, StoreError> {
+        self.cancel_in_steps(order.owner, id, Some(order)).await
+    }
+
+    async fn cancel_in_steps(
+        &self,
+        owner: OwnerId,
+        id: Uuid,
+        order: Option<&AuditOrder>,
+    ) -> Result<CancelledWorkflow, StoreError> {
+        let mut step = self.cancel_step(owner, id, CancelTurn::First(order)).await.map_err(StoreError::of_edit)?;
         let (is_open, mut ended) = (step.is_open, step.ended);
         while step.goes_on {
-            step = self.cancel_step(owner, id, false).await.map_err(StoreError::of_edit)?;
+            step = self.cancel_step(owner, id, CancelTurn::Later).await.map_err(StoreError::of_edit)?;
             ended.append(&mut step.ended);
         }
         let Some(view) = step.view else { return Ok(CancelledWorkflow::Missing) };
@@ -72,12 +94,20 @@ impl Store {
         })
     }
 
-    /// One transaction: asks for the stop if it is the `first`, and takes one step of it.
-    async fn cancel_step(&self, owner: OwnerId, id: Uuid, first: bool) -> Result<CancelStep, StoreError> {
+    /// One transaction: asks for the stop if it is the first, and takes one step of it.
+    async fn cancel_step(&self, owner: OwnerId, id: Uuid, turn: CancelTurn<'_>) -> Result<CancelStep, StoreError> {
         let mut db = self.edits().begin(owner, Some(id)).await?;
         let transaction = db.transaction().await?;
         lock(&transaction, &BTreeSet::from([id])).await?;
-        let is_open = !first || transaction.execute(ASK, &[&id, &owner.0]).await? > 0;
+        let is_open = match turn {
+            CancelTurn::First(_) => transaction.execute(ASK, &[&id, &owner.0]).await? > 0,
+            CancelTurn::Later => true,
+        };
+        if let CancelTurn::First(Some(order)) = turn
+            && is_open
+        {
+            audit_log::log(&*transaction, &[order]).await?;
+        }
         let ended = if is_open { stop_step(&transaction, id).await?.ended } else { Vec::new() };
         let view = view(&*transaction, owner, id).await?;
         let goes_on = is_open && transaction.query_one(IS_STOPPING, &[&id]).await?.try_get(0)?;
