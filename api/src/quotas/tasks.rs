@@ -78,7 +78,7 @@ impl Keeper {
     /// Counts, with no accept of this user under way, and takes `more` of the room.
     async fn count_tasks(&self, caller: &Caller, known: &mut Known, more: i64, limit: i64) -> Result<(), Problem> {
         let began = Instant::now();
-        let count = self.store.count_unstarted(caller.owner, limit.saturating_add(1));
+        let count = self.store.count_unstarted(caller.owner);
         let there = self.count(QUOTA, count).await?;
         let took = began.elapsed();
         let room = limit.saturating_sub(there).max(0);

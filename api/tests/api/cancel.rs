@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::server::Api;
 
 async fn put(api: &Api, id: Uuid, change: &str) {
-    api.sql(&format!("UPDATE task SET {change} WHERE id = $1"), &[&id]).await;
+    api.sql(&format!("UPDATE task_run SET {change} WHERE id = $1"), &[&id]).await;
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ async fn a_task_is_sent_again_only_when_it_changed() {
     assert!(tag.starts_with('"'), "a strong tag: {tag}");
     let same = get_unless(&api, &path, &tag).await;
     assert_eq!((same.status, same.body.len(), same.header(header::ETAG)), (StatusCode::NOT_MODIFIED, 0, tag.as_str()));
-    api.sql("UPDATE task SET state = 'running', epoch = 1, attempt = 1 WHERE id = $1", &[&id]).await;
+    api.sql("UPDATE task_run SET state = 'running', epoch = 1, attempt = 1 WHERE id = $1", &[&id]).await;
     let changed = get_unless(&api, &path, &tag).await;
     assert_eq!((changed.status, &changed.json()["state"]), (StatusCode::OK, &"running".into()));
     api.stop().await;
@@ -31,12 +31,12 @@ async fn a_terminal_task_is_told_from_the_cache() {
     let id = api.submit(r#"{"name": "add", "args": [1, 2]}"#).await;
     let path = format!("/v1/tasks/{id}");
     api.sql(
-        "UPDATE task SET state = 'succeeded', epoch = 1, attempt = 1, finished_at = now(), result = '3' WHERE id = $1",
+        "UPDATE task_run SET state = 'succeeded', epoch = 1, attempt = 1, finished_at = now(), result = '3' WHERE id = $1",
         &[&id],
     )
     .await;
     let from_row = api.get(&path).await;
-    api.sql("DELETE FROM task WHERE id = $1", &[&id]).await;
+    api.sql("WITH gone AS (DELETE FROM task_run WHERE id = $1 RETURNING id) DELETE FROM task_spec s USING gone g WHERE s.id = g.id", &[&id]).await;
     let from_cache = api.get(&path).await;
     assert_eq!((from_cache.text(), from_cache.header(header::ETAG)), (from_row.text(), from_row.header(header::ETAG)));
     api.stop().await;

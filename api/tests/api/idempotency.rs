@@ -24,7 +24,7 @@ async fn the_same_request_gets_the_same_answer() {
     let first = post(&api, "/v1/tasks", "\"key-1\"", ADD).await;
     assert_eq!((first.status.as_u16(), first.header("idempotency-replayed")), (202, ""), "{}", first.text());
     // what becomes of the task changes nothing, not even its end
-    api.sql("DELETE FROM task", &[]).await;
+    api.sql("WITH gone AS (DELETE FROM task_run RETURNING id) DELETE FROM task_spec s USING gone g WHERE s.id = g.id", &[]).await;
     let again = post(&api, "/v1/tasks", "key-1", ADD).await;
     assert_eq!((again.status.as_u16(), again.header("idempotency-replayed")), (202, "true"));
     assert_eq!((again.json(), again.header("location")), (first.json(), first.header("location")));
@@ -128,7 +128,7 @@ async fn what_is_gone_since_changes_no_answer() {
     let parent = api.submit(ADD).await;
     let child = json!({ "name": "add", "args": [1, 2], "parent_id": parent });
     let ended = api.submit(ADD).await;
-    api.sql("UPDATE task SET state = 'failed', epoch = 1, finished_at = now() WHERE id = $1", &[&ended]).await;
+    api.sql("UPDATE task_run SET state = 'failed', epoch = 1, finished_at = now() WHERE id = $1", &[&ended]).await;
     let requests = [
         ("/v1/tasks".to_owned(), "one", child.clone()),
         ("/v1/tasks/batch".to_owned(), "some", json!({ "tasks": [child.clone()] })),
@@ -140,7 +140,7 @@ async fn what_is_gone_since_changes_no_answer() {
     for (path, key, body) in &requests {
         first.push(post(&api, path, key, &body.to_string()).await);
     }
-    api.sql("DELETE FROM task", &[]).await;
+    api.sql("WITH gone AS (DELETE FROM task_run RETURNING id) DELETE FROM task_spec s USING gone g WHERE s.id = g.id", &[]).await;
     for ((path, key, body), first) in requests.iter().zip(first) {
         let again = post(&api, path, key, &body.to_string()).await;
         assert!(first.status.is_success(), "{path}: {}", first.text());

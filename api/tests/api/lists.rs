@@ -23,7 +23,7 @@ async fn end(api: &Api, id: Uuid, state: &str, error_code: &str) {
         (!error_code.is_empty()).then(|| json!({ "code": error_code, "message": "no" }).to_string().into_bytes());
     api.sql(
         &format!(
-            "UPDATE task SET state = '{state}', epoch = 1, attempt = 1, finished_at = now(), due_at = NULL, error = $2, error_code = '{error_code}' WHERE id = $1"
+            "UPDATE task_run SET state = '{state}', epoch = 1, attempt = 1, finished_at = now(), due_at = NULL, error = $2, error_code = '{error_code}' WHERE id = $1"
         ),
         &[&id, &error],
     )
@@ -132,10 +132,17 @@ async fn a_page_costs_a_page_however_many_there_are() {
     let api = Api::start().await;
     let batch = Uuid::now_v7();
     api.sql(
-        "INSERT INTO task (id, name, queue, priority, state, max_attempts, input, finished_at, error_code, batch_id)
-         SELECT gen_random_uuid(), 'add', 'tests', 4, s.state, 5, '{}', now(),
-            CASE s.state WHEN 'failed' THEN 'e' ELSE '' END, $2
-         FROM generate_series(1, $1::int8) i, LATERAL (SELECT CASE WHEN i % 1000 = 0 THEN 'failed' ELSE 'succeeded' END::task_state) s(state)",
+        "WITH made AS MATERIALIZED (
+            SELECT gen_random_uuid() AS id, CASE WHEN i % 1000 = 0 THEN 'failed' ELSE 'succeeded' END::task_state AS state
+            FROM generate_series(1, $1::int8) i
+         ), spec AS (
+            INSERT INTO task_spec (id, owner_id, name, queue, priority, class, max_attempts, input, batch_id)
+            SELECT id, 1, 'add', 'tests', 4, 1, 5, '{}', $2 FROM made
+         ), run AS (
+            INSERT INTO task_run (id, owner_id, state, finished_at, error_code)
+            SELECT id, 1, state, now(), CASE state WHEN 'failed' THEN 'e' ELSE '' END FROM made
+         )
+         INSERT INTO ended SELECT 1, state, id, 'tests', 'add', 'e' FROM made WHERE state = 'failed'",
         &[&MANY, &batch],
     )
     .await;

@@ -168,7 +168,7 @@ async fn a_batch_goes_in_whole_or_not_at_all_and_a_workflow_is_retried_within_th
     let wrong = json!({"name": "never_heard_of"});
     let batch = world.post("/v1/tasks/batch", json!({"tasks": [add(), add(), wrong, add()]})).await.json();
     assert_eq!(batch["accepted"], 3, "{batch}");
-    world.api.sql("UPDATE task SET state = 'running' WHERE owner_id = $1", &[&world.user]).await;
+    world.api.sql("UPDATE task_run SET state = 'running' WHERE owner_id = $1", &[&world.user]).await;
     let four = json!({"tasks": [add(), add(), add(), add()]});
     assert_exceeded(&world.post("/v1/tasks/batch", four).await, "queued_tasks", 3);
     assert_eq!(world.count("task WHERE true").await, 3, "nothing of it is in");

@@ -6,7 +6,7 @@ use crate::server::Api;
 
 async fn task(api: &Api, change: &str) -> Uuid {
     let id = api.submit(r#"{"name": "add", "args": [1, 2]}"#).await;
-    api.sql(&format!("UPDATE task SET {change} WHERE id = $1"), &[&id]).await;
+    api.sql(&format!("UPDATE task_run SET {change} WHERE id = $1"), &[&id]).await;
     id
 }
 

@@ -12,7 +12,7 @@ async fn failed(api: &Api, args: [i32; 2], error_code: &str) -> Uuid {
     let id = api.submit(&body.to_string()).await;
     let error = json!({ "code": error_code, "message": "no" }).to_string().into_bytes();
     api.sql(
-        "UPDATE task SET state = 'failed', epoch = 3, attempt = 3, finished_at = now(), error = $2,
+        "UPDATE task_run SET state = 'failed', epoch = 3, attempt = 3, finished_at = now(), error = $2,
             error_code = $3 WHERE id = $1",
         &[&id, &error, &error_code],
     )
@@ -140,9 +140,16 @@ async fn many_searches_at_once_retry_none_twice() {
     let api = Api::start().await;
     let old = failed(&api, [0, 0], "e").await;
     api.sql(
-        "INSERT INTO task (id, name, queue, priority, state, max_attempts, input, finished_at, error_code)
-         SELECT gen_random_uuid(), name, queue, priority, state, max_attempts, input, finished_at, error_code
-         FROM task, generate_series(1, 299) WHERE id = $1",
+        "WITH made AS MATERIALIZED (
+            SELECT gen_random_uuid() AS new, t.* FROM task t, generate_series(1, 299) WHERE t.id = $1
+         ), spec AS (
+            INSERT INTO task_spec (id, owner_id, name, queue, priority, class, max_attempts, input)
+            SELECT new, owner_id, name, queue, priority, class, max_attempts, input FROM made
+         ), run AS (
+            INSERT INTO task_run (id, owner_id, state, finished_at, error_code)
+            SELECT new, owner_id, state, finished_at, error_code FROM made
+         )
+         INSERT INTO ended SELECT owner_id, state, new, queue, name, error_code FROM made",
         &[&old],
     )
     .await;
@@ -164,9 +171,16 @@ async fn retrying_many_large_tasks_costs_no_memory() {
     let old = failed(&api, [0, 0], "e").await;
     let large = format!(r#"{{"args":["{}",1],"kwargs":{{}}}}"#, "x".repeat(250 << 10)).into_bytes();
     api.sql(
-        "INSERT INTO task (id, name, queue, priority, state, max_attempts, input, finished_at, error_code)
-         SELECT gen_random_uuid(), name, queue, priority, state, max_attempts, $2, finished_at, 'large'
-         FROM task, generate_series(1, $3::int8) WHERE id = $1",
+        "WITH made AS MATERIALIZED (
+            SELECT gen_random_uuid() AS new, t.* FROM task t, generate_series(1, $3::int8) WHERE t.id = $1
+         ), spec AS (
+            INSERT INTO task_spec (id, owner_id, name, queue, priority, class, max_attempts, input)
+            SELECT new, owner_id, name, queue, priority, class, max_attempts, $2 FROM made
+         ), run AS (
+            INSERT INTO task_run (id, owner_id, state, finished_at, error_code)
+            SELECT new, owner_id, state, finished_at, 'large' FROM made
+         )
+         INSERT INTO ended SELECT owner_id, state, new, queue, name, 'large' FROM made",
         &[&old, &large, &TASKS],
     )
     .await;

@@ -19,7 +19,7 @@ fn id(answer: &Answer) -> Uuid {
 }
 
 async fn put(api: &Api, id: Uuid, change: &str) {
-    api.sql(&format!("UPDATE task SET {change} WHERE id = $1"), &[&id]).await;
+    api.sql(&format!("UPDATE task_run SET {change} WHERE id = $1"), &[&id]).await;
 }
 
 #[tokio::test]

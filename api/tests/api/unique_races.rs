@@ -46,7 +46,7 @@ async fn state(api: &Api, id: Uuid) -> Value {
 }
 
 async fn put(api: &Api, id: Uuid, change: &str) {
-    api.sql(&format!("UPDATE task SET {change} WHERE id = $1"), &[&id]).await;
+    api.sql(&format!("UPDATE task_run SET {change} WHERE id = $1"), &[&id]).await;
 }
 
 /// A statement of this kind waits for a lock that somebody else has.
@@ -137,7 +137,7 @@ async fn a_key_that_vanishes_is_taken_again() {
     let body = json!({ "name": "add", "args": [1, 2], "unique": unique });
     let request = tokio::spawn(api.client.post(url).json(&body).send());
     waits_for_a_lock(&api, "task_unique").await;
-    retention.batch_execute("DELETE FROM task_unique; DELETE FROM task; COMMIT").await.unwrap();
+    retention.batch_execute("DELETE FROM task_unique; DELETE FROM task_run; DELETE FROM task_spec; COMMIT").await.unwrap();
     let first = Answer::of(request.await.unwrap().unwrap()).await;
     assert_eq!(first.status, 202, "{}", first.text());
     let second = submit(&api, unique).await;

@@ -55,7 +55,7 @@ async fn a_batch_is_answered_as_its_tasks_one_by_one() {
                     task(&args(3), &unique(one)),
                 ]);
             }
-            api.sql(&format!("UPDATE task SET state = '{state}', epoch = 1"), &[]).await;
+            api.sql(&format!("UPDATE task_run SET state = '{state}', epoch = 1"), &[]).await;
             let answers = if way == "alone" { alone(&api, &tasks).await } else { together(&api, &tasks).await };
             outcomes.push((answers, rows(&api).await));
             api.stop().await;
@@ -75,7 +75,7 @@ async fn the_newest_of_a_batch_wins() {
         assert_eq!(states, ["cancelled", "cancelled", "queued"], "{rule}");
         let held = "SELECT FROM task_unique u JOIN task t ON t.id = u.task_id WHERE t.state = 'queued'";
         assert_eq!(api.sql(held, &[]).await.len(), 1, "{rule}");
-        api.sql("DELETE FROM task", &[]).await;
+        api.sql("WITH gone AS (DELETE FROM task_run RETURNING id) DELETE FROM task_spec s USING gone g WHERE s.id = g.id", &[]).await;
         api.sql("DELETE FROM task_unique", &[]).await;
     }
     api.stop().await;
@@ -156,7 +156,7 @@ async fn a_key_for_some_queues_learns_nothing_of_others() {
     assert_eq!(secret.status, 202);
     let id = secret.json()["id"].as_str().unwrap().to_owned();
     for state in ["queued", "running"] {
-        api.sql(&format!("UPDATE task SET state = '{state}', epoch = 1"), &[]).await;
+        api.sql(&format!("UPDATE task_run SET state = '{state}', epoch = 1"), &[]).await;
         for rule in ["return_existing", "reject", "replace", "keep_latest"] {
             let refused = ask_for(&some, "default", rule).await;
             let problem = refused.assert_problem(409, "duplicate_task");
@@ -171,7 +171,7 @@ async fn a_key_for_some_queues_learns_nothing_of_others() {
         let known = ask_for(&operator, "default", "reject").await.assert_problem(409, "duplicate_task");
         assert_eq!(known["existing_task_id"], id, "whoever may know it is told");
     }
-    api.sql("UPDATE task SET state = 'succeeded'", &[]).await;
+    api.sql("UPDATE task_run SET state = 'succeeded'", &[]).await;
     assert_eq!(ask_for(&some, "default", "reject").await.status, 202, "its key is free");
     api.stop().await;
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::history::{Attempt, Row};
 
 /// Where a proxy's trap hits: a text of the statement that makes a task.
-pub(crate) const ACCEPTS: &str = "INSERT INTO task (";
+pub(crate) const ACCEPTS: &str = "INSERT INTO task_spec (";
 /// The statement that claims.
 pub(crate) const CLAIMS: &str = "SET state = 'running'";
 /// The statement that records a last outcome.

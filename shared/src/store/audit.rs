@@ -1,5 +1,6 @@
 //! The audit's statements: rows that are queued, and owed by nobody, although the broker has no message for them any more.
-//! Liberal, because a duplicate pointer is harmless. What was owed again is left alone for as long as what is new.
+//! Liberal, because a duplicate pointer is harmless. What was owed again is left alone for as long as what is new: its row of the
+//! backlog is as young as that.
 
 use jiff::Timestamp;
 
@@ -16,51 +17,71 @@ const OVERTAKEN_BY: &str = "60 seconds";
 /// While relays are this far behind, nothing is missing: it was not published yet.
 const RELAY_BEHIND: &str = "5 seconds";
 
+/// Rows of the backlog whose tasks are looked at for one that was queued for so long. Those in front are the oldest, and rows
+/// that are over go within seconds.
+const LOOKED_AT_ROWS: i64 = 200;
+
+const HAS_UNCLAIMED: &str = "
+    SELECT EXISTS (SELECT FROM (
+            SELECT ids FROM backlog WHERE queued AND queue = $1 AND class = $2 AND since < now() - interval '{age}'
+            ORDER BY queue, class, since LIMIT $3) b
+        CROSS JOIN LATERAL unnest(b.ids) AS i(id) JOIN task_run r ON r.id = i.id
+            AND (r.state = 'queued' AND coalesce(r.offered_at, r.queued_at) < now() - interval '{age}') IS TRUE)
+    AND NOT EXISTS (SELECT FROM owed WHERE publish_after < now() - interval '{behind}')
+    AND NOT EXISTS (SELECT FROM parked_queue WHERE queue = $1 AND class = $2)";
+
+/// A row is marked, and not its tasks: so a step costs little however many tasks it owes, and the next one begins behind it.
+const OWE_AGAIN: &str = "
+    WITH b AS MATERIALIZED (
+        SELECT id, ids FROM backlog WHERE queued AND queue = $1 AND class = $2 AND since < now() - interval '{age}'
+            AND since < coalesce($4::timestamptz - interval '{overtaken}', 'infinity')
+        ORDER BY queue, class, since LIMIT $3 FOR UPDATE SKIP LOCKED
+    ), marked AS (
+        UPDATE backlog w SET since = now() FROM b WHERE w.id = b.id
+    ), lost AS MATERIALIZED (
+        SELECT DISTINCT ON (r.id) r.id, b.id AS row FROM b CROSS JOIN LATERAL unnest(b.ids) AS i(id)
+        JOIN task_run r ON r.id = i.id AND (r.state = 'queued'
+            AND coalesce(r.offered_at, r.queued_at) < now() - interval '{age}'
+            AND coalesce(r.offered_at, r.queued_at)
+                < coalesce($4::timestamptz - interval '{overtaken}', 'infinity')) IS TRUE
+    ), debt AS (
+        INSERT INTO owed (publish_after, ids) SELECT now(), array_agg(id) FROM lost GROUP BY row ORDER BY row
+    )
+    SELECT (SELECT count(*) FROM lost), (SELECT count(*) FROM b)";
+
 impl Store {
-    /// Whether a queue and class has rows that have been queued for so long that the audit looks. Of one that has parked
+    /// Whether a queue and class has tasks that have been queued for so long that the audit looks. Of one that has parked
     /// rows it is known where they are.
     pub async fn has_unclaimed(&self, queue: &QueueName, class: Class) -> Result<bool, StoreError> {
         let db = self.upkeep().await?;
-        let look = db
-            .prepare_cached(&format!(
-                "SELECT EXISTS (SELECT FROM task WHERE shelf = 'queued' AND queue = $1 AND class = $2
-                    AND (state = 'queued' AND coalesce(offered_at, queued_at) < now() - interval '{LOOKED_AT_AGE}') IS TRUE)
-                 AND NOT EXISTS (SELECT FROM owed WHERE publish_after < now() - interval '{RELAY_BEHIND}')
-                 AND NOT EXISTS (SELECT FROM parked_queue WHERE queue = $1 AND class = $2)"
-            ))
-            .await?;
-        Ok(db.query_one(&look, &[&queue.as_str(), &class.number()]).await?.try_get(0)?)
+        let look = HAS_UNCLAIMED.replace("{age}", LOOKED_AT_AGE).replace("{behind}", RELAY_BEHIND);
+        let look = db.prepare_cached(&look).await?;
+        Ok(db.query_one(&look, &[&queue.as_str(), &class.number(), &LOOKED_AT_ROWS]).await?.try_get(0)?)
     }
 
-    /// Owes again up to `limit` rows of a queue and class that were queued longer ago than the audit's age:
-    /// all of them, or with `overtaken_by` those that a row queued at that time has overtaken.
+    /// Owes again the tasks of up to `rows` rows of the backlog of a queue and class, the oldest first: those that were queued
+    /// longer ago than the audit's age, all of them, or with `overtaken_by` those that a task queued at that time has overtaken.
     pub async fn owe_again(
         &self,
         queue: &QueueName,
         class: Class,
         overtaken_by: Option<Timestamp>,
-        limit: i64,
-    ) -> Result<u64, StoreError> {
+        rows: i64,
+    ) -> Result<OwedAgain, StoreError> {
         let db = self.upkeep().await?;
-        let owe = db
-            .prepare_cached(&format!(
-                "WITH l AS MATERIALIZED (
-                    SELECT id FROM task WHERE shelf = 'queued' AND queue = $1 AND class = $2
-                        AND (state = 'queued' AND coalesce(offered_at, queued_at) < now() - interval '{PUBLISHED_AGE}'
-                            AND coalesce(offered_at, queued_at)
-                                < coalesce($4::timestamptz - interval '{OVERTAKEN_BY}', 'infinity')) IS TRUE
-                    LIMIT $3 FOR UPDATE SKIP LOCKED
-                 ), lost AS (
-                    UPDATE task t SET offered_at = now() FROM l WHERE t.id = l.id AND (t.state = 'queued') IS TRUE
-                    RETURNING t.id
-                 ), debt AS (
-                    INSERT INTO owed (publish_after, ids) SELECT now(), array_agg(id) FROM lost HAVING count(*) > 0
-                 )
-                 SELECT count(*) FROM lost"
-            ))
-            .await?;
-        let lost: i64 =
-            db.query_one(&owe, &[&queue.as_str(), &class.number(), &limit, &overtaken_by]).await?.try_get(0)?;
-        Ok(lost.unsigned_abs())
+        let owe = OWE_AGAIN.replace("{age}", PUBLISHED_AGE).replace("{overtaken}", OVERTAKEN_BY);
+        let owe = db.prepare_cached(&owe).await?;
+        let row = db.query_one(&owe, &[&queue.as_str(), &class.number(), &rows, &overtaken_by]).await?;
+        let (tasks, seen): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        Ok(OwedAgain { tasks: tasks.unsigned_abs(), is_through: seen < rows })
     }
+}
+
+/// What one step of the audit did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OwedAgain {
+    /// Tasks that are owed again.
+    pub tasks: u64,
+    /// There is no older row left.
+    pub is_through: bool,
 }

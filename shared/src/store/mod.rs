@@ -35,6 +35,7 @@ mod users;
 pub mod workflows;
 
 pub use api_keys::{Access, KeyView, LiveKey, NewKey};
+pub use audit::OwedAgain;
 pub use audit_log::{AuditAction, AuditEntry, AuditOrder};
 pub use batch::{Batched, Writer};
 pub use cache_outbox::OwedInvalidation;

@@ -15,10 +15,14 @@ const TAKE: &str = "
     WHERE name = 'retention' AND (holder = $1 OR held_until < now())
     RETURNING cursor";
 
-/// What goes with the tasks of the CTE `gone`, which has their ids, owners and tags. Unique keys are locked in the order in which
+/// What goes with the tasks of the CTE `gone`, which has their ids, owners, states and tags. Unique keys are locked in the order in which
 /// batches of submissions lock them, so that neither waits for the other in a circle.
-pub(super) const BESIDE: &str = "attempts AS (
+pub(super) const BESIDE: &str = "specs AS (
+        DELETE FROM task_spec p USING gone g WHERE p.id = g.id
+    ), attempts AS (
         DELETE FROM attempt a USING gone g WHERE a.task_id = g.id
+    ), ends AS (
+        DELETE FROM ended e USING gone g WHERE e.owner_id = g.owner_id AND e.state = g.state AND e.id = g.id
     ), held_keys AS MATERIALIZED (
         SELECT u.owner_id, u.hash FROM task_unique u JOIN gone g ON u.task_id = g.id
         WHERE (u.scope <> 'period' AND u.next_id IS NULL) IS TRUE
@@ -32,14 +36,15 @@ pub(super) const BESIDE: &str = "attempts AS (
 
 const STEP: &str = "
     WITH seen AS MATERIALIZED (
-        SELECT id, state, finished_at, result_ttl FROM task WHERE id > $1 ORDER BY id LIMIT $2
+        SELECT r.id, r.state, r.finished_at, s.result_ttl, s.workflow_id, s.tags
+        FROM (SELECT id, result_ttl, workflow_id, tags FROM task_spec WHERE id > $1 ORDER BY id LIMIT $2) s JOIN task_run r ON r.id = s.id
     ), gone AS (
-        DELETE FROM task t USING seen s
+        DELETE FROM task_run t USING seen s
         WHERE t.id = s.id AND (t.state IN ('succeeded', 'failed', 'cancelled', 'expired')) IS TRUE
             AND s.finished_at + coalesce(s.result_ttl, CASE s.state WHEN 'failed' THEN $4::float8 ELSE $3::float8 END)
                 * interval '1 second' < now()
-            AND (t.workflow_id IS NULL OR NOT EXISTS (SELECT FROM workflow w WHERE w.id = t.workflow_id)) IS TRUE
-        RETURNING t.id, t.owner_id, t.tags
+            AND (s.workflow_id IS NULL OR NOT EXISTS (SELECT FROM workflow w WHERE w.id = s.workflow_id)) IS TRUE
+        RETURNING t.id, t.owner_id, t.state, s.tags
     ), {beside}
     SELECT (SELECT id FROM seen ORDER BY id DESC LIMIT 1) AS last, (SELECT count(*) FROM seen) AS seen,
         (SELECT count(*) FROM gone) AS gone";

@@ -128,7 +128,7 @@ impl Store {
         let orders = db
             .prepare_cached(
                 "SELECT t.id, t.epoch FROM hold h CROSS JOIN LATERAL unnest(h.ids) AS i(id)
-                 JOIN task t ON t.id = i.id
+                 JOIN task_run t ON t.id = i.id
                     AND (t.session_id = $1 AND t.state = 'running' AND t.cancel_requested_at IS NOT NULL) IS TRUE
                  WHERE h.session_id = $1",
             )

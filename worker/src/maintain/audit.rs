@@ -14,13 +14,17 @@ use caraway_shared::{
     task::{Class, QueueName},
     telemetry::names,
 };
+use jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::startup::Engine;
 
 const EVERY: Duration = Duration::from_secs(15);
-const ROWS_MAX: i64 = 1000;
+/// Rows of the backlog in one step, each a commit's: more follow at once.
+const ROWS_MAX: i64 = 100;
+/// Tasks that one round owes again of a queue and class; the next one goes on. As many as relays publish between two rounds.
+const TASKS_MAX: u64 = 200_000;
 
 type Key = (QueueName, Class);
 
@@ -60,8 +64,8 @@ async fn round(engine: &Engine, empty: &mut HashSet<Key>) -> anyhow::Result<()> 
             }
             let watermark = engine.watermarks.get(&key.0, class);
             let owed = match (is_empty && empty.contains(&key), watermark) {
-                (true, _) => engine.store.owe_again(&key.0, class, None, ROWS_MAX).await?,
-                (false, Some(watermark)) => engine.store.owe_again(&key.0, class, Some(watermark), ROWS_MAX).await?,
+                (true, _) => owe_again(engine, &key, None).await?,
+                (false, Some(watermark)) => owe_again(engine, &key, Some(watermark)).await?,
                 (false, None) => 0,
             };
             if owed > 0 {
@@ -72,6 +76,18 @@ async fn round(engine: &Engine, empty: &mut HashSet<Key>) -> anyhow::Result<()> 
     }
     *empty = still_empty;
     Ok(())
+}
+
+/// Owes again what was lost, the oldest first; how many tasks.
+async fn owe_again(engine: &Engine, (queue, class): &Key, overtaken_by: Option<Timestamp>) -> anyhow::Result<u64> {
+    let mut owed = 0;
+    loop {
+        let step = engine.store.owe_again(queue, *class, overtaken_by, ROWS_MAX).await?;
+        owed += step.tasks;
+        if step.is_through || owed >= TASKS_MAX {
+            return Ok(owed);
+        }
+    }
 }
 
 /// The classes of a queue that have old rows.

@@ -3,6 +3,7 @@
 
 mod answering;
 mod audit;
+mod backlog;
 mod beats;
 mod promote;
 mod rescue;
@@ -25,6 +26,7 @@ pub(crate) fn start(engine: &Arc<Engine>, done: &CancellationToken) {
     engine.tracker.spawn(promote::run(Arc::clone(engine), done.clone()));
     engine.tracker.spawn(rescue::run(Arc::clone(engine), done.clone()));
     engine.tracker.spawn(audit::run(Arc::clone(engine), done.clone()));
+    engine.tracker.spawn(backlog::run(Arc::clone(engine), done.clone()));
     engine.tracker.spawn(retain::run(Arc::clone(engine), done.clone()));
     engine.tracker.spawn(unblock::run(Arc::clone(engine), done.clone()));
     engine.tracker.spawn(unblock::audit(Arc::clone(engine), done.clone()));

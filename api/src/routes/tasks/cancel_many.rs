@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, web::Data};
 use caraway_shared::{
     store::{
         AuditAction, AuditOrder,
-        tasks::{Cancelled, Refusal, Search, Sought, Standing},
+        tasks::{Cancelled, Found, Refusal, Search, Sought, Standing},
     },
     task::{OwnerId, State, TaskId},
 };
@@ -145,7 +145,7 @@ pub(crate) async fn cancel_many(
 ) -> Result<HttpResponse, Problem> {
     let (selection, dry_run) = read(caller.owner, body.required()?)?;
     selection.check_queues(&caller)?;
-    let ids = selection.find(&state).await?;
+    let Found { tasks: ids, next } = selection.find(&state).await?;
     let standing = state.store.standing(caller.owner, &ids).await?;
     let how = if selection.is_search() { "search" } else { "ids" };
     let order = caller.order(caller.owner, AuditAction::CancelTasks, how);
@@ -158,7 +158,7 @@ pub(crate) async fn cancel_many(
         let refused = may_cancel(&caller, standing.get(id)).err();
         answer.tell(*id, fates.get(id).copied(), refused, selection.is_search())?;
     }
-    answer.next_cursor = selection.next(ids.len(), ids.last().copied());
+    answer.next_cursor = selection.next(ids.len(), ids.last().copied(), next);
     Ok(HttpResponse::Ok().json(answer))
 }
 

@@ -16,7 +16,7 @@ use crate::{
     extract::{Query, parse_id},
     openapi::examples,
     problem::{Code, Problem},
-    routes::{Page, paged},
+    routes::{Page, page},
     state::ApiState,
 };
 
@@ -61,7 +61,8 @@ pub(crate) struct ListQuery {
 ///
 /// The newest first, page by page. `state`, `queue`, `name` and `error_code` go together in any combination; `tag` and
 /// `batch_id` each go alone; the two times go with all of them. Every search reads an index, so it is fast however many
-/// tasks there are; any other is refused. A list tells tasks apart: the whole of one is at its own address.
+/// tasks there are; any other is refused. A search of which little matches may answer with less than a page, and even with
+/// nothing: as long as there is a `next_cursor` it goes on. A list tells tasks apart: the whole of one is at its own address.
 ///
 /// The dead letters are `?state=failed`, by reason with `&error_code=…`.
 #[utoipa::path(
@@ -77,12 +78,10 @@ pub(crate) struct ListQuery {
     extensions(("x-problems" = json!([Code::QueueForbidden, [Query::PROBLEMS, [Code::UnsupportedSearch]]]))),
 )]
 pub(crate) async fn list(state: Data<ApiState>, caller: Caller, query: Query) -> Result<HttpResponse, Problem> {
-    let mut sought = read(caller.owner, query)?;
+    let sought = read(caller.owner, query)?;
     bounds::check_queues(&caller, &sought.search)?;
-    let limit = sought.limit;
-    sought.limit += 1; // one more tells whether there is another page
     let found = state.store.list_tasks(&sought).await?;
-    Ok(paged(found, limit, |last| last.id.to_string()))
+    Ok(page(found.tasks, found.next.map(|next| next.to_string())))
 }
 
 fn read(owner: OwnerId, mut query: Query) -> Result<Sought, Problem> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use caraway_shared::{
-    store::tasks::{Asked, Fate, Guarded, Refusal, Retriable, Search, Sought, TaskView},
+    store::tasks::{Asked, Fate, Found, Guarded, Refusal, Retriable, Search, Sought, TaskView},
     task::{OwnerId, State, TaskId},
 };
 use jiff::Timestamp;
@@ -154,7 +154,7 @@ pub(crate) async fn retry_many(
     let owner = caller.owner;
     let (selection, dry_run) = read(owner, body)?;
     selection.check_queues(&caller)?;
-    let ids = selection.find(&state).await?;
+    let Found { tasks: ids, next } = selection.find(&state).await?;
     let mut found: HashMap<TaskId, Retriable> = state.store.retriable(owner, &ids).await?.into_iter().collect();
     let batch_id = Uuid::now_v7();
     let asked: Vec<Asked> =
@@ -163,14 +163,14 @@ pub(crate) async fn retry_many(
     let (key, grant) = (key.of(&request, body), caller.restriction());
     let guarded = Guarded { owner, key, tasks: asked, atomic: false, once, grant };
     let answer = if dry_run {
-        would(&ids, &guarded.tasks, &selection)
+        would(&ids, &guarded.tasks, &selection, next)
     } else {
         let fates = if guarded.key.is_none() && guarded.specs().next().is_none() {
             guarded.all_in(&mut std::iter::empty())
         } else {
             admitted(state.acceptor.accept(&caller, guarded).await?)?.0
         };
-        answer(&ids, fates, &selection)?
+        answer(&ids, fates, &selection, next)?
     };
     Ok(HttpResponse::Ok().json(answer))
 }
@@ -197,7 +197,7 @@ fn last(ids: &[TaskId], told: &[Entry]) -> Option<TaskId> {
 
 /// What became of each. Of a search only what is new is told: what vanished in this moment, or was retried by somebody
 /// else, was not found. A replayed answer tells the tasks of its first time.
-fn answer(ids: &[TaskId], fates: Vec<Fate>, of: &Selection) -> Result<Answer, Problem> {
+fn answer(ids: &[TaskId], fates: Vec<Fate>, of: &Selection, next: Option<Uuid>) -> Result<Answer, Problem> {
     let batch_id = fates.iter().find_map(|fate| if let Fate::Accepted(task) = fate { task.batch_id } else { None });
     let (found, mut tasks, mut retried) = (fates.len(), Vec::with_capacity(fates.len()), 0);
     for (index, fate) in fates.into_iter().enumerate() {
@@ -214,18 +214,18 @@ fn answer(ids: &[TaskId], fates: Vec<Fate>, of: &Selection) -> Result<Answer, Pr
         };
         tasks.extend(asked.map(|asked| Entry::refused(asked, refused)));
     }
-    Ok(Answer { dry_run: false, batch_id, retried, next_cursor: of.next(found, last(ids, &tasks)), tasks })
+    Ok(Answer { dry_run: false, batch_id, retried, next_cursor: of.next(found, last(ids, &tasks), next), tasks })
 }
 
 /// What would become of each.
-fn would(ids: &[TaskId], asked: &[Asked], of: &Selection) -> Answer {
+fn would(ids: &[TaskId], asked: &[Asked], of: &Selection, next: Option<Uuid>) -> Answer {
     let entry = |(id, asked): (&TaskId, &Asked)| match (asked, of) {
         (Asked::Task(..), _) => Some(Entry { retry_of: *id, status: 200, id: None, problem: None }),
         (Asked::Refused(refusal), Selection::Ids(_)) => Some(Entry::refused(*id, refusal.clone())),
         (Asked::Refused(_), Selection::Matching(_)) => None,
     };
     let tasks: Vec<Entry> = ids.iter().zip(asked).filter_map(entry).collect();
-    Answer { dry_run: true, batch_id: None, retried: 0, next_cursor: of.next(ids.len(), last(ids, &tasks)), tasks }
+    Answer { dry_run: true, batch_id: None, retried: 0, next_cursor: of.next(ids.len(), last(ids, &tasks), next), tasks }
 }
 
 impl Entry {

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use caraway_shared::{
-    store::tasks::Sought,
+    store::tasks::{Found, Sought},
     task::{TaskId, limits},
 };
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::bounds::{self, Times};
 use crate::{
@@ -79,9 +80,9 @@ impl Selection {
     }
 
     /// The ids, in the order given or the newest first.
-    pub(super) async fn find(&self, state: &ApiState) -> Result<Vec<TaskId>, Problem> {
+    pub(super) async fn find(&self, state: &ApiState) -> Result<Found<TaskId>, Problem> {
         match self {
-            Self::Ids(ids) => Ok(ids.clone()),
+            Self::Ids(ids) => Ok(Found { tasks: ids.clone(), next: None }),
             Self::Matching(sought) => Ok(state.store.find_tasks(sought).await?),
         }
     }
@@ -91,11 +92,11 @@ impl Selection {
         matches!(self, Self::Matching(_))
     }
 
-    /// Where a search goes on after `last`, if so many were a full page.
-    pub(super) fn next(&self, found: usize, last: Option<TaskId>) -> Option<TaskId> {
+    /// Where a search goes on: after `last` if so many were a full page, else where the search says that it gave up.
+    pub(super) fn next(&self, found: usize, last: Option<TaskId>, next: Option<Uuid>) -> Option<TaskId> {
         let Self::Matching(sought) = self else { return None };
         let full = i64::try_from(found).is_ok_and(|found| found >= sought.limit);
-        last.filter(|_| full)
+        if full { last } else { next.map(TaskId) }
     }
 }
 

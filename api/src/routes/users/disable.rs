@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::{HttpResponse, web::Data};
 use caraway_shared::{
-    store::{StoreError, UserView},
+    store::{StoreError, UserView, tasks::CancelledUpTo},
     task::OwnerId,
 };
 use tokio::time::Instant;
@@ -66,10 +66,12 @@ pub(crate) async fn disable(
 /// The user is disabled, so nothing is added meanwhile but what its running tasks submit.
 async fn cancel_all(state: &ApiState, id: OwnerId) -> Result<(), Problem> {
     let began = Instant::now();
+    let mut up_to = CancelledUpTo::default();
     while began.elapsed() < CANCELLING_MAX {
-        match state.store.cancel_some_of(id).await {
-            Ok(false) => return Ok(()),
-            Ok(true) | Err(StoreError::Contended) => (), // what others hold comes in the next round
+        match state.store.cancel_some_of(id, up_to).await {
+            Ok(Some(next)) => up_to = next,
+            Ok(None) => return Ok(()),
+            Err(StoreError::Contended) => (), // what others hold is tried again
             Err(error) => return Err(error.into()),
         }
     }

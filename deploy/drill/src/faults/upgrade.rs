@@ -18,9 +18,9 @@ pub(crate) const VERSION: &str = "CARAWAY_DRILL_VERSION";
 /// How long a process may take to stop: its grace, and what it records after it.
 const STOPS_WITHIN: Duration = Duration::from_secs(50);
 const NEW_COLUMN: &str =
-    "SELECT count(*) FROM pg_attribute WHERE attrelid = 'task'::regclass AND attname = 'drill_new'";
+    "SELECT count(*) FROM pg_attribute WHERE attrelid = 'task_spec'::regclass AND attname = 'drill_new'";
 const OLD_COLUMN: &str =
-    "SELECT count(*) FROM pg_attribute WHERE attrelid = 'task'::regclass AND attname = 'drill_old'";
+    "SELECT count(*) FROM pg_attribute WHERE attrelid = 'task_spec'::regclass AND attname = 'drill_old'";
 
 pub(crate) fn faults() -> Vec<Fault> {
     let upgrade = usual("F83", "rolling upgrade N-1, N, N-1, N, then the contract", |drill| roll(drill).boxed_local());

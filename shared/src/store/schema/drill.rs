@@ -17,20 +17,20 @@ use tokio_postgres::Error as PgError;
 const VARIABLE: &str = "CARAWAY_DRILL_VERSION";
 
 const OLD_COLUMN: (&str, &str) =
-    ("V9001__drill_old_column", "ALTER TABLE task ADD COLUMN drill_old text NOT NULL DEFAULT 'old'");
-const NEW_COLUMN: (&str, &str) = ("V9002__drill_new_column", "ALTER TABLE task ADD COLUMN drill_new text");
+    ("V9001__drill_old_column", "ALTER TABLE task_spec ADD COLUMN drill_old text NOT NULL DEFAULT 'old'");
+const NEW_COLUMN: (&str, &str) = ("V9002__drill_new_column", "ALTER TABLE task_spec ADD COLUMN drill_new text");
 const NEW_INDEX: (&str, &str) = (
     "V9003__drill_new_index",
     "-- no-transaction
-CREATE INDEX CONCURRENTLY IF NOT EXISTS task_drill_new ON task (id, drill_new) WHERE drill_new IS NOT NULL;",
+CREATE INDEX CONCURRENTLY IF NOT EXISTS task_drill_new ON task_spec (id, drill_new) WHERE drill_new IS NOT NULL;",
 );
 const CONTRACT: (&str, &str) = (
     "V9004__drill_contract",
-    "ALTER TABLE task DROP COLUMN drill_old; UPDATE schema_compatibility SET oldest_version = 9003",
+    "ALTER TABLE task_spec DROP COLUMN drill_old; UPDATE schema_compatibility SET oldest_version = 9003",
 );
-const HASTY_CONTRACT: (&str, &str) = ("V9004__drill_contract", "ALTER TABLE task DROP COLUMN drill_old");
+const HASTY_CONTRACT: (&str, &str) = ("V9004__drill_contract", "ALTER TABLE task_spec DROP COLUMN drill_old");
 /// For the test of what a broken migration does.
-const BROKEN: (&str, &str) = ("V9005__drill_broken", "ALTER TABLE task ADD COLUMN drill_old no_such_type");
+const BROKEN: (&str, &str) = ("V9005__drill_broken", "ALTER TABLE task_spec ADD COLUMN drill_old no_such_type");
 
 /// Which version this process is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub(super) fn migrations() -> Vec<Migration> {
 /// Reads the old column, where this version does.
 pub(in crate::store) async fn read_old_column(db: &Object) -> Result<(), PgError> {
     match *VERSION {
-        Some(Version::Previous) => db.batch_execute("SELECT drill_old FROM task LIMIT 0").await,
+        Some(Version::Previous) => db.batch_execute("SELECT drill_old FROM task_spec LIMIT 0").await,
         _ => Ok(()),
     }
 }

@@ -39,6 +39,12 @@ pub enum SchemaError {
         /// Which.
         migration: String,
     },
+    /// The database was made before the first release, when the schema was laid out otherwise.
+    #[error(
+        "the database was made by a development version from before the first release, and nothing moves its data; remove it and \
+         start anew: `deploy/dev down --wipe` does so for the servers that deploy/dev runs"
+    )]
+    BeforeRelease,
     /// A migration came into the list below one that was applied already.
     #[error(
         "the migration {missing} was never applied, and the database has the later {newest} already: a new migration needs a \

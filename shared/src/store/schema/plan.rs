@@ -16,6 +16,9 @@ pub(super) struct Applied {
     pub(super) checksum: String,
 }
 
+/// The second migration of development versions before the first release, whose first one had the name that it has now.
+const BEFORE_RELEASE: (i32, &str) = (2, "dispatch");
+
 /// What there is to do.
 #[derive(Debug)]
 pub(super) enum SchemaPlan<'a> {
@@ -46,6 +49,9 @@ pub(super) fn plan<'a>(
     oldest: Option<i32>,
 ) -> Result<SchemaPlan<'a>, SchemaError> {
     let find = |version| brought.iter().find(|migration| migration.version() == version);
+    if applied.iter().any(|one| (one.version, one.name.as_str()) == BEFORE_RELEASE) {
+        return Err(SchemaError::BeforeRelease);
+    }
     if let Some(other) = applied.iter().find(|one| find(one.version).is_some_and(|migration| !one.is(migration))) {
         return Err(SchemaError::Diverged { migration: other.title() });
     }
@@ -130,6 +136,10 @@ mod tests {
         assert!(skipped.contains("V2__m2") && skipped.contains("V3__m3"), "{skipped}");
         let foreign = decide(&[1, 2, 4], &[1, 2, 3], Some(1));
         assert!(foreign.contains("V3__m3") && foreign.contains("V4__m4"), "{foreign}");
+        let mut old = applied(&[1, 2]);
+        old[1].name = "dispatch".into();
+        let error = plan(&brought(&[1]), &old, None).unwrap_err().to_string();
+        assert!(error.contains("deploy/dev down --wipe"), "{error}");
         let mut edited = applied(&[1, 2]);
         edited[1].checksum = "7".into();
         let error = plan(&brought(&[1, 2]), &edited, None).unwrap_err().to_string();

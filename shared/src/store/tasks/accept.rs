@@ -16,54 +16,71 @@ use crate::{
 
 /// For what nearly all tasks are: due now, with nothing special. All of them are queued, so one line answers for all.
 const INSERT_PLAIN: &str = "
-    WITH made AS (
-    INSERT INTO task (id, owner_id, name, version, queue, priority, class, max_attempts, retry, timeout_ms, input,
-        traceparent, batch_id, state, queued_at, root_id)
-    SELECT n.id, n.owner_id, n.name, n.version, n.queue, n.priority, n.class, n.max_attempts, n.retry::jsonb, n.timeout_ms,
-        n.input, n.traceparent, n.batch_id, 'queued'::task_state, now(), n.id
-    FROM unnest($1::uuid[], $2::int8[], $3::text[], $4::int4[], $5::text[], $6::int2[], $7::int4[], $8::text[],
-        $9::int8[], $10::bytea[], $11::text[], $12::uuid[], $13::int2[])
-        AS n(id, owner_id, name, version, queue, priority, max_attempts, retry, timeout_ms, input, traceparent, batch_id,
-            class)
+    WITH n AS MATERIALIZED (
+        SELECT * FROM unnest($1::uuid[], $2::int8[], $3::text[], $4::int4[], $5::text[], $6::int2[], $7::int4[], $8::text[],
+            $9::int8[], $10::bytea[], $11::text[], $12::uuid[], $13::int2[])
+            AS n(id, owner_id, name, version, queue, priority, max_attempts, retry, timeout_ms, input, traceparent, batch_id,
+                class)
+    ), spec AS (
+        INSERT INTO task_spec (id, owner_id, name, version, queue, priority, class, max_attempts, retry, timeout_ms, input,
+            traceparent, batch_id)
+        SELECT id, owner_id, name, version, queue, priority, class, max_attempts, retry::jsonb, timeout_ms, input, traceparent,
+            batch_id FROM n
+    ), run AS (
+        INSERT INTO task_run (id, owner_id, state, queued_at) SELECT id, owner_id, 'queued', now() FROM n
+    ), listed AS (
+        INSERT INTO backlog (owner_id, queue, class, queued, ids)
+        SELECT owner_id, queue, class, true, array_agg(id) FROM n GROUP BY owner_id, queue, class
     )
     INSERT INTO owed (ids) VALUES ($1) RETURNING id AS debt, now() AS created_at";
 
 /// A start in the past is a start now.
 const INSERT: &str = "
-    WITH made AS (
-    INSERT INTO task (id, owner_id, name, version, queue, priority, class, max_attempts, retry, timeout_ms, input,
-        traceparent, batch_id, state, due_at, run_at, queued_at, expires_at, soft_timeout_ms, result_ttl, drop_result, tags,
-        metadata_text, parent_id, retry_of, root_id, waiting_reason, workflow_id, node)
-    SELECT n.id, n.owner_id, n.name, n.version, n.queue, n.priority, n.class, n.max_attempts, n.retry::jsonb, n.timeout_ms,
-        coalesce(n.input, (SELECT o.input FROM task o WHERE o.id = x.retry_of)), n.traceparent, n.batch_id,
-        CASE WHEN x.waits_for IS NOT NULL THEN 'waiting' WHEN s.start > now() THEN 'scheduled'
-            ELSE 'queued' END::task_state,
-        CASE WHEN x.waits_for IS NOT NULL THEN NULL WHEN s.start > now() THEN least(s.start, x.expires_at)
-            ELSE x.expires_at END,
-        CASE WHEN x.waits_for IS NULL AND s.start > now() AND s.start > x.expires_at THEN s.start END,
-        CASE WHEN x.waits_for IS NULL AND s.start <= now() THEN now() END,
-        x.expires_at, (x.soft_timeout * 1000)::int8, x.result_ttl, coalesce(x.drop_result, false),
-        coalesce(x.tags, '{}'), x.metadata, x.parent_id, x.retry_of,
-        coalesce((SELECT p.root_id FROM task p WHERE p.id = coalesce(x.parent_id, x.retry_of)
-            AND (p.owner_id = n.owner_id) IS TRUE), n.id),
-        x.waits_for, x.workflow_id, x.node
-    FROM unnest($1::uuid[], $2::int8[], $3::text[], $4::int4[], $5::text[], $6::int2[], $7::int4[], $8::text[],
-        $9::int8[], $10::bytea[], $11::text[], $12::uuid[], $13::int2[], $14::float8[], $15::timestamptz[], $16::text[])
-        AS n(id, owner_id, name, version, queue, priority, max_attempts, retry, timeout_ms, input, traceparent, batch_id,
-            class, delay, run_at, extra)
-    CROSS JOIN LATERAL (SELECT coalesce(n.run_at, now() + n.delay * interval '1 second', now()) AS start) s
-    LEFT JOIN LATERAL jsonb_to_record(n.extra::jsonb) AS x(expires_at timestamptz, soft_timeout float8,
-        result_ttl float8, drop_result bool, tags text[], metadata text, parent_id uuid, retry_of uuid,
-        waits_for text, workflow_id uuid, node int4) ON n.extra IS NOT NULL
-    RETURNING id, owner_id, state, created_at, due_at, run_at, root_id, tags
+    WITH n AS MATERIALIZED (
+        SELECT n.id, n.owner_id, n.name, n.version, n.queue, n.priority, n.max_attempts, n.retry, n.timeout_ms, n.traceparent,
+            n.batch_id, n.class,
+            coalesce(n.input, (SELECT o.input FROM task_spec o WHERE o.id = x.retry_of)) AS input,
+            CASE WHEN x.waits_for IS NOT NULL THEN 'waiting' WHEN s.start > now() THEN 'scheduled'
+                ELSE 'queued' END::task_state AS state,
+            CASE WHEN x.waits_for IS NOT NULL THEN NULL WHEN s.start > now() THEN least(s.start, x.expires_at)
+                ELSE x.expires_at END AS due_at,
+            CASE WHEN x.waits_for IS NULL AND s.start > now() AND s.start > x.expires_at THEN s.start END AS run_at,
+            x.expires_at, (x.soft_timeout * 1000)::int8 AS soft_timeout_ms, x.result_ttl,
+            coalesce(x.drop_result, false) AS drop_result, coalesce(x.tags, '{}') AS tags, x.metadata, x.parent_id, x.retry_of,
+            (SELECT coalesce(p.root_id, p.id) FROM task_spec p WHERE p.id = coalesce(x.parent_id, x.retry_of)
+                AND (p.owner_id = n.owner_id) IS TRUE) AS root_id,
+            x.waits_for, x.workflow_id, x.node
+        FROM unnest($1::uuid[], $2::int8[], $3::text[], $4::int4[], $5::text[], $6::int2[], $7::int4[], $8::text[],
+            $9::int8[], $10::bytea[], $11::text[], $12::uuid[], $13::int2[], $14::float8[], $15::timestamptz[], $16::text[])
+            AS n(id, owner_id, name, version, queue, priority, max_attempts, retry, timeout_ms, input, traceparent, batch_id,
+                class, delay, run_at, extra)
+        CROSS JOIN LATERAL (SELECT coalesce(n.run_at, now() + n.delay * interval '1 second', now()) AS start) s
+        LEFT JOIN LATERAL jsonb_to_record(n.extra::jsonb) AS x(expires_at timestamptz, soft_timeout float8,
+            result_ttl float8, drop_result bool, tags text[], metadata text, parent_id uuid, retry_of uuid,
+            waits_for text, workflow_id uuid, node int4) ON n.extra IS NOT NULL
+    ), spec AS (
+        INSERT INTO task_spec (id, owner_id, name, version, queue, priority, class, max_attempts, retry, timeout_ms, input,
+            traceparent, batch_id, expires_at, soft_timeout_ms, result_ttl, drop_result, tags, metadata, parent_id, retry_of,
+            root_id, workflow_id, node)
+        SELECT id, owner_id, name, version, queue, priority, class, max_attempts, retry::jsonb, timeout_ms, input,
+            traceparent, batch_id, expires_at, soft_timeout_ms, result_ttl, drop_result, tags, metadata, parent_id, retry_of,
+            root_id, workflow_id, node FROM n
+    ), run AS (
+        INSERT INTO task_run (id, owner_id, state, due_at, run_at, queued_at, waiting_reason, flags)
+        SELECT id, owner_id, state, due_at, run_at, CASE WHEN state = 'queued' THEN now() END, waits_for,
+            CASE WHEN workflow_id IS NULL THEN 0 ELSE 1 END + CASE WHEN drop_result THEN 2 ELSE 0 END FROM n
     ), tagged AS (
-        INSERT INTO task_tag SELECT owner_id, unnest(tags), id FROM made WHERE tags <> '{}'
+        INSERT INTO task_tag SELECT owner_id, unnest(tags), id FROM n WHERE tags <> '{}'
+    ), listed AS (
+        INSERT INTO backlog (owner_id, queue, class, queued, ids)
+        SELECT owner_id, queue, class, state = 'queued', array_agg(id) FROM n
+        GROUP BY owner_id, queue, class, state = 'queued'
     ), debt AS (
-        INSERT INTO owed (ids) SELECT array_agg(id) FROM made WHERE state = 'queued' HAVING count(*) > 0 RETURNING id
+        INSERT INTO owed (ids) SELECT array_agg(id) FROM n WHERE state = 'queued' HAVING count(*) > 0 RETURNING id
     )
-    SELECT id, state::text, created_at, CASE WHEN state = 'scheduled' THEN greatest(due_at, run_at) END, root_id,
-        (SELECT id FROM debt) AS debt
-    FROM made";
+    SELECT id, state::text, now() AS created_at, CASE WHEN state = 'scheduled' THEN greatest(due_at, run_at) END,
+        coalesce(root_id, id), (SELECT id FROM debt) AS debt
+    FROM n";
 
 /// What the database made of a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

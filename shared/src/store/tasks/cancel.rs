@@ -15,7 +15,7 @@ use crate::{
 };
 
 const CANCEL: &str = "
-    UPDATE task t SET
+    UPDATE task_run t SET version = t.version + 1,
         state = CASE WHEN t.state = 'running' THEN t.state ELSE 'cancelled' END,
         cancel_requested_at = coalesce(t.cancel_requested_at, now()),
         finished_at = CASE WHEN t.state = 'running' THEN NULL ELSE clock_timestamp() END,
@@ -26,7 +26,7 @@ const CANCEL: &str = "
 
 /// Waits for nobody, so that it can hold up no writer whose rows come in another order; what is left out is cancelled alone.
 const FREE: &str = "
-    WITH free AS MATERIALIZED (SELECT f.id FROM task f WHERE f.id = ANY($1) FOR UPDATE SKIP LOCKED)";
+    WITH free AS MATERIALIZED (SELECT f.id FROM task_run f WHERE f.id = ANY($1) FOR UPDATE SKIP LOCKED)";
 
 /// Of the tasks for which `which` and `whose` hold.
 pub(super) fn cancel(which: &str, whose: &str) -> String {
@@ -126,7 +126,7 @@ impl Store {
     /// Whose a task is.
     pub async fn task_owner(&self, id: TaskId) -> Result<Option<OwnerId>, StoreError> {
         let db = self.connection().await?;
-        let whose = db.prepare_cached("SELECT owner_id FROM task WHERE id = $1").await?;
+        let whose = db.prepare_cached("SELECT owner_id FROM task_spec WHERE id = $1").await?;
         let row = db.query_opt(&whose, &[&id.0]).await?;
         row.map(|row| Ok(OwnerId(row.try_get(0)?))).transpose()
     }

@@ -38,15 +38,15 @@ pub(super) fn suspect_losses() -> i16 {
 /// `due_at` is NULL already unless the task can expire, so for nearly all tasks no indexed column changes.
 const CLAIM: &str = "
     WITH claimed AS (
-    UPDATE task t SET state = 'running', epoch = t.epoch + 1, attempt = t.attempt + 1, session_id = $4, worker = $5,
-        started_at = clock_timestamp(), waiting_reason = NULL, due_at = NULL
-    FROM unnest($1::uuid[], $2::int4[], $3::bool[]) AS p(id, epoch, suspect)
-    WHERE t.id = p.id AND (t.state = 'queued' AND t.epoch = p.epoch AND t.name = ANY($6)
-            AND (t.losses < $8 OR p.suspect) AND (t.expires_at IS NULL OR t.expires_at > now())) IS TRUE
-        AND EXISTS (SELECT FROM session s WHERE s.id = $4 AND NOT s.dead)
-    RETURNING t.id, t.epoch, t.owner_id, t.name, t.attempt, t.max_attempts, t.retry::text, t.timeout_ms, t.input,
-        t.queued_at, t.started_at, t.created_at, t.soft_timeout_ms, t.traceparent, t.losses, t.state::text,
-        t.session_id, t.workflow_id, t.node
+    UPDATE task_run t SET state = 'running', epoch = t.epoch + 1, attempt = t.attempt + 1, session_id = $4, worker = $5,
+        started_at = clock_timestamp(), waiting_reason = NULL, due_at = NULL, version = t.version + 1
+    FROM unnest($1::uuid[], $2::int4[], $3::bool[]) AS p(id, epoch, suspect) JOIN task_spec s ON s.id = p.id
+    WHERE t.id = p.id AND (t.state = 'queued' AND t.epoch = p.epoch AND s.name = ANY($6)
+            AND (t.losses < $8 OR p.suspect) AND (s.expires_at IS NULL OR s.expires_at > now())) IS TRUE
+        AND EXISTS (SELECT FROM session w WHERE w.id = $4 AND NOT w.dead)
+    RETURNING t.id, t.epoch, s.owner_id, s.name, t.attempt, s.max_attempts, s.retry::text, s.timeout_ms, s.input,
+        t.queued_at, t.started_at, s.created_at, s.soft_timeout_ms, s.traceparent, t.losses, t.state::text,
+        t.session_id, s.workflow_id, s.node
     ), held AS (
         INSERT INTO hold (session_id, ids, overdue_at)
         SELECT $4, array_agg(id), clock_timestamp() + (least(min(timeout_ms), $9) + $7) * interval '1 millisecond'

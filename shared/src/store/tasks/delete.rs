@@ -12,10 +12,10 @@ use crate::{
 
 const DELETE: &str = "
     WITH gone AS (
-        DELETE FROM task t
-        WHERE t.id = $1 AND (t.owner_id = $2 AND t.state IN ('succeeded', 'failed', 'cancelled', 'expired')) IS TRUE
-            AND (t.workflow_id IS NULL OR NOT EXISTS (SELECT FROM workflow w WHERE w.id = t.workflow_id)) IS TRUE
-        RETURNING t.id, t.owner_id, t.tags
+        DELETE FROM task_run t USING task_spec s
+        WHERE s.id = $1 AND t.id = $1 AND (t.owner_id = $2 AND t.state IN ('succeeded', 'failed', 'cancelled', 'expired')) IS TRUE
+            AND (s.workflow_id IS NULL OR NOT EXISTS (SELECT FROM workflow w WHERE w.id = s.workflow_id)) IS TRUE
+        RETURNING t.id, t.owner_id, t.state, s.tags
     ), {beside}
     SELECT count(*) FROM gone";
 

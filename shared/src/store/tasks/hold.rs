@@ -21,7 +21,7 @@ const RELEASE: &str = "DELETE FROM hold WHERE id = ANY($1)";
 /// Of sessions that are dead, and with nothing in them that still runs.
 const CLEAR: &str = "
     DELETE FROM hold h WHERE NOT EXISTS (SELECT FROM session s WHERE s.id = h.session_id AND NOT s.dead OFFSET 0)
-        AND NOT EXISTS (SELECT FROM unnest(h.ids) AS i(id) JOIN task t ON t.id = i.id
+        AND NOT EXISTS (SELECT FROM unnest(h.ids) AS i(id) JOIN task_run t ON t.id = i.id
             AND (t.state = 'running' AND t.session_id = h.session_id) IS TRUE)";
 
 /// The row of a claim; gone some time after the last clone is dropped.

@@ -1,10 +1,10 @@
-//! The `task` table, one file per thing that happens to a task.
+//! Tasks: the tables `task_spec`, `task_run` and what stands around them, one file per thing that happens to a task.
 
 mod accept;
+mod backlog;
 mod cancel;
 mod cancel_all;
 mod claim;
-mod count;
 mod delete;
 mod guarded;
 mod hold;
@@ -24,12 +24,14 @@ mod unique;
 
 pub use accept::{Accept, Accepted, Offer};
 pub(in crate::store) use accept::{insert, owed as owed_by};
+pub(in crate::store) use backlog::{EXACT_MAX, IS_STILL, ROWS_MAX as BACKLOG_ROWS_MAX};
 pub use cancel::{Cancelled, Standing};
+pub use cancel_all::CancelledUpTo;
 pub use claim::{Claim, ClaimRow, Claimed, Claims};
 pub use delete::Deleted;
 pub use guarded::{AcceptGuarded, Admitted, Asked, Fate, Guarded, Key, Refusal};
 pub use hold::{Hold, Holds};
-pub use list::{Search, Sought, TaskLine};
+pub use list::{Found, Search, Sought, TaskLine};
 pub(in crate::store) use owed::read_owed;
 pub use owed::{Debt, HandBack, HandBacks, Owed, Taken};
 pub(in crate::store) use record::{Done, record_rows, recorded_before};

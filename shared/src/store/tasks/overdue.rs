@@ -28,7 +28,7 @@ fn postpone() -> String {
             SELECT h.id, h.session_id, h.ids FROM hold h WHERE h.overdue_at <= now() ORDER BY h.overdue_at LIMIT $1
             FOR NO KEY UPDATE SKIP LOCKED
         ), next AS MATERIALIZED (
-            SELECT d.id, (SELECT min({}) FROM unnest(d.ids) AS i(id) JOIN task t ON t.id = i.id
+            SELECT d.id, (SELECT min({}) FROM unnest(d.ids) AS i(id) JOIN task_spec s ON s.id = i.id JOIN task_run t ON t.id = i.id
                 AND (t.state = 'running' AND t.session_id = d.session_id) IS TRUE) AS at FROM due d
         )
         UPDATE hold h SET overdue_at = greatest(n.at, CASE WHEN n.at IS NOT NULL THEN now() + interval '1 second' END)
@@ -37,10 +37,10 @@ fn postpone() -> String {
     )
 }
 
-/// When the task `t`, which runs, is overdue; NULL if it has no limit.
+/// When a task that runs is overdue, by its rows `t` of `task_run` and `s` of `task_spec`; NULL if it has no limit.
 fn over_at() -> String {
     let grace_ms = DEADLINE_GRACE.as_millis();
-    format!("t.started_at + (least(t.timeout_ms, {DEADLINE_MS_MAX}) + {grace_ms}) * interval '1 millisecond'")
+    format!("t.started_at + (least(s.timeout_ms, {DEADLINE_MS_MAX}) + {grace_ms}) * interval '1 millisecond'")
 }
 
 impl Store {

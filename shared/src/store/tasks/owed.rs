@@ -25,8 +25,8 @@ const TAKE: &str = "
     )
     SELECT k.id AS debt, t.id, t.epoch, t.name, t.queue, t.priority, t.losses
     FROM taken k LEFT JOIN LATERAL (
-        SELECT t.id, t.epoch, t.name, t.queue, t.priority, t.losses FROM unnest(k.ids) AS i(id)
-        JOIN task t ON t.id = i.id AND (t.state = 'queued') IS TRUE
+        SELECT r.id, r.epoch, s.name, s.queue, s.priority, r.losses FROM unnest(k.ids) AS i(id)
+        JOIN task_run r ON r.id = i.id AND (r.state = 'queued') IS TRUE JOIN task_spec s ON s.id = i.id
     ) t ON true";
 
 const PAY: &str = "DELETE FROM owed WHERE id = ANY($1)";
@@ -40,7 +40,8 @@ const PAY_A_PART: &str = "
 /// One that is owed again already, and not yet published, owes nothing more: or every duplicate would live for ever.
 const HAND_BACK: &str = "
     WITH done AS (
-        UPDATE task t SET waiting_reason = p.reason, offered_at = now() + p.after * interval '1 second'
+        UPDATE task_run t SET waiting_reason = p.reason, offered_at = now() + p.after * interval '1 second',
+            version = t.version + 1
         FROM unnest($1::uuid[], $2::int4[], $3::float8[], $4::text[]) AS p(id, epoch, after, reason)
         WHERE t.id = p.id AND (t.state = 'queued' AND t.epoch = p.epoch
             AND (t.offered_at IS NULL OR t.offered_at <= now())) IS TRUE

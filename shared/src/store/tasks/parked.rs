@@ -54,8 +54,8 @@ const TRY: &str = "
     FROM tried q LEFT JOIN LATERAL (
         SELECT w.id, w.ids FROM owed w WHERE w.queue = q.queue AND w.class = q.class ORDER BY w.id LIMIT $1
     ) o ON true LEFT JOIN LATERAL (
-        SELECT t.id, t.epoch, t.name, t.queue, t.priority, t.losses FROM unnest(o.ids) AS i(id)
-        JOIN task t ON t.id = i.id AND (t.state = 'queued') IS TRUE
+        SELECT r.id, r.epoch, s.name, s.queue, s.priority, r.losses FROM unnest(o.ids) AS i(id)
+        JOIN task_run r ON r.id = i.id AND (r.state = 'queued') IS TRUE JOIN task_spec s ON s.id = i.id
     ) t ON true";
 
 /// The broker took something of this queue: the rest is tried at once.

@@ -10,7 +10,7 @@ use crate::{
 };
 
 const WRITE: &str = "
-    UPDATE task t SET progress_text = p.progress
+    UPDATE task_run t SET progress = p.progress, version = t.version + 1
     FROM unnest($1::uuid[], $2::int4[], $3::text[]) AS p(id, epoch, progress)
     WHERE t.id = p.id AND (t.epoch = p.epoch AND t.state = 'running') IS TRUE";
 

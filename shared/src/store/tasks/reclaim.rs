@@ -29,7 +29,7 @@ use crate::{
 pub(super) struct Reclaim {
     /// A query for `session_id` and `ids`; `$1` is the limit.
     pub(super) holds: &'static str,
-    /// A condition on the task `t`.
+    /// A condition on the task's rows, `t` of `task_run` and `s` of `task_spec`.
     pub(super) condition: String,
     /// How the attempt of a task that was lost so often ended.
     pub(super) ending: fn(losses: i16) -> Ending,
@@ -51,7 +51,7 @@ impl Reclaim {
         let Some((transaction, workflows)) = find_and_lock(&mut db, &self.workflows(), limit).await? else {
             return Ok(reclaimed);
         };
-        let nodes = transaction.prepare_cached(&self.attempts("t.workflow_id = ANY($2)")).await?;
+        let nodes = transaction.prepare_cached(&self.attempts("s.workflow_id = ANY($2)")).await?;
         let nodes = transaction.query(&nodes, &[&limit, &workflows]).await?;
         let (outcomes, done) = self.record(&transaction, &nodes).await?;
         let ended = nodes.iter().map(|row| Ok((row.try_get("workflow_id")?, row.try_get("node")?, row.try_get("id")?)));
@@ -95,16 +95,16 @@ impl Reclaim {
 
     fn attempts(&self, whose: &str) -> String {
         self.find(
-            "t.id, t.epoch, t.attempt, t.max_attempts, t.retry::text, t.losses, t.workflow_id, t.node,
+            "t.id, t.epoch, t.attempt, s.max_attempts, s.retry::text, t.losses, s.workflow_id, s.node,
             t.cancel_requested_at IS NOT NULL AS unwanted,
-            extract(epoch FROM clock_timestamp() - t.created_at)::float8 AS age",
+            extract(epoch FROM clock_timestamp() - s.created_at)::float8 AS age",
             whose,
-            "FOR NO KEY UPDATE SKIP LOCKED",
+            "FOR NO KEY UPDATE OF t SKIP LOCKED",
         )
     }
 
     fn workflows(&self) -> String {
-        let nodes = self.find("t.workflow_id", "t.workflow_id IS NOT NULL", "");
+        let nodes = self.find("s.workflow_id", "s.workflow_id IS NOT NULL", "");
         format!("SELECT DISTINCT n.workflow_id FROM ({nodes}) n")
     }
 
@@ -114,7 +114,7 @@ impl Reclaim {
         format!(
             "WITH held AS MATERIALIZED ({holds})
             SELECT f.* FROM held h CROSS JOIN LATERAL unnest(h.ids) AS i(id) CROSS JOIN LATERAL (
-                SELECT {columns} FROM task t WHERE t.id = i.id
+                SELECT {columns} FROM task_run t JOIN task_spec s ON s.id = t.id WHERE t.id = i.id
                     AND (t.state = 'running' AND t.session_id = h.session_id AND {condition} AND {whose}) IS TRUE
                 OFFSET 0 {lock}) f
             LIMIT $1"

@@ -19,10 +19,9 @@ use crate::{
 };
 
 const FINISH: &str = "
-    UPDATE task t SET state = o.state::task_state, error = o.error, error_code = o.code,
-        result = CASE WHEN NOT t.drop_result THEN o.result END,
-        result_type = CASE WHEN NOT t.drop_result AND o.result IS NOT NULL THEN 'application/json' END,
-        progress_text = coalesce(o.progress, t.progress_text), session_id = NULL, due_at = NULL, finished_at = clock_timestamp()
+    UPDATE task_run t SET state = o.state::task_state, error = o.error, error_code = o.code,
+        result = CASE WHEN t.flags & 2 = 0 THEN o.result END, progress = coalesce(o.progress, t.progress),
+        session_id = NULL, due_at = NULL, finished_at = clock_timestamp(), version = t.version + 1
     FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::bytea[], $6::text[], $7::text[])
         AS o(id, epoch, state, result, error, code, progress)
     WHERE t.id = o.id AND (t.state = 'running' AND t.epoch = o.epoch) IS TRUE
@@ -35,22 +34,23 @@ const AGAIN: &str = "
         SELECT * FROM unnest($1::uuid[], $2::int4[], $3::text[], $4::bytea[], $5::float8[], $6::int4[], $7::text[], $8::int2[])
             AS o(id, epoch, outcome, error, after, spends, progress, losses)
     ), done AS (
-        UPDATE task t SET
+        UPDATE task_run t SET version = t.version + 1,
             state = CASE WHEN t.cancel_requested_at IS NOT NULL THEN 'cancelled'
                 WHEN o.after IS NULL THEN 'queued' ELSE 'scheduled' END::task_state,
             attempt = CASE WHEN t.cancel_requested_at IS NOT NULL THEN t.attempt ELSE t.attempt + o.spends - 1 END,
             losses = CASE WHEN o.losses < 0 THEN 0 ELSE t.losses + o.losses END,
-            error = o.error, progress_text = coalesce(o.progress, t.progress_text),
+            error = o.error, progress = coalesce(o.progress, t.progress),
             due_at = CASE WHEN t.cancel_requested_at IS NULL THEN
-                least(now() + o.after * interval '1 second', t.expires_at) END,
-            run_at = CASE WHEN now() + o.after * interval '1 second' > t.expires_at
+                least(now() + o.after * interval '1 second', s.expires_at) END,
+            run_at = CASE WHEN now() + o.after * interval '1 second' > s.expires_at
                 THEN now() + o.after * interval '1 second' END,
             queued_at = CASE WHEN o.after IS NULL THEN now() ELSE t.queued_at END,
             finished_at = CASE WHEN t.cancel_requested_at IS NOT NULL THEN clock_timestamp() END,
             session_id = NULL
-        FROM o WHERE t.id = o.id AND (t.state = 'running' AND t.epoch = o.epoch) IS TRUE
+        FROM o JOIN task_spec s ON s.id = o.id
+        WHERE t.id = o.id AND (t.state = 'running' AND t.epoch = o.epoch) IS TRUE
         RETURNING t.id, t.epoch, t.owner_id, t.attempt + 1 - o.spends AS attempt, t.state, t.worker, t.started_at,
-            o.outcome, o.error
+            o.outcome, o.error, s.queue, s.class
     ), merged AS (
         UPDATE attempt a SET epoch = d.epoch, times = a.times + 1, worker = d.worker, ended_at = now()
         FROM done d WHERE d.outcome = 'snoozed' AND d.state <> 'cancelled'
@@ -60,13 +60,17 @@ const AGAIN: &str = "
         INSERT INTO attempt (task_id, epoch, owner_id, attempt, outcome, error, worker, started_at)
         SELECT id, epoch, owner_id, attempt, outcome::attempt_outcome, error, worker, started_at
         FROM done WHERE state <> 'cancelled' AND id NOT IN (SELECT task_id FROM merged)
+    ), listed AS (
+        INSERT INTO backlog (owner_id, queue, class, queued, ids)
+        SELECT owner_id, queue, class, state = 'queued', array_agg(id) FROM done WHERE state <> 'cancelled'
+        GROUP BY owner_id, queue, class, state = 'queued'
     ), debt AS (
         INSERT INTO owed (publish_after, ids)
         SELECT now(), array_agg(id) FROM done WHERE state = 'queued' HAVING count(*) > 0
     )
     SELECT id, state::text FROM done";
 
-const LOOK: &str = "SELECT id, epoch, state::text FROM task WHERE id = ANY($1)";
+const LOOK: &str = "SELECT id, epoch, state::text FROM task_run WHERE id = ANY($1)";
 
 /// An outcome to record.
 #[derive(Debug)]

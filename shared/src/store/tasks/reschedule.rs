@@ -10,9 +10,10 @@ use crate::{
 
 /// What expires before its new start would never run.
 const MOVE: &str = "
-    UPDATE task t SET due_at = coalesce($3, now() + $4::float8 * interval '1 second', now()), run_at = NULL
-    WHERE t.id = $1 AND (t.owner_id = $2 AND t.state = 'scheduled'
-        AND coalesce($3, now() + $4 * interval '1 second', now()) < coalesce(t.expires_at, 'infinity')) IS TRUE";
+    UPDATE task_run t SET due_at = coalesce($3, now() + $4::float8 * interval '1 second', now()), run_at = NULL,
+        version = t.version + 1
+    FROM task_spec s WHERE s.id = $1 AND t.id = $1 AND (t.owner_id = $2 AND t.state = 'scheduled'
+        AND coalesce($3, now() + $4 * interval '1 second', now()) < coalesce(s.expires_at, 'infinity')) IS TRUE";
 
 const SEE: &str = "SELECT state::text, expires_at FROM task WHERE id = $1 AND (owner_id = $2) IS TRUE";
 

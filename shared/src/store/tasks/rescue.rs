@@ -60,13 +60,13 @@ impl Store {
     /// For a negative control: looks, waits, and then acts on what it saw, whatever has become of it.
     async fn rescue_late(&self, limit: i64) -> Result<Rescued, StoreError> {
         let db = self.connection().await?;
-        let held = "SELECT t.id FROM task t JOIN session s ON s.id = t.session_id
+        let held = "SELECT t.id FROM task_run t JOIN session s ON s.id = t.session_id
             WHERE s.dead AND t.state = 'running' LIMIT $1";
         let rows = db.query(held, &[&limit]).await?;
         let held: Vec<Uuid> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         drop(db);
         tokio::time::sleep(Duration::from_secs(4)).await;
-        let take = "UPDATE task SET state = 'queued', session_id = NULL, finished_at = NULL WHERE id = ANY($1)";
+        let take = "UPDATE task_run SET state = 'queued', session_id = NULL, finished_at = NULL WHERE id = ANY($1)";
         let again = self.connection().await?.execute(take, &[&held]).await?;
         Ok(Rescued { again, ..Rescued::default() })
     }

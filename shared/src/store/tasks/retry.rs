@@ -13,7 +13,7 @@ use crate::{
 
 const SEE: &str = "
     SELECT id, state::text, name, version, queue, priority, max_attempts, retry::text, timeout_ms, traceparent,
-        soft_timeout_ms, result_ttl, drop_result, tags, coalesce(metadata_text, metadata::text) AS metadata, parent_id,
+        soft_timeout_ms, result_ttl, drop_result, tags, metadata, parent_id,
         workflow_id
     FROM task WHERE id = ANY($1) AND (owner_id = $2) IS TRUE";
 

@@ -17,9 +17,9 @@ use super::Accepted;
 const SHOW: &str = "
     SELECT id, name, version, queue, priority, state::text, epoch, attempt, max_attempts, waiting_reason, created_at,
         CASE WHEN state = 'scheduled' THEN greatest(due_at, run_at) END AS run_at, queued_at, started_at, finished_at, expires_at,
-        cancel_requested_at, timeout_ms, worker, coalesce(progress_text, progress::text) AS progress, error, result, root_id, parent_id, batch_id, retry_of,
+        cancel_requested_at, timeout_ms, worker, progress, error, result, root_id, parent_id, batch_id, retry_of,
         traceparent, soft_timeout_ms, result_ttl, drop_result, tags,
-        coalesce(metadata_text, metadata::text) AS metadata, workflow_id,
+        metadata, workflow_id,
         (SELECT n.key FROM workflow_node n WHERE n.workflow_id = task.workflow_id AND n.node = task.node) AS node_key
     FROM task WHERE id = $1 AND (owner_id = $2) IS TRUE";
 
@@ -188,7 +188,7 @@ impl Store {
         let db = self.lookup().await?;
         let query = db
             .prepare_cached(
-                "SELECT t.id FROM unnest($1::uuid[]) AS w(id) JOIN task t ON t.id = w.id
+                "SELECT t.id FROM unnest($1::uuid[]) AS w(id) JOIN task_run t ON t.id = w.id
                  WHERE (t.state IN ('succeeded', 'failed', 'cancelled', 'expired')) IS TRUE
                  UNION ALL SELECT f.id FROM unnest($1::uuid[]) AS w(id) JOIN workflow f ON f.id = w.id
                  WHERE (f.finished_at IS NOT NULL) IS TRUE",
@@ -201,7 +201,7 @@ impl Store {
     /// Whether there is such a task of this owner.
     pub async fn task_exists(&self, owner: OwnerId, id: TaskId) -> Result<bool, StoreError> {
         let db = self.connection().await?;
-        let query = db.prepare_cached("SELECT FROM task WHERE id = $1 AND (owner_id = $2) IS TRUE").await?;
+        let query = db.prepare_cached("SELECT FROM task_spec WHERE id = $1 AND (owner_id = $2) IS TRUE").await?;
         Ok(db.query_opt(&query, &[&id.0, &owner.0]).await?.is_some())
     }
 

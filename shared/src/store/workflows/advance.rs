@@ -73,10 +73,10 @@ const STOP: &str = "
     ), s AS MATERIALIZED (
         SELECT t.id, n.workflow_id, n.node
         FROM w JOIN workflow_node n ON n.workflow_id = w.id AND n.node >= w.stop_next AND n.node < w.stop_next + $2
-        JOIN task t ON t.id = n.task_id AND (t.state IN ('scheduled', 'waiting', 'queued', 'running')) IS TRUE
+        JOIN task_run t ON t.id = n.task_id AND (t.state IN ('scheduled', 'waiting', 'queued', 'running')) IS TRUE
         ORDER BY t.id FOR NO KEY UPDATE OF t
     ), done AS (
-        UPDATE task t SET state = CASE WHEN t.state = 'running' THEN t.state ELSE 'cancelled' END,
+        UPDATE task_run t SET state = CASE WHEN t.state = 'running' THEN t.state ELSE 'cancelled' END, version = t.version + 1,
             cancel_requested_at = coalesce(t.cancel_requested_at, now()), waiting_reason = NULL,
             finished_at = CASE WHEN t.state = 'running' THEN NULL ELSE clock_timestamp() END,
             due_at = CASE WHEN t.state = 'running' THEN t.due_at END
@@ -91,10 +91,11 @@ const SKIP: &str = "
         SELECT t.id, n.workflow_id, n.node
         FROM unnest($1::uuid[], $2::int4[]) AS k(workflow_id, node)
         JOIN workflow_node n ON n.workflow_id = k.workflow_id AND n.node = k.node
-        JOIN task t ON t.id = n.task_id AND (t.state = 'waiting') IS TRUE
+        JOIN task_run t ON t.id = n.task_id AND (t.state = 'waiting') IS TRUE
         ORDER BY t.id FOR NO KEY UPDATE OF t
     )
-    UPDATE task t SET state = 'cancelled', finished_at = clock_timestamp(), waiting_reason = NULL, error = $3
+    UPDATE task_run t SET state = 'cancelled', finished_at = clock_timestamp(), waiting_reason = NULL, error = $3,
+        version = t.version + 1
     FROM s WHERE t.id = s.id AND (t.state = 'waiting') IS TRUE
     RETURNING s.workflow_id, s.node, t.id";
 
@@ -108,15 +109,19 @@ const RELEASE: &str = "
         SELECT t.id, n.workflow_id, coalesce(n.run_at, now() + n.delay * interval '1 second', now()) AS start
         FROM unnest($1::uuid[], $2::int4[]) AS k(workflow_id, node)
         JOIN workflow_node n ON n.workflow_id = k.workflow_id AND n.node = k.node
-        JOIN task t ON t.id = n.task_id AND (t.state = 'waiting') IS TRUE
+        JOIN task_run t ON t.id = n.task_id AND (t.state = 'waiting') IS TRUE
         ORDER BY t.id FOR NO KEY UPDATE OF t
     ), done AS (
-        UPDATE task t SET state = CASE WHEN s.start > now() THEN 'scheduled' ELSE 'queued' END::task_state,
+        UPDATE task_run t SET state = CASE WHEN s.start > now() THEN 'scheduled' ELSE 'queued' END::task_state,
             waiting_reason = NULL, queued_at = CASE WHEN s.start <= now() THEN now() END,
-            due_at = CASE WHEN s.start > now() THEN least(s.start, t.expires_at) ELSE t.expires_at END,
-            run_at = CASE WHEN s.start > now() AND s.start > t.expires_at THEN s.start END
-        FROM s WHERE t.id = s.id AND (t.state = 'waiting') IS TRUE
-        RETURNING t.id, t.epoch, t.name, t.queue, t.priority, t.losses, t.state, s.workflow_id
+            due_at = CASE WHEN s.start > now() THEN least(s.start, p.expires_at) ELSE p.expires_at END,
+            run_at = CASE WHEN s.start > now() AND s.start > p.expires_at THEN s.start END, version = t.version + 1
+        FROM s JOIN task_spec p ON p.id = s.id WHERE t.id = s.id AND (t.state = 'waiting') IS TRUE
+        RETURNING t.id, t.epoch, p.name, p.queue, p.priority, p.class, t.losses, t.state, t.owner_id, s.workflow_id
+    ), listed AS (
+        INSERT INTO backlog (owner_id, queue, class, queued, ids)
+        SELECT owner_id, queue, class, state = 'queued', array_agg(id) FROM done
+        GROUP BY owner_id, queue, class, state = 'queued'
     ), debt AS (
         INSERT INTO owed (ids) SELECT array_agg(id) FROM done WHERE state = 'queued' HAVING count(*) > 0 RETURNING id
     )

@@ -22,20 +22,26 @@ const SEE: &str = "SELECT state::text, run FROM workflow WHERE id = $1 AND (owne
 
 const NODES: &str = "
     SELECT n.node, n.key, n.task_id, n.on_failure, n.handled, n.next, n.next_when, t.state::text
-    FROM workflow_node n JOIN task t ON t.id = n.task_id WHERE n.workflow_id = $1 ORDER BY n.node";
+    FROM workflow_node n JOIN task_run t ON t.id = n.task_id WHERE n.workflow_id = $1 ORDER BY n.node";
 
 /// A start delay and an expiry belonged to the first run.
 const REPEAT: &str = "
     WITH made AS (
-        INSERT INTO task (id, owner_id, name, version, queue, priority, class, max_attempts, retry, timeout_ms, soft_timeout_ms,
-            result_ttl, drop_result, input, traceparent, tags, metadata, metadata_text, parent_id, root_id, retry_of, state, waiting_reason,
+        INSERT INTO task_spec (id, owner_id, name, version, queue, priority, class, max_attempts, retry, timeout_ms,
+            soft_timeout_ms, result_ttl, drop_result, input, traceparent, tags, metadata, parent_id, root_id, retry_of,
             workflow_id, node)
         SELECT k.new, o.owner_id, o.name, o.version, o.queue, o.priority, o.class, o.max_attempts, o.retry, o.timeout_ms,
-            o.soft_timeout_ms, o.result_ttl, o.drop_result, o.input, o.traceparent, o.tags, o.metadata, o.metadata_text, o.parent_id,
-            o.root_id, o.id, 'waiting', 'dependencies', o.workflow_id, o.node
-        FROM unnest($1::uuid[], $2::uuid[]) AS k(old, new) JOIN task o ON o.id = k.old
+            o.soft_timeout_ms, o.result_ttl, o.drop_result, o.input, o.traceparent, o.tags, o.metadata, o.parent_id,
+            coalesce(o.root_id, o.id), o.id, o.workflow_id, o.node
+        FROM unnest($1::uuid[], $2::uuid[]) AS k(old, new) JOIN task_spec o ON o.id = k.old
         ON CONFLICT DO NOTHING
-        RETURNING id, owner_id, tags
+        RETURNING id, owner_id, queue, class, drop_result, tags
+    ), run AS (
+        INSERT INTO task_run (id, owner_id, state, waiting_reason, flags)
+        SELECT id, owner_id, 'waiting', 'dependencies', 1 + CASE WHEN drop_result THEN 2 ELSE 0 END FROM made
+    ), listed AS (
+        INSERT INTO backlog (owner_id, queue, class, queued, ids)
+        SELECT owner_id, queue, class, false, array_agg(id) FROM made GROUP BY owner_id, queue, class
     )
     INSERT INTO task_tag SELECT owner_id, unnest(tags), id FROM made WHERE tags <> '{}'";
 

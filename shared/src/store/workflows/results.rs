@@ -18,10 +18,10 @@ const PIECE: &str = "
     WITH sized AS MATERIALIZED (
         SELECT s.node, s.task_id, sum(s.bytes) OVER (ORDER BY s.node) - s.bytes AS before FROM (
             SELECT n.node, n.task_id, coalesce(octet_length(t.result), octet_length(t.error), 0) AS bytes
-            FROM workflow_node n LEFT JOIN task t ON t.id = n.task_id
+            FROM workflow_node n LEFT JOIN task_run t ON t.id = n.task_id
             WHERE n.workflow_id = $1 AND n.node >= $2 ORDER BY n.node LIMIT $3) s
     )
-    SELECT s.node, t.state::text, t.result, t.error FROM sized s LEFT JOIN task t ON t.id = s.task_id
+    SELECT s.node, t.state::text, t.result, t.error FROM sized s LEFT JOIN task_run t ON t.id = s.task_id
     WHERE s.before < $4 ORDER BY s.node";
 
 /// How large the results of all dependencies are together.
@@ -29,14 +29,14 @@ const SIZE: &str = "
     SELECT coalesce(sum(coalesce(octet_length(t.result), octet_length(t.error), 8)), 0)
     FROM workflow_node b CROSS JOIN LATERAL unnest(b.depends_on) AS d(node)
     JOIN workflow_node n ON n.workflow_id = b.workflow_id AND n.node = d.node
-    LEFT JOIN task t ON t.id = n.task_id
+    LEFT JOIN task_run t ON t.id = n.task_id
     WHERE b.workflow_id = $1 AND b.node = $2 AND ($3::text[] IS NULL OR n.key = ANY($3))";
 
 const DEPENDENCIES: &str = "
     SELECT n.key, t.state::text, t.result, t.error
     FROM workflow_node b CROSS JOIN LATERAL unnest(b.depends_on) WITH ORDINALITY AS d(node, place)
     JOIN workflow_node n ON n.workflow_id = b.workflow_id AND n.node = d.node
-    LEFT JOIN task t ON t.id = n.task_id
+    LEFT JOIN task_run t ON t.id = n.task_id
     WHERE b.workflow_id = $1 AND b.node = $2 AND ($3::text[] IS NULL OR n.key = ANY($3)) ORDER BY d.place";
 
 const PIECE_ROWS_MAX: i64 = 500;

@@ -20,7 +20,7 @@ pub(super) const COLUMNS: &str =
 /// A node's state is its task's.
 const NODES: &str = "
     SELECT n.node, n.key, n.task_id, t.state::text, t.error_code, t.finished_at
-    FROM workflow_node n LEFT JOIN task t ON t.id = n.task_id
+    FROM workflow_node n LEFT JOIN task_run t ON t.id = n.task_id
     WHERE n.workflow_id = $1 AND n.node >= $2 ORDER BY n.node LIMIT $3";
 
 /// A workflow. Every field is always there; what is not known is null.

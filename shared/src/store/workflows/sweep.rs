@@ -20,8 +20,8 @@ use crate::{
 /// In the order in which everybody locks workflows.
 const LOCK_FREE: &str = "SELECT id FROM workflow WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED";
 
-/// For a reconciler's statement: tasks that are no nodes.
-pub(in crate::store) const PLAIN: &str = "workflow_id IS NULL";
+/// Tasks that are no nodes, by their row of `task_run`.
+pub(in crate::store) const PLAIN: &str = "flags & 1 = 0";
 
 /// One sweep. `find` takes the limit and returns the workflows that have such tasks; `statement` takes the limit and those
 /// workflows, and returns `workflow_id`, `node` and `state` of what it changed. Returns how many those were.

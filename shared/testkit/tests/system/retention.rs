@@ -27,7 +27,7 @@ async fn what_is_past_its_time_goes() {
     // two days pass for these; a failed one is kept for seven
     let aged = "ALTER TABLE task DISABLE TRIGGER task_terminal_stays";
     stage.database.execute(aged, &[]).await.expect("the trigger is ours to lift");
-    let past = "UPDATE task SET finished_at = now() - interval '2 days' WHERE id = ANY($1)";
+    let past = "UPDATE task_run SET finished_at = now() - interval '2 days' WHERE id = ANY($1)";
     stage.database.execute(past, &[&vec![old, failed]]).await.expect("time can pass");
 
     let left = "SELECT count(*) FROM task";

@@ -73,7 +73,7 @@ impl Engine {
     /// A claim, as far as this test needs one.
     async fn run(&self, tasks: &[TaskId]) {
         let ids: Vec<Uuid> = tasks.iter().map(|task| task.0).collect();
-        let sql = "UPDATE task SET state = 'running', epoch = epoch + 1 WHERE id = ANY($1) AND state = 'queued'";
+        let sql = "UPDATE task_run SET state = 'running', epoch = epoch + 1 WHERE id = ANY($1) AND state = 'queued'";
         let changed = self.database.execute(sql, &[&ids]).await.expect("the statement works");
         assert_eq!(usize::try_from(changed).ok(), Some(tasks.len()), "all of them were queued");
     }

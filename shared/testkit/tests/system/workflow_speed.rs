@@ -16,7 +16,7 @@ fn tasks(client: &Api, count: usize) -> Vec<Value> {
 /// and from the machine that is being measured.
 async fn all_ended(database: &Database) {
     eventually(LONG, "all have ended", async || {
-        let open = database.number("SELECT count(*) FROM (SELECT FROM task WHERE shelf = 'queued' LIMIT 1) one").await;
+        let open = database.number("SELECT count(*) FROM (SELECT FROM backlog LIMIT 1) one").await;
         if open == 0 { Ok(()) } else { Err("some have not".into()) }
     })
     .await;

@@ -253,7 +253,7 @@ async fn one_that_nobody_takes_care_of_fails_the_workflow_and_can_be_retried() {
     }
     assert_eq!(stage.executions(task_of(&first, "good")), 1);
     // the cause is mended
-    let sql = "UPDATE task SET input = convert_to('{\"args\":[0],\"kwargs\":{}}', 'UTF8') WHERE id = $1";
+    let sql = "UPDATE task_spec SET input = convert_to('{\"args\":[0],\"kwargs\":{}}', 'UTF8') WHERE id = $1";
     stage.database.execute(sql, &[&task_of(&second, "bad")]).await.expect("the statement works");
     stage.client.post(&format!("/v1/workflows/{workflow}/retry"), &json!({})).await;
     let third = stage.client.workflow_ended(workflow, SOON).await;

@@ -15,7 +15,7 @@ use crate::{
 
 /// In a later statement than the locks, which sees what others committed under them.
 const SEE_REPEATED: &str = "
-    SELECT DISTINCT t.retry_of FROM unnest($1::uuid[]) AS w(id) JOIN task t ON t.retry_of = w.id";
+    SELECT DISTINCT t.retry_of FROM unnest($1::uuid[]) AS w(id) JOIN task_spec t ON t.retry_of = w.id";
 
 /// Others may publish at once what is queued here, for nobody here does.
 const RESPITE: f64 = 0.0;

@@ -76,7 +76,7 @@ pub(super) async fn keep_answers(
     Ok(())
 }
 
-const SEE_QUEUES: &str = "SELECT id, queue FROM task WHERE id = ANY($1)";
+const SEE_QUEUES: &str = "SELECT id, queue FROM task_spec WHERE id = ANY($1)";
 
 /// What was answered to the first requests with these keys.
 pub(super) async fn replay(db: &Transaction<'_>, requests: &[&Guarded]) -> Result<Vec<Admitted>, PgError> {

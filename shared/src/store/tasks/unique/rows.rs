@@ -10,7 +10,7 @@ use tokio_postgres::{Error as PgError, Row};
 use uuid::Uuid;
 
 use super::key::{KeyEffects, KeyTask, UniqueKey};
-use crate::{broken::Rule, task::Scope};
+use crate::{broken::Rule, store::tasks::backlog::LISTED, task::Scope};
 
 /// Takes what is free and locks what is not, in one step for each key: a row that another transaction removes in between is
 /// inserted. (`DO NOTHING` would leave it neither taken nor locked.) The condition keeps the row as it is; the lock stays.
@@ -46,23 +46,24 @@ const READ: &str = "
 /// In the order in which every other batch takes tasks. One that has ended stays as it is without a lock; besides,
 /// retention may hold it, and want its key.
 const LOCK_TASKS: &str = "
-    SELECT t.id FROM task t WHERE t.id = ANY($1)
+    SELECT t.id FROM task_run t WHERE t.id = ANY($1)
         AND (t.state IN ('scheduled', 'waiting', 'queued', 'running') OR t.id = ANY($2)) IS TRUE
     ORDER BY t.id FOR NO KEY UPDATE";
 
 const READ_TASKS: &str = "SELECT t.id, t.owner_id, t.queue, t.state::text FROM task t WHERE t.id = ANY($1)";
 
 const CANCEL: &str = "
-    UPDATE task t SET state = 'cancelled', cancel_requested_at = now(), finished_at = clock_timestamp(), due_at = NULL
+    UPDATE task_run t SET version = t.version + 1, state = 'cancelled', cancel_requested_at = now(), finished_at = clock_timestamp(), due_at = NULL
     WHERE t.id = ANY($1) AND (t.state IN ('scheduled', 'waiting', 'queued')) IS TRUE";
 
 /// Others may publish them after so many seconds.
 const QUEUE: &str = "
     WITH done AS (
-        UPDATE task t SET state = 'queued', waiting_reason = NULL, queued_at = now(), due_at = t.expires_at
-        WHERE t.id = ANY($1) AND (t.state = 'waiting') IS TRUE
-        RETURNING t.id, t.epoch, t.name, t.queue, t.priority, t.losses
-    ), debt AS (
+        UPDATE task_run t SET state = 'queued', waiting_reason = NULL, queued_at = now(), due_at = s.expires_at,
+            version = t.version + 1
+        FROM unnest($1::uuid[]) AS w(id) JOIN task_spec s ON s.id = w.id WHERE t.id = w.id AND (t.state = 'waiting') IS TRUE
+        RETURNING t.id, t.epoch, s.name, s.queue, s.priority, t.losses, t.owner_id, s.class
+    ), {listed}, debt AS (
         INSERT INTO owed (publish_after, ids)
         SELECT now() + $2 * interval '1 second', array_agg(id) FROM done HAVING count(*) > 0 RETURNING id
     )
@@ -264,7 +265,7 @@ async fn queue(db: &Transaction<'_>, ids: &[Uuid], respite: f64) -> Result<Vec<R
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let queue = db.prepare_cached(QUEUE).await?;
+    let queue = db.prepare_cached(&QUEUE.replace("{listed}", LISTED)).await?;
     db.query(&queue, &[&ids, &respite]).await
 }
 

@@ -17,7 +17,7 @@ use crate::{
 /// Keys that seem to be due. It decides nothing, so it takes no locks: mostly there is nothing to find.
 const SEEM_DUE: &str = "
     SELECT u.owner_id, u.hash FROM task_unique u
-    WHERE u.next_id IS NOT NULL AND NOT EXISTS (SELECT FROM task t WHERE t.id = u.task_id
+    WHERE u.next_id IS NOT NULL AND NOT EXISTS (SELECT FROM task_run t WHERE t.id = u.task_id
         AND (t.state IN ('scheduled', 'waiting', 'queued', 'running')) IS TRUE OFFSET 0)
     LIMIT $1";
 
