@@ -148,7 +148,7 @@ async fn work(
     state.cache.check().await.context("Redis cannot be used")?;
     state.cache.belong_to(prepare(&state.store, schema).await.context("the database cannot be used")?);
     state.callers.prepare().await?;
-    background.spawn(relay::run(state.store.clone(), publisher, shutdown.clone()));
+    background.spawn(relay::run(state.store.clone(), publisher, None, shutdown.clone()));
     background.spawn(state.known.clone().keep_fresh(shutdown.clone()));
     background.spawn(cache::watch::run(state.cache.clone(), state.store.clone(), shutdown.clone()));
     background.spawn(state.callers.clone().keep_fresh(shutdown.clone()));

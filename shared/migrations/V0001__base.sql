@@ -45,6 +45,8 @@ CREATE TABLE task_spec (
 CREATE INDEX task_listed ON task_spec (owner_id, queue, name, uuid_send(id));
 CREATE INDEX task_batch ON task_spec (owner_id, batch_id, id) WHERE batch_id IS NOT NULL;
 CREATE INDEX task_retried ON task_spec (retry_of) WHERE retry_of IS NOT NULL;
+-- Retention's: those that say themselves how long they are kept.
+CREATE INDEX task_brief ON task_spec (id) WHERE result_ttl IS NOT NULL;
 
 CREATE TABLE task_run (
     id                  uuid       PRIMARY KEY,
@@ -170,6 +172,7 @@ CREATE TABLE attempt (
     ended_at    timestamptz     NOT NULL DEFAULT now(),
     PRIMARY KEY (task_id, epoch)
 );
+CREATE INDEX attempt_snoozed ON attempt (ended_at) WHERE outcome = 'snoozed';
 
 -- `queued`: until it starts; `incomplete`: until it ends; `period`: until a time.
 CREATE TYPE unique_scope AS ENUM ('queued', 'incomplete', 'period');
@@ -272,6 +275,7 @@ CREATE TABLE session (
     ended_at    timestamptz
 );
 CREATE INDEX session_alive ON session (id) WHERE NOT dead;
+CREATE INDEX session_ended ON session (ended_at) WHERE dead;
 
 -- What workers can run; never forgotten by itself.
 CREATE TABLE task_type (
@@ -296,14 +300,13 @@ CREATE TABLE queue (
 );
 INSERT INTO queue (name) VALUES ('default'), ('images');
 
--- Work that one process at a time does for all, and how far it has come.
+-- Work that one process at a time does for all.
 CREATE TABLE upkeep (
     name        text        PRIMARY KEY,
     holder      bigint,                                            -- the session that does it
-    held_until  timestamptz NOT NULL DEFAULT '-infinity',          -- another may take it then
-    cursor      uuid        NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000'
+    held_until  timestamptz NOT NULL DEFAULT '-infinity'           -- another may take it then
 );
-INSERT INTO upkeep (name) VALUES ('retention');
+INSERT INTO upkeep (name) VALUES ('reconcilers');
 
 ---------------------------------------------------------------------------------------------------------------------------
 -- Users and their keys.

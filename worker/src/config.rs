@@ -2,8 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use caraway_shared::{config::Common, task::QueueName};
-use clap::Parser;
+use caraway_shared::{config::Common, store::Keep, task::QueueName};
+use clap::{Args, Parser, ValueEnum};
 
 /// A worker's flags. A user's own binary has the same ones.
 #[derive(Clone, Parser)]
@@ -33,6 +33,12 @@ pub struct WorkerArgs {
     /// How many handlers that go on past their hard limit get their slot replaced; the slots of more stay taken
     #[arg(long, env = "CARAWAY_OVERDUE_MAX", default_value_t = 8, value_parser = clap::value_parser!(u16).range(..=10_000))]
     pub(crate) overdue_max: u16,
+    /// Who promotes, expires, relays, retains and rescues: one worker of the installation at a time, or each of them, which costs the
+    /// database more with every worker
+    #[arg(long, env = "CARAWAY_RECONCILE", value_enum, default_value_t)]
+    pub(crate) reconcile: Reconcile,
+    #[command(flatten)]
+    keep: KeepArgs,
     /// Register the small tasks for demonstration and tests: add, echo, sleep, fail
     #[arg(long, env = "CARAWAY_DEMO_TASKS")]
     pub demo_tasks: bool,
@@ -50,7 +56,62 @@ pub struct WorkerArgs {
     pub picture_codecs: Option<PathBuf>,
 }
 
+/// Which workers run the reconcilers.
+#[derive(Clone, Copy, PartialEq, Eq, Default, ValueEnum, Debug)]
+pub(crate) enum Reconcile {
+    /// The one that holds the lease.
+    #[default]
+    One,
+    /// Each of them.
+    Always,
+}
+
+/// How long things are kept, in seconds. All workers of an installation should be told the same: the one that reconciles decides.
+#[derive(Clone, Args)]
+#[command(next_help_heading = "Retention")]
+struct KeepArgs {
+    /// Seconds that tasks and workflows are kept that succeeded, were cancelled or expired, where they say nothing themselves
+    #[arg(long, env = "CARAWAY_KEEP_ENDED", default_value_t = 86_400, value_parser = seconds())]
+    keep_ended: u64,
+    /// Seconds that tasks and workflows are kept that failed
+    #[arg(long, env = "CARAWAY_KEEP_FAILED", default_value_t = 7 * 86_400, value_parser = seconds())]
+    keep_failed: u64,
+    /// Seconds that the answer to an idempotency key is kept
+    #[arg(long, env = "CARAWAY_KEEP_IDEMPOTENCY_KEYS", default_value_t = 86_400, value_parser = seconds())]
+    keep_idempotency_keys: u64,
+    /// Seconds that sessions of workers that are gone are kept, and snoozed attempts
+    #[arg(long, env = "CARAWAY_KEEP_SESSIONS", default_value_t = 86_400, value_parser = seconds())]
+    keep_sessions: u64,
+    /// Seconds that messages are kept in quarantine
+    #[arg(long, env = "CARAWAY_KEEP_QUARANTINE", default_value_t = 30 * 86_400, value_parser = seconds())]
+    keep_quarantine: u64,
+    /// Seconds that the place of a deleted value is kept
+    #[arg(long, env = "CARAWAY_KEEP_DELETED_DATA", default_value_t = 86_400, value_parser = seconds())]
+    keep_deleted_data: u64,
+    /// Seconds that the audit log is kept
+    #[arg(long, env = "CARAWAY_KEEP_ORDERS", default_value_t = 400 * 86_400, value_parser = seconds())]
+    keep_orders: u64,
+}
+
+/// Up to a hundred years.
+fn seconds() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(..=3_155_760_000)
+}
+
 impl WorkerArgs {
+    pub(crate) const fn keep(&self) -> Keep {
+        let kept = &self.keep;
+        Keep {
+            ended: Duration::from_secs(kept.keep_ended),
+            failed: Duration::from_secs(kept.keep_failed),
+            idempotency_keys: Duration::from_secs(kept.keep_idempotency_keys),
+            sessions: Duration::from_secs(kept.keep_sessions),
+            quarantine: Duration::from_secs(kept.keep_quarantine),
+            deleted_data: Duration::from_secs(kept.keep_deleted_data),
+            orders: Duration::from_secs(kept.keep_orders),
+        }
+    }
+
     pub(crate) const fn grace(&self) -> Duration {
         Duration::from_secs(self.grace)
     }

@@ -56,7 +56,9 @@ impl Engine {
 
     async fn beat_once(&self, consuming: &CancellationToken) -> Result<(), StoreError> {
         match self.store.beat(self.session_id(), &self.load()).await? {
-            BeatAnswer::Alive { cancelled, drain } => {
+            BeatAnswer::Alive { cancelled, drain, reconciles, sighting } => {
+                self.lease.told(reconciles);
+                self.sightings.send_replace(Some(sighting));
                 for key in cancelled {
                     self.running.stop(key, Stop::Cancelled);
                 }
@@ -68,6 +70,7 @@ impl Engine {
             }
             BeatAnswer::Dead => {
                 tracing::warn!(session.id = self.session_id().0, "our session was declared dead; opening a new one");
+                self.lease.told(false);
                 self.running.stop_all(Stop::Disowned);
                 self.open_session().await
             }

@@ -14,7 +14,7 @@ use caraway_shared::{
     config::{Schema, prepare},
     coordination::Coordination,
     store::{
-        Store, StoreError, Writer,
+        Keep, Sighting, Store, StoreError, Writer,
         tasks::{Claims, HandBacks, Holds, Record},
         workflows::Steps,
     },
@@ -25,7 +25,7 @@ use clap::Parser;
 use tokio::{
     runtime::{Builder, Handle},
     signal::unix::{Signal, SignalKind, signal},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -34,7 +34,7 @@ use crate::{
     Task, WorkerArgs,
     config::Served,
     consume::{Lane, serve},
-    maintain::{self, Watermarks},
+    maintain::{self, Lease, Watermarks},
     ops,
     overdue::Overdue,
     quarantine::Allowance,
@@ -70,6 +70,12 @@ pub(crate) struct Engine {
     /// Whose blocking threads run the handlers that burn CPU.
     pub(crate) threads: Handle,
     pub(crate) watermarks: Watermarks,
+    /// Whether this worker reconciles.
+    pub(crate) lease: Lease,
+    /// What its last beat has seen of the others.
+    pub(crate) sightings: watch::Sender<Option<Sighting>>,
+    /// How long things are kept.
+    pub(crate) keep: Keep,
     pub(crate) allowance: Allowance,
     pub(crate) tracker: TaskTracker,
 }
@@ -122,7 +128,7 @@ impl Worker {
 
         tokio::spawn(session::beat(Arc::clone(&engine), consuming.clone(), done.clone()));
         tokio::spawn(session::progress(Arc::clone(&engine), done.clone()));
-        tokio::spawn(relay::run(engine.store.clone(), engine.publisher.clone(), consuming.clone()));
+        tokio::spawn(relay::run(engine.store.clone(), engine.publisher.clone(), Some(engine.lease.watch()), consuming.clone()));
         maintain::start(&engine, &consuming);
         for lane in engine.lanes.clone() {
             engine.tracker.spawn(serve(Arc::clone(&engine), lane, consuming.clone()));
@@ -190,6 +196,9 @@ impl Worker {
             overdue: Overdue::new(overdue_max, slots),
             threads: threads(slots + overdue_max)?,
             watermarks: Watermarks::default(),
+            lease: Lease::new(self.args.reconcile),
+            sightings: watch::Sender::new(None),
+            keep: self.args.keep(),
             allowance: Allowance::default(),
             tracker: TaskTracker::new(),
             name,

@@ -128,7 +128,7 @@ async fn what_has_ended_can_be_deleted() {
     }
     assert_eq!(api.get("/v1/tasks?tag=red").await.json()["data"], json!([]));
     assert_eq!(api.sql("SELECT FROM audit WHERE action = 'task.delete'", &[]).await.len(), 1);
-    for table in ["task", "attempt", "task_tag", "task_unique"] {
+    for table in ["task_spec", "task_run", "ended", "attempt", "task_tag", "task_unique"] {
         assert_eq!(api.sql(&format!("SELECT FROM {table}"), &[]).await.len(), 0, "{table}");
     }
     for gone in [id.to_string(), UNKNOWN.into(), "x".into()] {

@@ -194,7 +194,7 @@ async fn read_so_far(api: &Api) -> i64 {
         .sql(
             "SELECT (sum(t.seq_tup_read) + sum(coalesce(i.read, 0)))::int8 FROM pg_stat_user_tables t
              LEFT JOIN LATERAL (SELECT sum(idx_tup_read) AS read FROM pg_stat_user_indexes x WHERE x.relid = t.relid) i ON true
-             WHERE t.relname IN ('task', 'task_tag')",
+             WHERE t.relname IN ('task_spec', 'task_run', 'task_tag', 'ended', 'backlog', 'hold')",
             &[],
         )
         .await;

@@ -1,8 +1,7 @@
 //! Unique tasks: others like one give way to it.
 
 use caraway_shared::{
-    store::{Keep, Walked},
-    task::SessionId,
+    store::{Chore, Keep},
 };
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -201,9 +200,11 @@ async fn a_period_outlives_the_row_of_its_task() {
     for id in [first, other] {
         put(&api, id, "state = 'succeeded', epoch = 1, finished_at = now() - interval '1 second'").await;
     }
-    let keep = Keep { ended: 86_400.0, failed: 86_400.0 };
-    assert_eq!(api.store.retain_step(SessionId(1), keep, 1000).await.unwrap(), Walked::Over(2));
-    api.store.retain_others(1000).await.unwrap();
+    let mut removed = 0;
+    for chore in Chore::ALL {
+        removed += api.store.retain(chore, &Keep::default(), Uuid::nil(), 1000).await.unwrap().removed;
+    }
+    assert_eq!(removed, 2, "both tasks, and no key whose period is not over");
     api.get(&format!("/v1/tasks/{first}")).await.assert_problem(404, "task_not_found");
     for on_conflict in ["return_existing", "reject", "replace"] {
         let again = body("a", json!({ "period": 3600, "on_conflict": on_conflict }));

@@ -174,7 +174,7 @@ impl World {
             node.program.lock().await.wait_ready().await;
         }
         if setup.drops_trigger {
-            rows.execute("DROP TRIGGER task_terminal_stays ON task", &[]).await?;
+            rows.execute("DROP TRIGGER task_terminal_stays ON task_run", &[]).await?;
         }
         let supervisor = tokio::spawn(supervise(all, Arc::clone(&deaths)));
         let stack = Arc::clone(stack);

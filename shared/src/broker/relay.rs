@@ -1,10 +1,10 @@
-//! The relay: publishes what is owed and nobody has published. Runs in every API and worker; rows are shared among
-//! them, because each moves ahead what it takes. What the broker did not take is parked by queue, and tried apart from all else,
+//! The relay: publishes what is owed and nobody has published. Runs in every API and in the worker that reconciles; rows are shared
+//! among them, because each moves ahead what it takes. What the broker did not take is parked by queue, and tried apart from all else,
 //! with growing pauses and a few rows of each queue at a time.
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::Publisher;
@@ -22,12 +22,22 @@ const PARKED_EVERY: Duration = Duration::from_secs(1);
 /// Parked rows of one queue at a time: few, for a full queue refuses most of them.
 const PARKED_ROWS_MAX: i64 = 4;
 
-/// Runs until shutdown.
-pub async fn run(store: Store, publisher: Publisher, shutdown: CancellationToken) {
+/// Runs until shutdown; in a worker only while it holds the reconcilers' lease.
+pub async fn run(
+    store: Store,
+    publisher: Publisher,
+    mut lease: Option<watch::Receiver<bool>>,
+    shutdown: CancellationToken,
+) {
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut parked_at = Instant::now();
     while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
+        if let Some(lease) = &mut lease
+            && !matches!(shutdown.run_until_cancelled(lease.wait_for(|held| *held)).await, Some(Ok(_)))
+        {
+            return;
+        }
         while publisher.is_up() && round(&store, &publisher).await && !shutdown.is_cancelled() {}
         if publisher.is_up() && Instant::now() >= parked_at {
             let some = round_of_parked(&store, &publisher).await;

@@ -3,6 +3,7 @@
 //! backlog is as young as that.
 
 use jiff::Timestamp;
+use tokio_postgres::Row;
 
 use super::{Store, StoreError};
 use crate::task::{Class, QueueName};
@@ -21,14 +22,15 @@ const RELAY_BEHIND: &str = "5 seconds";
 /// that are over go within seconds.
 const LOOKED_AT_ROWS: i64 = 200;
 
-const HAS_UNCLAIMED: &str = "
-    SELECT EXISTS (SELECT FROM (
-            SELECT ids FROM backlog WHERE queued AND queue = $1 AND class = $2 AND since < now() - interval '{age}'
-            ORDER BY queue, class, since LIMIT $3) b
-        CROSS JOIN LATERAL unnest(b.ids) AS i(id) JOIN task_run r ON r.id = i.id
-            AND (r.state = 'queued' AND coalesce(r.offered_at, r.queued_at) < now() - interval '{age}') IS TRUE)
-    AND NOT EXISTS (SELECT FROM owed WHERE publish_after < now() - interval '{behind}')
-    AND NOT EXISTS (SELECT FROM parked_queue WHERE queue = $1 AND class = $2)";
+const UNCLAIMED: &str = "
+    SELECT q.name, c.class FROM (SELECT DISTINCT name FROM queue) q CROSS JOIN (VALUES (0::int2), (1::int2), (2::int2)) c(class)
+    WHERE NOT EXISTS (SELECT FROM owed WHERE publish_after < now() - interval '{behind}')
+        AND NOT EXISTS (SELECT FROM parked_queue p WHERE p.queue = q.name AND p.class = c.class)
+        AND EXISTS (SELECT FROM (
+                SELECT ids FROM backlog WHERE queued AND queue = q.name AND class = c.class AND since < now() - interval '{age}'
+                ORDER BY queue, class, since LIMIT $1) b
+            CROSS JOIN LATERAL unnest(b.ids) AS i(id) JOIN task_run r ON r.id = i.id
+                AND (r.state = 'queued' AND coalesce(r.offered_at, r.queued_at) < now() - interval '{age}') IS TRUE)";
 
 /// A row is marked, and not its tasks: so a step costs little however many tasks it owes, and the next one begins behind it.
 const OWE_AGAIN: &str = "
@@ -50,13 +52,18 @@ const OWE_AGAIN: &str = "
     SELECT (SELECT count(*) FROM lost), (SELECT count(*) FROM b)";
 
 impl Store {
-    /// Whether a queue and class has tasks that have been queued for so long that the audit looks. Of one that has parked
+    /// The queues and classes that have tasks which have been queued for so long that the audit looks. Of those that have parked
     /// rows it is known where they are.
-    pub async fn has_unclaimed(&self, queue: &QueueName, class: Class) -> Result<bool, StoreError> {
+    pub async fn unclaimed(&self) -> Result<Vec<(QueueName, Class)>, StoreError> {
         let db = self.upkeep().await?;
-        let look = HAS_UNCLAIMED.replace("{age}", LOOKED_AT_AGE).replace("{behind}", RELAY_BEHIND);
-        let look = db.prepare_cached(&look).await?;
-        Ok(db.query_one(&look, &[&queue.as_str(), &class.number(), &LOOKED_AT_ROWS]).await?.try_get(0)?)
+        let look = UNCLAIMED.replace("{age}", LOOKED_AT_AGE).replace("{behind}", RELAY_BEHIND);
+        let read = |row: &Row| {
+            let (queue, number): (&str, i16) = (row.try_get(0)?, row.try_get(1)?);
+            let class = Class::ALL.into_iter().find(|class| class.number() == number);
+            let queue = queue.parse().map_err(|_| StoreError::Data(format!("queue name {queue:?}")))?;
+            Ok((queue, class.ok_or_else(|| StoreError::Data(format!("class {number}")))?))
+        };
+        db.query(&db.prepare_cached(&look).await?, &[&LOOKED_AT_ROWS]).await?.iter().map(read).collect()
     }
 
     /// Owes again the tasks of up to `rows` rows of the backlog of a queue and class, the oldest first: those that were queued

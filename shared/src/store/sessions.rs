@@ -52,9 +52,22 @@ pub enum BeatAnswer {
         cancelled: HashSet<(TaskId, Epoch)>,
         /// Stop taking work.
         drain: bool,
+        /// This session is the one that runs the reconcilers, until its next beat.
+        reconciles: bool,
+        /// What it has seen.
+        sighting: Sighting,
     },
     /// Somebody declared us dead: what we hold is no longer ours.
     Dead,
+}
+
+/// What a beat sees of the others.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// Every session not known to be dead.
+    pub living: Vec<SeenSession>,
+    /// What the database's clock says.
+    pub clock: Timestamp,
 }
 
 /// A session as a watcher sees it.
@@ -90,14 +103,38 @@ pub struct WorkerView {
     pub seen_at: Timestamp,
 }
 
+/// One beat. In the same statement it asks for the reconcilers' lease, which is free when its holder has missed a beat: it saves
+/// work and decides nothing, so nobody minds if two hold it for a moment.
+const BEAT: &str = "
+    WITH beat AS (
+        UPDATE session SET beat = beat + 1, seen_at = now(), queues = $2 WHERE id = $1 AND NOT dead RETURNING drain
+    ), lease AS (
+        UPDATE upkeep SET holder = $1, held_until = now() + interval '6 seconds'
+        WHERE name = 'reconcilers' AND (holder = $1 OR held_until < now()) AND EXISTS (SELECT FROM beat)
+        RETURNING holder
+    )
+    SELECT b.drain, EXISTS (SELECT FROM lease) AS reconciles, clock_timestamp() AS clock,
+        ARRAY(SELECT id FROM session WHERE NOT dead ORDER BY id) AS ids,
+        ARRAY(SELECT beat FROM session WHERE NOT dead ORDER BY id) AS beats
+    FROM beat b";
+
+/// Ends sessions, and frees the lease if one of them has it.
+const END: &str = "
+    WITH gone AS (
+        UPDATE session SET dead = true, ended_at = now() WHERE NOT dead AND {which} RETURNING id
+    ), freed AS (
+        UPDATE upkeep u SET held_until = '-infinity' FROM gone g WHERE u.holder = g.id
+    )
+    SELECT count(*) FROM gone";
+
 impl Store {
     /// Opens a session. Those that held the same slot are dead: their file's lock is ours now.
     pub async fn open_session(&self, new: &NewSession) -> Result<SessionId, StoreError> {
         let mut db = self.connection().await?;
         let transaction = db.transaction().await?;
         if !new.replaces.is_empty() {
-            let replace = "UPDATE session SET dead = true, ended_at = now() WHERE NOT dead AND slot = ANY($1)";
-            let replaced = transaction.execute(replace, &[&new.replaces]).await?;
+            let replace = END.replace("{which}", "slot = ANY($1)");
+            let replaced: i64 = transaction.query_one(&replace, &[&new.replaces]).await?.try_get(0)?;
             if replaced > 0 {
                 tracing::info!(session.replaced = replaced, "the slot's last session is dead");
             }
@@ -112,19 +149,17 @@ impl Store {
         Ok(SessionId(row.try_get(0)?))
     }
 
-    /// One beat; brings back cancel and drain orders.
+    /// One beat; brings back cancel and drain orders, and what it sees of the others.
     pub async fn beat(&self, id: SessionId, queues: &[LoadedQueue]) -> Result<BeatAnswer, StoreError> {
         let db = self.beats().await?;
-        let beat = db
-            .prepare_cached(
-                "UPDATE session SET beat = beat + 1, seen_at = now(), queues = $2 WHERE id = $1 AND NOT dead
-                 RETURNING drain",
-            )
-            .await?;
+        let beat = db.prepare_cached(BEAT).await?;
         let Some(row) = db.query_opt(&beat, &[&id.0, &queues_json(queues)]).await? else {
             return Ok(BeatAnswer::Dead);
         };
-        let drain = row.try_get(0)?;
+        let (ids, beats): (Vec<i64>, Vec<i64>) = (row.try_get("ids")?, row.try_get("beats")?);
+        let living = ids.into_iter().zip(beats).map(|(id, beat)| SeenSession { id: SessionId(id), beat }).collect();
+        let sighting = Sighting { living, clock: row.try_get("clock")? };
+        let (drain, reconciles) = (row.try_get("drain")?, row.try_get("reconciles")?);
         let orders = db
             .prepare_cached(
                 "SELECT t.id, t.epoch FROM hold h CROSS JOIN LATERAL unnest(h.ids) AS i(id)
@@ -135,30 +170,21 @@ impl Store {
             .await?;
         let cancelled = db.query(&orders, &[&id.0]).await?;
         let read = |row: &tokio_postgres::Row| Ok((TaskId(row.try_get(0)?), Epoch(row.try_get(1)?)));
-        Ok(BeatAnswer::Alive { cancelled: cancelled.iter().map(read).collect::<Result<_, StoreError>>()?, drain })
-    }
-
-    /// Every session not known to be dead.
-    pub async fn living_sessions(&self) -> Result<Vec<SeenSession>, StoreError> {
-        let db = self.connection().await?;
-        let query = db.prepare_cached("SELECT id, beat FROM session WHERE NOT dead").await?;
-        let rows = db.query(&query, &[]).await?;
-        rows.iter().map(|row| Ok(SeenSession { id: SessionId(row.try_get(0)?), beat: row.try_get(1)? })).collect()
+        let cancelled = cancelled.iter().map(read).collect::<Result<_, StoreError>>()?;
+        Ok(BeatAnswer::Alive { cancelled, drain, reconciles, sighting })
     }
 
     /// Declares a session dead if its beat is still the one that was watched; whether it was.
     pub async fn declare_dead(&self, seen: SeenSession) -> Result<bool, StoreError> {
         let db = self.connection().await?;
-        let declare = db
-            .prepare_cached("UPDATE session SET dead = true, ended_at = now() WHERE id = $1 AND beat = $2 AND NOT dead")
-            .await?;
-        Ok(db.execute(&declare, &[&seen.id.0, &seen.beat]).await? > 0)
+        let declare = db.prepare_cached(&END.replace("{which}", "id = $1 AND beat = $2")).await?;
+        Ok(db.query_one(&declare, &[&seen.id.0, &seen.beat]).await?.try_get::<_, i64>(0)? > 0)
     }
 
     /// Ends one's own session; what it still holds is rescued at once.
     pub async fn close_session(&self, id: SessionId) -> Result<(), StoreError> {
         let db = self.connection().await?;
-        db.execute("UPDATE session SET dead = true, ended_at = now() WHERE id = $1 AND NOT dead", &[&id.0]).await?;
+        db.query_one(&END.replace("{which}", "id = $1"), &[&id.0]).await?;
         Ok(())
     }
 

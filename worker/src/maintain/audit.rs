@@ -46,11 +46,11 @@ async fn round(engine: &Engine, empty: &mut HashSet<Key>) -> anyhow::Result<()> 
         return Ok(());
     }
     let mut still_empty = HashSet::new();
-    for queue in engine.store.queues().await? {
-        let unclaimed = unclaimed(engine, &queue).await?;
-        if unclaimed.is_empty() {
-            continue; // nothing to find: the broker is not even asked
-        }
+    let mut unclaimed: HashMap<QueueName, Vec<Class>> = HashMap::new();
+    for (queue, class) in engine.store.unclaimed().await? {
+        unclaimed.entry(queue).or_default().push(class);
+    }
+    for (queue, unclaimed) in unclaimed {
         let ready: HashMap<Class, u32> = match Consumer::ready(&engine.publishing, &queue).await {
             Ok(ready) => ready.into_iter().collect(),
             Err(BrokerError::Refused(_)) => continue, // the publisher and the lane tell of it
@@ -88,15 +88,4 @@ async fn owe_again(engine: &Engine, (queue, class): &Key, overtaken_by: Option<T
             return Ok(owed);
         }
     }
-}
-
-/// The classes of a queue that have old rows.
-async fn unclaimed(engine: &Engine, queue: &QueueName) -> anyhow::Result<Vec<Class>> {
-    let mut classes = Vec::new();
-    for class in Class::ALL {
-        if engine.store.has_unclaimed(queue, class).await? {
-            classes.push(class);
-        }
-    }
-    Ok(classes)
 }

@@ -16,6 +16,9 @@ const BETWEEN_WALKS: Duration = Duration::from_secs(1);
 pub(super) async fn run(engine: Arc<Engine>, done: CancellationToken) {
     let mut after = 0;
     loop {
+        if done.run_until_cancelled(engine.lease.held()).await.is_none() {
+            return;
+        }
         let pause = match engine.store.clear_backlog(after, ROWS_MAX).await {
             Ok(Some(next)) => {
                 after = next;

@@ -1,10 +1,12 @@
-//! Reconcilers: they take no input, run on a timer in every worker, and may run in any number of them, because each step
-//! is a guarded UPDATE. Normal work and recovery use the same statements.
+//! Reconcilers: they take no input, run on a timer in the worker that holds the lease (`lease.rs`), and may run in any number of
+//! them, because each step is a guarded UPDATE. Normal work and recovery use the same statements. Every worker watches the others'
+//! beats and audits, because both need what a worker sees itself.
 
 mod answering;
 mod audit;
 mod backlog;
 mod beats;
+mod lease;
 mod promote;
 mod rescue;
 mod retain;
@@ -19,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::startup::Engine;
 
+pub(crate) use lease::Lease;
 pub(crate) use watermarks::Watermarks;
 
 /// Starts them all; they run until `done`.

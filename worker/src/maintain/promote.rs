@@ -18,6 +18,9 @@ const EXPIRED_MAX: i64 = 5000;
 
 pub(super) async fn run(engine: Arc<Engine>, done: CancellationToken) {
     loop {
+        if done.run_until_cancelled(engine.lease.held()).await.is_none() {
+            return;
+        }
         let sleep = match round(&engine).await {
             Ok(next) => next.unwrap_or(SLEEP_MAX).clamp(SLEEP_MIN, SLEEP_MAX),
             Err(error) => {

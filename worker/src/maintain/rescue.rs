@@ -1,20 +1,20 @@
 //! The rescuer: finds dead sessions and takes back what they held, and gives up on attempts that their worker did not end at
-//! their time limit.
+//! their time limit. Every worker watches the others by its own beats, so that no rescue waits for the one that has the lease; the
+//! rest is done by that one.
 
 use std::{sync::Arc, time::Duration};
 
 use caraway_shared::{
-    store::{StoreError, tasks::Rescued},
+    store::{Sighting, StoreError, tasks::Rescued},
     telemetry::names,
 };
 use jiff::Timestamp;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{answering::Answering, beats::Beats};
 use crate::startup::Engine;
 
-const EVERY: Duration = Duration::from_secs(3);
 /// Rows in one round; more wait for the next, which follows at once.
 const ROWS_MAX: i64 = 500;
 /// After a pause of the database workers get this long to record what ended meanwhile, before it is given up as overdue.
@@ -24,10 +24,10 @@ pub(super) async fn run(engine: Arc<Engine>, done: CancellationToken) {
     let started = Instant::now();
     let mut beats = Beats::default();
     let mut answering = Answering::default();
-    let mut tick = tokio::time::interval(EVERY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while done.run_until_cancelled(tick.tick()).await.is_some() {
-        if let Err(error) = round(&engine, &mut beats, &mut answering, started).await {
+    let mut sightings = engine.sightings.subscribe();
+    while let Some(Ok(())) = done.run_until_cancelled(sightings.changed()).await {
+        let Some(sighting) = sightings.borrow_and_update().clone() else { continue };
+        if let Err(error) = round(&engine, &mut beats, &mut answering, started, &sighting).await {
             tracing::warn!(%error, "the rescuer cannot work now");
         }
     }
@@ -38,18 +38,24 @@ async fn round(
     beats: &mut Beats,
     answering: &mut Answering,
     started: Instant,
+    sighting: &Sighting,
 ) -> Result<(), StoreError> {
-    let living = engine.store.living_sessions().await?;
-    let steady = answering.answered(started.elapsed(), engine.store.clock().await?);
-    if steady.time >= ANSWERING_MIN {
+    let steady = answering.answered(started.elapsed(), sighting.clock);
+    let reconciles = engine.lease.is_held();
+    if reconciles && steady.time >= ANSWERING_MIN {
         give_up_overdue(engine, steady.trusted).await?;
     }
-    for dead in beats.observe(started.elapsed(), &living) {
+    let mut some_died = false;
+    for dead in beats.observe(started.elapsed(), &sighting.living) {
         if engine.store.declare_dead(dead).await? {
+            some_died = true;
             metrics::counter!(names::SESSIONS_DEAD).increment(1);
             tracing::warn!(session.id = dead.id.0, "a session missed its beats and is dead");
             fail::fail_point!("rescuer.declared");
         }
+    }
+    if !reconciles && !some_died {
+        return Ok(());
     }
     loop {
         let rescued = engine.store.rescue(ROWS_MAX).await?;

@@ -1,30 +1,48 @@
-//! Retention: walks along the finished tasks, one worker at a time, and removes what is past its time.
+//! Retention: removes what is past its time, kind by kind. A kind of which much is past its time goes on at once, at most of the
+//! speed that the database has for it; others rest.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use caraway_shared::{
-    store::{Keep, StoreError, Walked},
+    store::{Chore, StoreError},
     telemetry::names,
 };
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::startup::Engine;
 
-/// Tasks in one step. At ten steps a second a walk over a million tasks takes under two minutes and a few per cent of a
-/// core.
+/// Rows in one step: some ten milliseconds of the database.
 const ROWS_MAX: i64 = 1000;
-const BETWEEN_STEPS: Duration = Duration::from_millis(100);
-/// After a whole walk, or while another worker walks.
-const BETWEEN_WALKS: Duration = Duration::from_secs(20);
-const KEEP: Keep = Keep { ended: 86_400.0, failed: 7.0 * 86_400.0 };
+/// After a step that leaves more to do, this part of the time that it took is left to others.
+const PAUSE_PART: u32 = 4;
+/// After a step that leaves nothing to do.
+const REST: Duration = Duration::from_secs(20);
+
+/// Where each kind stands that has more to do.
+#[derive(Default)]
+struct Walks(HashMap<Chore, Walk>);
+
+struct Walk {
+    from: Uuid,
+    rests_until: Option<Instant>,
+}
 
 pub(super) async fn run(engine: Arc<Engine>, done: CancellationToken) {
+    let mut walks = Walks::default();
     loop {
-        let pause = match step(&engine).await {
+        if done.run_until_cancelled(engine.lease.held()).await.is_none() {
+            return;
+        }
+        let pause = match round(&engine, &mut walks).await {
             Ok(pause) => pause,
             Err(error) => {
                 tracing::warn!(%error, "what is past its time cannot be removed now");
-                BETWEEN_WALKS
+                REST
             }
         };
         if done.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
@@ -33,18 +51,27 @@ pub(super) async fn run(engine: Arc<Engine>, done: CancellationToken) {
     }
 }
 
-async fn step(engine: &Engine) -> Result<Duration, StoreError> {
-    match engine.store.retain_step(engine.session_id(), KEEP, ROWS_MAX).await? {
-        Walked::Held => Ok(BETWEEN_WALKS),
-        Walked::On(gone) => {
-            metrics::counter!(names::REMOVED).increment(gone);
-            Ok(BETWEEN_STEPS)
+/// One step of each kind that does not rest; how long until the next round.
+async fn round(engine: &Engine, walks: &mut Walks) -> Result<Duration, StoreError> {
+    let (began, mut goes_on) = (Instant::now(), false);
+    for chore in Chore::ALL {
+        let walk = walks.0.entry(chore).or_insert(Walk { from: Uuid::nil(), rests_until: None });
+        if walk.rests_until.is_some_and(|until| until > Instant::now()) {
+            continue;
         }
-        Walked::Over(gone) => {
-            metrics::counter!(names::REMOVED).increment(gone);
-            engine.store.retain_others(ROWS_MAX).await?;
-            while engine.store.retain_workflows(KEEP).await? > 0 {}
-            Ok(BETWEEN_WALKS)
+        let step = engine.store.retain(chore, &engine.keep, walk.from, ROWS_MAX).await?;
+        if matches!(chore, Chore::Tasks | Chore::BriefTasks) {
+            metrics::counter!(names::REMOVED).increment(step.removed);
         }
+        *walk = match step.next {
+            Some(next) => Walk { from: next, rests_until: None },
+            None => Walk { from: Uuid::nil(), rests_until: Some(Instant::now() + REST) },
+        };
+        goes_on |= step.next.is_some();
     }
+    if goes_on {
+        return Ok(began.elapsed() / PAUSE_PART);
+    }
+    let next = walks.0.values().filter_map(|walk| walk.rests_until).min();
+    Ok(next.map_or(REST, |next| next.saturating_duration_since(Instant::now())))
 }

@@ -15,6 +15,9 @@ pub(super) async fn run(engine: Arc<Engine>, done: CancellationToken) {
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while done.run_until_cancelled(tick.tick()).await.is_some() {
+        if done.run_until_cancelled(engine.lease.held()).await.is_none() {
+            return;
+        }
         while !done.is_cancelled() {
             match engine.store.stop_on().await {
                 Ok(Some(ended)) => ended.into_iter().for_each(|id| engine.announcer.ended(id)),

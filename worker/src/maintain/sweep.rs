@@ -17,6 +17,9 @@ pub(super) async fn run(engine: Arc<Engine>, done: CancellationToken) {
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while done.run_until_cancelled(tick.tick()).await.is_some() {
+        if done.run_until_cancelled(engine.lease.held()).await.is_none() {
+            return;
+        }
         match engine.store.sweep_uploads(UPLOADS_MAX).await {
             Ok(0) => {}
             Ok(swept) => {

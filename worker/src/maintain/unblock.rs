@@ -19,6 +19,9 @@ pub(super) async fn run(engine: Arc<Engine>, done: CancellationToken) {
     let mut tick = tokio::time::interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while done.run_until_cancelled(tick.tick()).await.is_some() {
+        if done.run_until_cancelled(engine.lease.held()).await.is_none() {
+            return;
+        }
         match engine.store.unblock(ROWS_MAX).await {
             Ok(unblocked) => publish(&engine, unblocked, names::UNBLOCKED),
             Err(error) => tracing::warn!(%error, "what waits cannot be looked at now"),
@@ -30,7 +33,7 @@ pub(super) async fn audit(engine: Arc<Engine>, done: CancellationToken) {
     let mut tick = tokio::time::interval(AUDIT_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while done.run_until_cancelled(tick.tick()).await.is_some() {
-        if Rule::Audit.is_broken() {
+        if Rule::Audit.is_broken() || !engine.lease.is_held() {
             continue;
         }
         match engine.store.queue_orphans(ROWS_MAX).await {

@@ -85,7 +85,7 @@ async fn a_time_limit_leaves_a_claim_a_hot_update() {
     })
     .await;
     // the counters come some time later
-    let hot = "SELECT n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'task'";
+    let hot = "SELECT n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'task_run'";
     caraway_testkit::eventually(SOON, "every claim was a HOT update", async || {
         let hot = stage.database.number(hot).await;
         if hot >= TASKS { Ok(()) } else { Err(format!("{hot} updates were")) }

@@ -101,14 +101,14 @@ async fn an_item_is_read_until_the_database_answers() {
 #[tokio::test]
 async fn an_outcome_that_the_database_refuses_ends_the_task_as_failed() {
     let stage = Stage::start("refused-outcome").await;
-    let rule = |add: &str| format!("ALTER TABLE task ADD CONSTRAINT refused CHECK ({add}) NOT VALID");
+    let rule = |add: &str| format!("ALTER TABLE task_run ADD CONSTRAINT refused CHECK ({add}) NOT VALID");
     stage.database.execute(&rule("state <> 'succeeded'"), &[]).await.expect("a rule can be made");
     let task = stage.client.run("sleep", json!({ "seconds": 0 })).await;
     let ended = stage.client.wait(task, SOON).await;
     assert_eq!((&ended["state"], &ended["error"]["code"]), (&json!("failed"), &json!("internal")), "{ended}");
 
     let change =
-        "ALTER TABLE task DROP CONSTRAINT refused, ADD CONSTRAINT refused CHECK (state < 'succeeded') NOT VALID";
+        "ALTER TABLE task_run DROP CONSTRAINT refused, ADD CONSTRAINT refused CHECK (state < 'succeeded') NOT VALID";
     stage.database.execute(change, &[]).await.expect("a rule can be changed");
     let task = stage.client.run("sleep", json!({ "seconds": 0 })).await;
     stage.running(task).await;
@@ -118,7 +118,7 @@ async fn an_outcome_that_the_database_refuses_ends_the_task_as_failed() {
     })
     .await;
     assert_eq!(stage.client.show(task).await["state"], "running");
-    stage.database.execute("ALTER TABLE task DROP CONSTRAINT refused", &[]).await.expect("a rule can be dropped");
+    stage.database.execute("ALTER TABLE task_run DROP CONSTRAINT refused", &[]).await.expect("a rule can be dropped");
     let ended = stage.client.wait(task, SOON + Duration::from_secs(30)).await;
     assert_eq!((&ended["state"], &ended["error"]["code"]), (&json!("failed"), &json!("internal")), "{ended}");
 }

@@ -15,9 +15,9 @@ async fn it_is_shown_while_the_task_runs_and_written_seldom() {
     for sql in [
         "CREATE TABLE written (progress text)",
         "CREATE FUNCTION written() RETURNS trigger LANGUAGE plpgsql AS
-            'BEGIN INSERT INTO written VALUES (NEW.progress_text); RETURN NEW; END'",
-        "CREATE TRIGGER written AFTER UPDATE OF progress_text ON task FOR EACH ROW
-            WHEN (NEW.progress_text IS DISTINCT FROM OLD.progress_text) EXECUTE FUNCTION written()",
+            'BEGIN INSERT INTO written VALUES (NEW.progress); RETURN NEW; END'",
+        "CREATE TRIGGER written AFTER UPDATE OF progress ON task_run FOR EACH ROW
+            WHEN (NEW.progress IS DISTINCT FROM OLD.progress) EXECUTE FUNCTION written()",
     ] {
         stage.database.execute(sql, &[]).await.expect("a trigger can be made");
     }

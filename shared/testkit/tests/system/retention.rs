@@ -25,7 +25,7 @@ async fn what_is_past_its_time_goes() {
         stage.client.wait(id, crate::stage::SOON).await;
     }
     // two days pass for these; a failed one is kept for seven
-    let aged = "ALTER TABLE task DISABLE TRIGGER task_terminal_stays";
+    let aged = "ALTER TABLE task_run DISABLE TRIGGER task_terminal_stays";
     stage.database.execute(aged, &[]).await.expect("the trigger is ours to lift");
     let past = "UPDATE task_run SET finished_at = now() - interval '2 days' WHERE id = ANY($1)";
     stage.database.execute(past, &[&vec![old, failed]]).await.expect("time can pass");
