@@ -66,7 +66,7 @@ async fn gated_store(api: &Api) -> Store {
         CREATE FUNCTION gated.gate() RETURNS bool LANGUAGE plpgsql VOLATILE COST 0.0001 AS $$ BEGIN
             PERFORM pg_advisory_lock_shared({GATE}); PERFORM pg_advisory_unlock_shared({GATE}); RETURN true;
         END $$;
-        CREATE VIEW gated.task AS SELECT * FROM public.task WHERE gated.gate();"
+        CREATE VIEW gated.task_run AS SELECT * FROM public.task_run WHERE gated.gate();"
     );
     session(api).await.batch_execute(&gate).await.unwrap();
     let url = format!("{}?options=-csearch_path%3Dgated%2Cpublic", api.postgres_url);
