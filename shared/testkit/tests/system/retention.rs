@@ -27,8 +27,8 @@ async fn what_is_past_its_time_goes() {
     // two days pass for these; a failed one is kept for seven
     let aged = "ALTER TABLE task_run DISABLE TRIGGER task_terminal_stays";
     stage.database.execute(aged, &[]).await.expect("the trigger is ours to lift");
-    let past = "UPDATE task_run SET finished_at = now() - interval '2 days' WHERE id = ANY($1)";
-    stage.database.execute(past, &[&vec![old, failed]]).await.expect("time can pass");
+    let failed = age(&stage, failed).await;
+    age(&stage, old).await;
 
     let left = "SELECT count(*) FROM task";
     caraway_testkit::eventually(Duration::from_secs(50), "two are gone", async || {
@@ -41,4 +41,16 @@ async fn what_is_past_its_time_goes() {
     let attempts = "SELECT count(*) FROM attempt";
     assert_eq!(stage.database.number(attempts).await, 1, "those of {brief} went with it");
     assert!(stage.worker.counters().await.sum("caraway_tasks_removed_total") >= 2);
+}
+
+/// Lets two days pass for a task: it ended then, and was accepted then, which is in its id. The new id.
+async fn age(stage: &Stage, task: uuid::Uuid) -> uuid::Uuid {
+    let then = task.as_u128() - (2 * 86_400_000_u128 << 80);
+    let aged = uuid::Uuid::from_u128(then);
+    for (table, more) in [("task_spec", ""), ("ended", ""), ("attempt", ""), ("task_run", ", finished_at = finished_at - interval '2 days'")] {
+        let id = if table == "attempt" { "task_id" } else { "id" };
+        let past = format!("UPDATE {table} SET {id} = $2{more} WHERE {id} = $1");
+        stage.database.execute(&past, &[&task, &aged]).await.expect("time can pass");
+    }
+    aged
 }
