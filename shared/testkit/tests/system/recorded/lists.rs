@@ -36,7 +36,7 @@ async fn task_lists() {
         "?queue=nowhere",
         "?error_code=asked_to_fail",
         "?error_code=asked_to_fail&state=failed",
-        "?error_code=stopped&name=sleep",
+        "?error_code=timed_out&name=sleep",
         "?error_code=nothing",
         "?tag=red",
         "?tag=blue",

@@ -12,8 +12,9 @@
 //! | field | instead | reason |
 //! |---|---|---|
 //! | ids (UUIDs) | `task-1`, `workflow-1`, … in the order of first sight | random; which is the same as which is kept |
-//! | numbers of users, keys, sessions and log entries | `<user 1>`, … | where they start is the schema's affair |
+//! | numbers of users, keys, sessions and log entries | `<user-1>`, … | where they start is the schema's affair |
 //! | times from 2020 to 2499 | `<time>` | the clock; null stays null, and times that a test chose lie elsewhere |
+//! | `last_used_at` of a key | `<time or null>` | written now and then |
 //! | `oldest_age`, `expires_in` | `<seconds>` | the clock |
 //! | `next_cursor` | `<cursor>` | opaque; null stays null, and pages are followed to the end |
 //! | `ETag` | `<tag>` | a hash of the above; that it is there and is answered with 304 is recorded |
@@ -236,7 +237,8 @@ impl Recorder {
     /// Waits until a field of what is there has this value.
     async fn until_it(&self, path: &str, field: &str, value: &str) {
         eventually(SOON, &format!("{path}: {field} is {value}"), async || {
-            let document = self.peek(path).await;
+            let answer = self.request(Method::GET, path).send().await.expect("the API answers");
+            let document: Value = answer.json().await.expect("the answer is JSON");
             let found = document.pointer(&format!("/{field}")).unwrap_or(&Value::Null).to_string();
             if found == value { Ok(()) } else { Err(document.to_string()) }
         })

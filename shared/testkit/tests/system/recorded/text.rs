@@ -69,6 +69,10 @@ impl Names {
             } else if let Some(length) = time(rest) {
                 named.push_str("<time>");
                 length
+            } else if let Some((class, length)) = class_of_number_in_text(&named, rest) {
+                let name = self.number(class, &rest[..length]);
+                named.push_str(&name);
+                length
             } else {
                 named.push(first);
                 first.len_utf8()
@@ -87,6 +91,9 @@ impl Names {
     }
 
     fn leaf(&mut self, path: &str, key: &str, sent: &str) -> String {
+        if key == "last_used_at" {
+            return "<time or null>".into();
+        }
         let is_text = sent.starts_with('"');
         if !is_text && sent.starts_with(|first: char| first.is_ascii_digit() || first == '-') {
             return match (key, class_of_number(path, key)) {
@@ -127,7 +134,7 @@ impl Names {
 
     fn number(&mut self, class: &'static str, number: &str) -> String {
         let next = self.numbers.keys().filter(|(other, _)| *other == class).count() + 1;
-        format!("<{class} {}>", self.numbers.entry((class, number.into())).or_insert(next))
+        format!("<{class}-{}>", self.numbers.entry((class, number.into())).or_insert(next))
     }
 }
 
@@ -136,7 +143,8 @@ fn class_of_id(key: &str) -> Option<&'static str> {
     match key {
         "batch_id" => Some("batch"),
         "workflow_id" => Some("workflow"),
-        "item_id" | "lease_id" => Some("lease"),
+        "item_id" => Some("item"),
+        "lease_id" => Some("lease"),
         _ => None,
     }
 }
@@ -145,6 +153,14 @@ fn class_of_id(key: &str) -> Option<&'static str> {
 fn class_in_text(before: &str) -> &'static str {
     let known = [("/workflows/", "workflow"), ("/items/", "item"), ("batch_id=", "batch"), ("/leases/", "lease")];
     known.into_iter().find(|(path, _)| before.ends_with(path)).map_or("task", |(_, class)| class)
+}
+
+/// The same of a number, and its length.
+fn class_of_number_in_text(before: &str, text: &str) -> Option<(&'static str, usize)> {
+    let length = text.chars().take_while(char::is_ascii_digit).count();
+    let known = [("/users/", "user"), ("user_id=", "user"), ("/api-keys/", "key")];
+    let (_, class) = known.into_iter().find(|(path, _)| before.ends_with(path)).filter(|_| length > 0)?;
+    Some((class, length))
 }
 
 /// What a number names, if it is not a number of anything.

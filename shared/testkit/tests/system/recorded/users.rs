@@ -23,10 +23,11 @@ async fn users() {
         key(&mut it, json!({ "name": "narrow", "scopes": scopes, "user_id": shop, "queues": queues })).await;
 
     let task = as_client(&mut it, &client).await;
-    as_stranger(&mut it, &stranger, &task).await;
     as_narrow(&mut it, &narrow, &task).await;
+    beyond_the_quota(&mut it, &client).await;
+    as_stranger(&mut it, &stranger, &task).await;
 
-    it.key = Some(operator);
+    it.key = Some(operator.clone());
     it.pages("the operator's tasks", "/v1/tasks").await;
     it.pages("users", "/v1/users").await;
     it.get("a user", &format!("/v1/users/{shop}")).await;
@@ -44,6 +45,11 @@ async fn users() {
     it.post("disabled", &format!("/v1/users/{shop}/disable?cancel_tasks=true"), json!({})).await;
     it.get("a disabled user", &format!("/v1/users/{shop}")).await;
     it.post("enabled", &format!("/v1/users/{shop}/enable"), json!({})).await;
+    it.key = Some(client);
+    it.until(&task, "cancelled").await;
+    it.pages("the client's tasks after that", "/v1/tasks").await;
+    it.pages("the client's workflows after that", "/v1/workflows").await;
+    it.key = Some(operator);
     it.pages("what was done", "/v1/audit").await;
     it.pages("what was done to one", &format!("/v1/audit?user_id={shop}")).await;
     it.pages("workflows of one", &format!("/v1/workflows?user_id={shop}")).await;
@@ -62,12 +68,19 @@ async fn as_client(it: &mut Recorder, key: &str) -> String {
     let task = it.submit("the client submits", say.clone()).await;
     it.show("the client's task", &task).await;
     it.post("a group of the client", "/v1/groups", json!({ "tasks": [say] })).await;
-    it.post("more than its quota", "/v1/tasks/batch", json!({ "tasks": [say, say, say] })).await;
-    it.post("more than its quota, at once", "/v1/tasks/batch", json!({ "atomic": true, "tasks": [say, say, say] }))
-        .await;
+    task
+}
+
+async fn beyond_the_quota(it: &mut Recorder, key: &str) {
+    it.key = Some(key.into());
+    let say = it.held_task("say", json!({ "token": "a" }));
+    it.post("more than its quota", "/v1/tasks/batch", json!({ "tasks": [say, say] })).await;
+    it.post("more than its quota, or none", "/v1/tasks/batch", json!({ "atomic": true, "tasks": [say, say] })).await;
+    it.post("more than its quota, a group", "/v1/groups", json!({ "tasks": [say, say] })).await;
+    it.submit("the last that fits", say.clone()).await;
+    it.post("one too many", "/v1/tasks", say).await;
     it.pages("the client's tasks", "/v1/tasks").await;
     it.get("the client asks for the log", "/v1/audit").await;
-    task
 }
 
 async fn as_stranger(it: &mut Recorder, key: &str, task: &str) {

@@ -30,7 +30,7 @@ async fn work_queues() {
     it.post("given back", &format!("{lease}/give-back"), json!({})).await;
     it.send("done too late", Method::DELETE, &lease, &[], None).await;
     it.pages("dead letters", &format!("{PATH}/dead-letters")).await;
-    it.post("put back", &format!("{PATH}/dead-letters/put-back"), json!({ "limit": 1 })).await;
+    it.post("put back", &format!("{PATH}/dead-letters/put-back"), json!({})).await;
     it.pages("no dead letters", &format!("{PATH}/dead-letters")).await;
     let lease = self::lease(&mut it).await;
     it.send("done", Method::DELETE, &lease, &[], None).await;

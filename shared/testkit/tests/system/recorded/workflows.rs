@@ -61,7 +61,7 @@ async fn workflow_kinds() {
     }
     refused(&mut it).await;
     it.pages("all of them", "/v1/workflows").await;
-    it.pages("all tasks", "/v1/tasks").await;
+    it.pages("the body of the chord", "/v1/tasks?name=gather").await;
     it.finish();
 }
 
@@ -130,7 +130,7 @@ async fn under_way(it: &mut Recorder) {
         node("queued", queued, json!([{ "node": "done" }])),
         node("later", with(echo(it, json!(2)), "delay", json!(3600)), json!([{ "node": "done" }])),
         node("waits", echo(it, json!({ "$ref": "nodes.runs.state" })), json!([{ "node": "runs", "when": "finished" }])),
-        node("last", with(echo(it, json!({ "$ref": "nodes.queued.state" })), "priority", json!(9)), json!([{ "node": "queued", "when": "failed" }])),
+        node("last", with(it.task("mirror", json!({ "message": { "$ref": "nodes.queued.state" } })), "priority", json!(9)), json!([{ "node": "queued", "when": "failed" }])),
     ] });
     let headers =
         [("idempotency-key", "workflow"), ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")];
@@ -149,7 +149,8 @@ async fn under_way(it: &mut Recorder) {
     )
     .await;
     show_tasks(it, "under way", &document).await;
-    it.pages("under way: what waits", "/v1/tasks?state=waiting").await;
+    it.pages("under way: one that waits", "/v1/tasks?state=waiting&name=mirror").await;
+    it.pages("under way: by a tag", "/v1/tasks?tag=node").await;
     it.send("a node is deleted", Method::DELETE, &format!("/v1/tasks/{}", task(0)), &[], None).await;
     it.post("a node is retried", &format!("/v1/tasks/{}/retry", task(0)), json!({})).await;
     it.post("a queued node is cancelled", &format!("/v1/tasks/{}/cancel", task(2)), json!({})).await;
@@ -190,7 +191,7 @@ async fn forms(it: &mut Recorder) {
     let when = |it: &Recorder, key: &str, when: &str, of: &str| {
         node(key, echo(it, json!(key)), json!([{ "node": of, "when": when }]))
     };
-    let body = json!({ "nodes": [
+    let body = json!({ "fail_fast": false, "nodes": [
         node("bad", echo(it, json!("fail")), json!([])), node("good", echo(it, json!("good")), json!([])),
         form(it, "cancel"), form(it, "run"), form(it, "ignore"),
         when(it, "behind", "succeeded", "cancel"), when(it, "care", "failed", "bad"), when(it, "no-care", "failed", "good"),
@@ -219,11 +220,14 @@ async fn cancelled(it: &mut Recorder) {
     let document = show(it, "cancelled", &workflow).await;
     show_tasks(it, "cancelled", &document).await;
     let tasks = [
-        echo(it, json!("fail")),
+        with(it.task("fail_after", json!({ "file": it.file("fast") })), "retry", json!({ "max_attempts": 1 })),
         it.task("sleep", json!({ "seconds": 60 })),
         it.held_task("say", json!({ "token": "a" })),
     ];
     let workflow = id(&it.post("fails fast", "/v1/groups", json!({ "tasks": tasks })).await);
+    let document = it.peek(&format!("/v1/workflows/{workflow}")).await;
+    it.until(document["nodes"]["data"][1]["task_id"].as_str().expect("an id"), "running").await;
+    it.release("fast");
     it.until_ended(&workflow).await;
     let document = it.get("failed fast", &format!("/v1/workflows/{workflow}")).await;
     it.get("failed fast: its results", &format!("/v1/workflows/{workflow}/results")).await;
