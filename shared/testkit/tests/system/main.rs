@@ -33,6 +33,7 @@ mod priority;
 mod progress;
 mod punctual;
 mod quarantine;
+mod recorded;
 mod refused_queue;
 mod retention;
 mod retry;
