@@ -8,7 +8,7 @@ use caraway_shared::{
     access::{Grant, Key, KeyId, Pattern, Scope},
     config::{Schema, prepare},
     store::{NewKey, Store, StoreConfig},
-    task::OwnerId,
+    task::{Cell, OwnerId},
 };
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -22,6 +22,9 @@ pub(crate) struct Keys {
     /// PostgreSQL: postgres://user:password@host:port/database
     #[arg(long, env = "CARAWAY_POSTGRES_URL", hide_env_values = true, global = true, default_value = "")]
     postgres_url: String,
+    /// This installation's number, 0 to 4095, where several stand behind one address
+    #[arg(long, env = "CARAWAY_CELL", global = true)]
+    cell: Option<Cell>,
     #[command(subcommand)]
     what: What,
 }
@@ -68,7 +71,7 @@ impl Keys {
         anyhow::ensure!(!self.postgres_url.is_empty(), "give --postgres-url or CARAWAY_POSTGRES_URL");
         let config = StoreConfig { url: self.postgres_url, application: "caraway-api keys", connections: 1 };
         let store = Store::new(&config).context("the PostgreSQL URL")?;
-        prepare(&store, Schema::Migrate).await?;
+        prepare(&store, Schema::Migrate, self.cell).await?;
         match self.what {
             What::Create(wanted) => create(&store, wanted).await,
             What::List { user } => list(&store, &user).await,

@@ -7,6 +7,7 @@ mod accept;
 mod callers;
 mod conditional;
 mod config;
+mod cursor;
 mod data;
 mod document;
 mod extract;
@@ -52,7 +53,7 @@ async fn main() -> anyhow::Result<()> {
         Job::Keys(keys) => Box::pin(keys.run()).await,
         Job::Serve(serve) => Box::pin(Application::build(*serve, Metrics::install()?)?.run_until_stopped()).await,
         Job::Migrate(common) => {
-            prepare(&common.store("caraway-api migrate")?, Schema::Migrate).await?;
+            prepare(&common.store("caraway-api migrate")?, Schema::Migrate, common.cell).await?;
             Ok(())
         }
         Job::Openapi => Ok(std::io::stdout().write_all(Document::pretty()?.as_bytes())?),

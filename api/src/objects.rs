@@ -22,6 +22,7 @@ use utoipa::{
 
 use crate::{
     callers::Caller,
+    cursor::PagedList,
     extract::{Fields, OrderQuery, Query, user_parameter},
     leases::{fence, refused},
     openapi::parameter,
@@ -30,10 +31,13 @@ use crate::{
     state::ApiState,
 };
 
+/// By name, whatever their kind.
+const OBJECTS: PagedList<Name> = PagedList::new("objects");
+
 /// What a page of objects can be asked for.
 pub(crate) struct ObjectsQuery {
     user: Option<OwnerId>,
-    after: Option<String>,
+    after: Option<Name>,
     limit: i64,
 }
 
@@ -62,9 +66,7 @@ impl FromRequest for ObjectsQuery {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         ready(Query::from_request(request, payload).into_inner().and_then(|mut query| {
             let user = query.user();
-            let after = query.optional("cursor", "must be the next_cursor of another page", |text| {
-                text.parse::<Name>().ok().map(|name| name.to_string())
-            });
+            let after = query.cursor(&OBJECTS);
             let limit = query.limit();
             query.finish(Self { user, after, limit })
         }))
@@ -80,9 +82,10 @@ pub(crate) async fn list<T: Serialize>(
     view: impl Fn(ListedObject) -> T,
 ) -> Result<HttpResponse, Problem> {
     let owner = caller.whose(query.user)?;
-    let after = query.after.as_deref().unwrap_or_default();
+    let after = query.after.as_ref().map_or("", Name::as_str);
     let (found, next) = state.store.list_objects(owner, kind, after, query.limit).await?;
-    Ok(page(found.into_iter().map(view).collect::<Vec<_>>(), next))
+    let next: Option<Name> = next.map(|name| name.parse()).transpose().map_err(Problem::internal)?;
+    Ok(page(found.into_iter().map(view).collect::<Vec<_>>(), next.map(|name| OBJECTS.cursor(&name))))
 }
 
 /// What is to be broken.

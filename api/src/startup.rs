@@ -22,6 +22,8 @@ use caraway_shared::{
     cache::{self, Cache, CacheConfig},
     config::{Schema, prepare},
     coordination::{Coordination, Upkeep},
+    ids::Ids,
+    task::Cell,
     telemetry::Metrics,
 };
 use tokio::net::TcpSocket;
@@ -89,6 +91,7 @@ impl Application {
             shares: SharedRoom::new(config.body_mebibytes.saturating_mul(1 << 20)),
             store,
             cache,
+            ids: Ids::default(),
             link,
             metrics,
         };
@@ -112,7 +115,8 @@ impl Application {
         let coordination = self.state.coordination.clone();
         background.spawn(self.state.waiting.clone().keep_awake(redis_url, coordination, self.shutdown.clone()));
         let beside = (self.publisher, self.upkeep);
-        let work = work(self.state, beside, self.config.schema(), &background, &self.shutdown);
+        let work =
+            work(self.state, beside, (self.config.schema(), self.config.common.cell), &background, &self.shutdown);
         let ended = tokio::select! {
             unfit = work => unfit,
             served = &mut serving => flat(served),
@@ -141,12 +145,14 @@ impl Application {
 async fn work(
     state: ApiState,
     (publisher, upkeep): (Publisher, Upkeep),
-    schema: Schema,
+    (schema, cell): (Schema, Option<Cell>),
     background: &TaskTracker,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     state.cache.check().await.context("Redis cannot be used")?;
-    state.cache.belong_to(prepare(&state.store, schema).await.context("the database cannot be used")?);
+    let installation = prepare(&state.store, schema, cell).await.context("the database cannot be used")?;
+    state.cache.belong_to(installation.id);
+    state.ids.belong_to(installation.cell);
     state.callers.prepare().await?;
     background.spawn(relay::run(state.store.clone(), publisher, None, shutdown.clone()));
     background.spawn(state.known.clone().keep_fresh(shutdown.clone()));

@@ -1,6 +1,8 @@
 //! What a request handler may use: handles only, cheap to clone.
 
-use caraway_shared::{broker::Link, cache::Cache, coordination::Coordination, store::Store, telemetry::Metrics};
+use caraway_shared::{
+    broker::Link, cache::Cache, coordination::Coordination, ids::Ids, store::Store, telemetry::Metrics,
+};
 
 use crate::{
     accept::Acceptor, callers::Callers, health::Health, known::Known, quotas::Keeper, shares::Shares, waiting::Waiting,
@@ -21,6 +23,8 @@ pub(crate) struct ApiState {
     pub(crate) store: Store,
     /// Redis.
     pub(crate) cache: Cache,
+    /// New ids.
+    pub(crate) ids: Ids,
     /// RabbitMQ; here only to tell whether it is up.
     pub(crate) link: Link,
     /// The way in for tasks.

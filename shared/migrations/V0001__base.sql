@@ -582,7 +582,10 @@ CREATE INDEX work_item_over ON work_item (until_ms) WHERE state IN ('done', 'dea
 -- installations that share a Redis do not meet.
 CREATE TABLE installation (
     the_only_row boolean PRIMARY KEY DEFAULT true CHECK (the_only_row),
-    id           uuid    NOT NULL DEFAULT gen_random_uuid()
+    id           uuid    NOT NULL DEFAULT gen_random_uuid(),
+    -- which of several installations behind one address this is: a part of every id that is made here. Written once, after the
+    -- first migration, from CARAWAY_CELL; NULL until then
+    cell         smallint CHECK (cell BETWEEN 0 AND 4095)
 );
 INSERT INTO installation DEFAULT VALUES;
 

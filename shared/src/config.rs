@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use crate::{
     broker::{BrokerConfig, QueueType},
     store::{SchemaError, SchemaState, Store, StoreConfig, StoreError},
-    task::InstallationId,
+    task::{Cell, Installation},
     telemetry::LogFormat,
 };
 
@@ -27,6 +27,10 @@ pub struct Common {
     /// PostgreSQL connections for reads; the batched writers, edits, reconcilers and contents of items have up to 18 more
     #[arg(long, env = "CARAWAY_POSTGRES_CONNECTIONS", default_value_t = 8)]
     pub postgres_connections: usize,
+    /// This installation's number, 0 to 4095, where several stand behind one address. The first migration keeps it, 0 where nothing is
+    /// said; a program that is told another number than the database has refuses to start
+    #[arg(long, env = "CARAWAY_CELL")]
+    pub cell: Option<Cell>,
     /// How the broker keeps task messages
     #[arg(long, env = "CARAWAY_QUEUE_TYPE", value_enum, default_value_t = QueueType::Quorum)]
     pub queue_type: QueueType,
@@ -68,16 +72,32 @@ pub enum PrepareError {
     /// Its schema is not for this program, or cannot be migrated.
     #[error(transparent)]
     Schema(#[from] SchemaError),
+    /// It is another cell's.
+    #[error("the database is that of cell {has}, and CARAWAY_CELL says {asked}: a cell's number never changes")]
+    OtherCell {
+        /// The database's.
+        has: Cell,
+        /// What this program was told.
+        asked: Cell,
+    },
 }
 
 /// Waits for the database, and for its schema, for as long as it takes; refuses a database that breaks the promise, a schema
-/// that is not for this program, and a migration that fails. Tells which installation it is.
-pub async fn prepare(store: &Store, schema: Schema) -> Result<InstallationId, PrepareError> {
+/// that is not for this program, a migration that fails, and another cell than `cell`, where one is named. Tells which installation it
+/// is.
+pub async fn prepare(store: &Store, schema: Schema, cell: Option<Cell>) -> Result<Installation, PrepareError> {
     const PAUSE: Duration = Duration::from_secs(1);
     let mut told = false;
     loop {
-        let error = match try_prepare(store, schema).await {
-            Ok(SchemaState::Ready(installation)) => return Ok(installation),
+        let error = match try_prepare(store, schema, cell).await {
+            Ok(SchemaState::Ready(installation)) => {
+                return match cell {
+                    Some(asked) if asked != installation.cell => {
+                        Err(PrepareError::OtherCell { has: installation.cell, asked })
+                    }
+                    _ => Ok(installation),
+                };
+            }
             Ok(SchemaState::Older { has, needs }) => {
                 // once, also where a migration of several steps is seen half way
                 if !std::mem::replace(&mut told, true) {
@@ -103,10 +123,11 @@ pub async fn prepare(store: &Store, schema: Schema) -> Result<InstallationId, Pr
     }
 }
 
-async fn try_prepare(store: &Store, schema: Schema) -> Result<SchemaState, PrepareError> {
+async fn try_prepare(store: &Store, schema: Schema, cell: Option<Cell>) -> Result<SchemaState, PrepareError> {
     store.check_durability().await?;
     if schema == Schema::Migrate {
         store.migrate().await?;
+        store.settle_cell(cell.unwrap_or_default()).await?;
     }
     Ok(store.schema_state().await?)
 }

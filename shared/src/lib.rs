@@ -9,6 +9,7 @@
 //! | [`broker`] | every AMQP frame | RabbitMQ, which carries pointers and may lose them |
 //! | [`coordination`] | locks, semaphores, queues across hosts: the specification, and who waits for what | both, by the store and the wake-ups |
 //! | [`cache`] | every Redis command | Redis, which holds copies and may forget them |
+//! | [`ids`] | new ids, of this installation's cell | the clock |
 //! | [`telemetry`] | logs and metrics | |
 //!
 //! Invariants: no HTTP here and no handler; SQL only in `store`, lapin only in `broker`, Redis only in `cache`.
@@ -19,6 +20,7 @@ pub mod broker;
 pub mod cache;
 pub mod config;
 pub mod coordination;
+pub mod ids;
 pub mod store;
 pub mod task;
 pub mod telemetry;

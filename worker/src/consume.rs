@@ -280,6 +280,7 @@ impl Engine {
                 registry: &engine.registry,
                 threads: &engine.threads,
                 store: &engine.store,
+                ids: &engine.ids,
                 coordination: &engine.coordination,
             };
             let (row, left) = execute(claim, ticket.clone(), executor).await;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use caraway_shared::{
     coordination::Coordination,
     store::{Item, NewItem},
-    task::{Budget, Epoch, JsonFault, OwnerId, TaskId, check_json, limits},
+    task::{Budget, Epoch, JsonFault, OwnerId, TaskId, check_json, derived, limits},
 };
 use serde::Serialize;
 use serde_json::value::to_raw_value;
@@ -125,11 +125,11 @@ impl Context {
     }
 
     /// Stores an output of this task under a name of its own within the task. The id comes from the task's and that
-    /// name (RFC 9562, version 5), so a repeated attempt stores nothing twice.
+    /// name (RFC 9562, version 8), so a repeated attempt stores nothing twice.
     pub async fn put_item(&self, role: &str, content_type: &str, content: Bytes) -> Result<NewItem, Failure> {
         use sha2::Digest;
         let item = NewItem {
-            id: Uuid::new_v5(&self.ticket.id.0, role.as_bytes()),
+            id: derived(self.ticket.id.0, role),
             owner: self.owner,
             content_type: content_type.into(),
             sha256: sha2::Sha256::digest(&content).into(),

@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use caraway_shared::{
     coordination::Coordination,
+    ids::Ids,
     store::{
         Store,
         tasks::{Claim, RecordRow},
@@ -44,6 +45,7 @@ pub(crate) struct Executor<'a> {
     /// Whose blocking threads run the handlers that burn CPU.
     pub(crate) threads: &'a Handle,
     pub(crate) store: &'a Store,
+    pub(crate) ids: &'a Ids,
     pub(crate) coordination: &'a Arc<Coordination>,
 }
 
@@ -58,7 +60,7 @@ pub(crate) async fn execute(claim: Box<Claim>, ticket: Ticket, executor: Executo
     };
     let traceparent: Option<Arc<str>> = claim.traceparent.clone().map(Into::into);
     let (store, member) = (PatientStore::new(executor.store.clone(), ticket.clone()), claim.member);
-    let follow = Collector::new(id, claim.owner, member, traceparent.clone(), store.clone());
+    let follow = Collector::new(id, claim.owner, member, traceparent.clone(), (store.clone(), executor.ids.clone()));
     let context = Context {
         ticket: ticket.clone(),
         owner: claim.owner,

@@ -11,6 +11,7 @@ use std::{
 };
 
 use caraway_shared::{
+    ids::Ids,
     store::{
         TaskType,
         workflows::{Follow, Member, Spawned},
@@ -155,6 +156,7 @@ pub(crate) struct Collector {
     pub(crate) member: Option<Member>,
     pub(crate) traceparent: Option<Arc<str>>,
     pub(crate) store: PatientStore,
+    ids: Ids,
     state: Arc<Mutex<State>>,
 }
 
@@ -173,9 +175,9 @@ impl Collector {
         owner: OwnerId,
         member: Option<Member>,
         traceparent: Option<Arc<str>>,
-        store: PatientStore,
+        (store, ids): (PatientStore, Ids),
     ) -> Self {
-        Self { task, owner, member, traceparent, store, state: Arc::default() }
+        Self { task, owner, member, traceparent, store, ids, state: Arc::default() }
     }
 
     /// What was collected; nothing more is taken.
@@ -187,7 +189,7 @@ impl Collector {
 
     pub(crate) async fn submit(&self, task: NewTask) -> Result<TaskId, Failure> {
         let known = self.known(&task.name).await?;
-        let spec = task.into_spec(TaskId::now(), self, &known)?;
+        let spec = task.into_spec(self.ids.make_task(), self, &known)?;
         let (id, mut state) = (spec.id, self.lock());
         state.admit(&spec)?;
         state.follow.submitted.push(spec);

@@ -169,7 +169,7 @@ mod tests {
         }
 
         fn push(&mut self, class: Class, ms: u64, has_neighbours: bool) {
-            let pointer = Pointer { id: TaskId::now(), epoch: Epoch(0) };
+            let pointer = Pointer { id: TaskId(uuid::Uuid::now_v7()), epoch: Epoch(0) };
             let since = self.at(ms);
             self.held.push(class, HeldPointer { pointer, settle: (), has_neighbours, since });
         }

@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn a_duplicate_is_refused_until_the_first_has_gone() {
         let running = Running::default();
-        let (id, epoch) = (TaskId::now(), Epoch(1));
+        let (id, epoch) = (TaskId(uuid::Uuid::now_v7()), Epoch(1));
         let first = running.enter(id, epoch).unwrap();
         assert!(running.enter(id, epoch).is_none());
         let other = running.enter(id, Epoch(2)).unwrap();
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn the_first_reason_to_stop_stands() {
         let running = Running::default();
-        let ticket = running.enter(TaskId::now(), Epoch(1)).unwrap();
+        let ticket = running.enter(TaskId(uuid::Uuid::now_v7()), Epoch(1)).unwrap();
         running.stop((ticket.id, ticket.epoch), Stop::Cancelled);
         running.stop_all(Stop::Shutdown);
         assert_eq!(ticket.why(), Some(Stop::Cancelled));
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn news_is_told_once_and_the_last_word_stays() {
         let running = Running::default();
-        let ticket = running.enter(TaskId::now(), Epoch(1)).unwrap();
+        let ticket = running.enter(TaskId(uuid::Uuid::now_v7()), Epoch(1)).unwrap();
         let told = || running.said().into_iter().map(|(.., value)| value.get().to_owned()).collect::<Vec<_>>();
         let word = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
         assert!(told().is_empty());
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn who_waits_for_the_database_at_the_limit_is_not_to_blame() {
         for (stalled, why) in [(true, Stop::Stalled), (false, Stop::TimedOut)] {
-            let ticket = Running::default().enter(TaskId::now(), Epoch(1)).unwrap();
+            let ticket = Running::default().enter(TaskId(uuid::Uuid::now_v7()), Epoch(1)).unwrap();
             let kept = stalled.then(|| ticket.stall());
             drop(ticket.stall());
             assert_eq!((ticket.time_out(), ticket.why()), (why, Some(why)));
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn the_soft_limit_gives_way() {
-        let ticket = Running::default().enter(TaskId::now(), Epoch(1)).unwrap();
+        let ticket = Running::default().enter(TaskId(uuid::Uuid::now_v7()), Epoch(1)).unwrap();
         ticket.end(Stop::SoftLimit);
         assert!(ticket.token().is_cancelled());
         ticket.end(Stop::Cancelled);

@@ -13,6 +13,7 @@ use caraway_shared::{
     cache::{Cache, CacheConfig, wakeups::Announcer},
     config::{Schema, prepare},
     coordination::Coordination,
+    ids::Ids,
     store::{
         Keep, Sighting, Store, StoreError, Writer,
         tasks::{Claims, HandBacks, Holds, Record},
@@ -51,6 +52,7 @@ pub(crate) struct Engine {
     pub(crate) host: String,
     pub(crate) slot: Option<Slot>,
     pub(crate) store: Store,
+    pub(crate) ids: Ids,
     pub(crate) consuming: Link,
     pub(crate) publishing: Link,
     pub(crate) publisher: Publisher,
@@ -167,7 +169,11 @@ impl Worker {
         let overdue_max = usize::from(self.args.overdue_max);
         let slot = self.args.slot_file.as_deref().map(Slot::lock).transpose()?;
         cache.check().await.context("Redis cannot be used")?;
-        cache.belong_to(prepare(&store, Schema::Await).await.context("the database cannot be used")?);
+        let prepared = prepare(&store, Schema::Await, self.args.common.cell).await;
+        let installation = prepared.context("the database cannot be used")?;
+        cache.belong_to(installation.id);
+        let ids = Ids::default();
+        ids.belong_to(installation.cell);
 
         let broker = self.args.common.broker();
         let publishing = Link::start(&broker, "worker publishing", done.clone());
@@ -205,6 +211,7 @@ impl Worker {
             host,
             slot,
             store,
+            ids,
             publishing,
             publisher,
             registry,

@@ -10,7 +10,10 @@ use caraway_shared::task::{OwnerId, instant};
 use jiff::Timestamp;
 
 use super::parameters::pairs;
-use crate::problem::{Code, Fault, Problem};
+use crate::{
+    cursor::{PagedList, Position},
+    problem::{Code, Fault, Problem},
+};
 
 /// Rows of a page where nothing is said.
 const LIMIT_DEFAULT: i64 = 50;
@@ -63,6 +66,11 @@ impl Query {
     fn checked<T, E: ToString>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
         let value = self.left.remove(name)?;
         read(&value).map_err(|fault| self.refuse(name, &fault.to_string())).ok()
+    }
+
+    /// Where a page of this list begins.
+    pub(crate) fn cursor<P: Position>(&mut self, list: &PagedList<P>) -> Option<P> {
+        self.checked("cursor", |cursor| list.position(cursor))
     }
 
     /// How many rows of a page are wanted.

@@ -4,6 +4,10 @@ use serde_json::{Value, json};
 
 /// A task's id.
 pub(crate) const TASK_ID: &str = "019aad3c-5c66-7e21-b1a9-2d7e0c7d5a01";
+/// Where a page of tasks goes on after that one.
+pub(crate) const CURSOR: &str = "AQGarTxcZn4hsaktfgx9WgEqAGJV";
+/// Where the nodes of a workflow go on after the first.
+const NODES_CURSOR: &str = "AQAAAAAAAAABWbmVcg";
 /// A workflow's id.
 pub(crate) const WORKFLOW_ID: &str = "019aad3c-5c66-7e21-b1a9-2d7e0c7d5f01";
 /// An item's id.
@@ -96,7 +100,7 @@ pub(crate) fn workflow_shown() -> Value {
         "index": 0, "key": "0", "task_id": TASK_ID, "state": "succeeded", "error_code": null,
         "finished_at": "2026-11-22T20:00:01.129815Z"
     });
-    with(workflow_ended(), json!({"nodes": {"data": [node], "next_cursor": "1"}}))
+    with(workflow_ended(), json!({"nodes": {"data": [node], "next_cursor": NODES_CURSOR}}))
 }
 
 /// An uploaded picture.

@@ -6,12 +6,15 @@ use utoipa::IntoParams;
 
 use crate::{
     callers::Caller,
+    cursor::PagedList,
     extract::Query,
     openapi::examples,
     problem::{Code, Problem},
     routes::{Page, paged},
     state::ApiState,
 };
+
+const LIST: PagedList<i64> = PagedList::new("audit");
 
 /// What a page can be asked for.
 #[derive(IntoParams)]
@@ -21,7 +24,7 @@ pub(crate) struct AuditQuery {
     /// Orders about the objects of this user. Left out: about your own, and for the operator about everybody's.
     user_id: Option<i64>,
     /// The `next_cursor` of the page before.
-    cursor: Option<i64>,
+    cursor: Option<String>,
     /// Orders of a page.
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<i64>,
@@ -45,11 +48,11 @@ pub(crate) struct AuditQuery {
 )]
 pub(crate) async fn audit(state: Data<ApiState>, caller: Caller, mut query: Query) -> Result<HttpResponse, Problem> {
     let named = query.user();
-    let before = query.optional("cursor", "must be the next_cursor of an earlier answer", |id| id.parse::<i64>().ok());
+    let before = query.cursor(&LIST);
     let limit = query.limit();
     query.finish(())?;
     let of_all = named.is_none() && caller.is_operator();
     let owner = if of_all { None } else { Some(caller.whose(named)?) };
     let found = state.store.audit_log(owner, before.unwrap_or(i64::MAX), limit + 1).await?;
-    Ok(paged(found, limit, |last| last.id.to_string()))
+    Ok(paged(found, limit, |last| LIST.cursor(&last.id)))
 }

@@ -199,7 +199,7 @@ pub(crate) async fn process_image(
     let known = task_type(&state).await?;
     caller.covers(known.queue.as_str())?;
     let input = input(&Arguments { image_id, options })?;
-    let task = spec(&known, owner, input, traceparent(request.headers()));
+    let task = spec(state.ids.make_task(), &known, owner, input, traceparent(request.headers()));
     let key = key.of(&request, body.optional().unwrap_or_default());
     let tasks = vec![Asked::Task(Arc::new(task), None)];
     let guarded = Guarded { owner, key, tasks, atomic: true, once: false, grant: caller.restriction() };
@@ -234,9 +234,9 @@ fn input(arguments: &Arguments) -> Result<Bytes, Problem> {
     Ok(format!(r#"{{"args":[],"kwargs":{kwargs}}}"#).into())
 }
 
-fn spec(known: &TaskType, owner: OwnerId, input: Bytes, traceparent: Option<String>) -> TaskSpec {
+fn spec(id: TaskId, known: &TaskType, owner: OwnerId, input: Bytes, traceparent: Option<String>) -> TaskSpec {
     TaskSpec {
-        id: TaskId::now(),
+        id,
         owner,
         name: known.name.clone(),
         version: known.version,

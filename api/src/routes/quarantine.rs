@@ -5,11 +5,14 @@ use caraway_shared::store::QuarantineView;
 use utoipa::IntoParams;
 
 use crate::{
+    cursor::PagedList,
     extract::Query,
     problem::Problem,
     routes::{Page, paged},
     state::ApiState,
 };
+
+const LIST: PagedList<i64> = PagedList::new("quarantine");
 
 /// What a page can be asked for.
 #[derive(IntoParams)]
@@ -17,7 +20,7 @@ use crate::{
 #[expect(dead_code, reason = "the shape of the query, for the OpenAPI document")]
 pub(crate) struct QuarantineQuery {
     /// The `next_cursor` of the page before.
-    cursor: Option<i64>,
+    cursor: Option<String>,
     /// Messages of a page.
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<i64>,
@@ -43,9 +46,9 @@ pub(crate) struct QuarantineQuery {
     extensions(("x-problems" = json!(Query::PROBLEMS))),
 )]
 pub(crate) async fn quarantine(state: Data<ApiState>, mut query: Query) -> Result<HttpResponse, Problem> {
-    let cursor = query.optional("cursor", "must be the next_cursor of an earlier answer", |id| id.parse::<i64>().ok());
+    let cursor = query.cursor(&LIST);
     let limit = query.limit();
     query.finish(())?;
     let found = state.store.show_quarantine(cursor.unwrap_or(i64::MAX), limit + 1).await?;
-    Ok(paged(found, limit, |last| last.id.to_string()))
+    Ok(paged(found, limit, |last| LIST.cursor(&last.id)))
 }

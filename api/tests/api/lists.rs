@@ -117,6 +117,7 @@ async fn what_no_index_serves_is_refused() {
         ("error_code=", "invalid_request", Some("?error_code")),
         (&format!("error_code={}", "x".repeat(65)), "invalid_request", Some("?error_code")),
         ("cursor=018f4b2e7b1c70008000000000000001", "invalid_request", Some("?cursor")),
+        ("cursor=018f4b2e-7b1c-7000-8000-000000000001", "invalid_request", Some("?cursor")),
         ("created_before=2030-01-31T12:00:00%5BUTC%5D", "invalid_request", Some("?created_before")),
     ] {
         let problem = api.get(&format!("/v1/tasks?{query}")).await.assert_problem(422, code);
@@ -216,5 +217,39 @@ async fn what_was_put_aside_is_shown() {
     let second = api.get(&format!("/v1/quarantine?cursor={}", first["next_cursor"].as_str().unwrap())).await.json();
     assert_eq!((&second["data"][0]["body_hex"], &second["next_cursor"]), (&json!("6f6e65"), &Value::Null));
     api.get("/v1/quarantine?cursor=x").await.assert_problem(422, "invalid_request");
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_cursor_is_of_its_list_and_its_version() {
+    let api = Api::start().await;
+    for _ in 0..2 {
+        api.submit(r#"{"name": "add", "args": [1, 2]}"#).await;
+        api.store.quarantine("caraway.v1.default.normal", "undecodable", b"x").await.unwrap();
+    }
+    let cursor = api.get("/v1/tasks?limit=1").await.json()["next_cursor"].as_str().unwrap().to_owned();
+    assert!(cursor.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{cursor}");
+    assert_eq!(api.get(&format!("/v1/tasks?cursor={cursor}")).await.json()["data"].as_array().unwrap().len(), 1);
+    let other = api.get("/v1/quarantine?limit=1").await.json()["next_cursor"].as_str().unwrap().to_owned();
+    // the first character holds bits of the version only
+    let (cut, later) = (&cursor[..cursor.len() - 4], format!("B{}", &cursor[1..]));
+    for (path, word) in [
+        (format!("/v1/tasks?cursor={other}"), "of this list"),
+        (format!("/v1/quarantine?cursor={cursor}"), "of this list"),
+        (format!("/v1/tasks?cursor={cut}"), "of this list"),
+        (format!("/v1/tasks?cursor={later}"), "another version"),
+        (format!("/v1/tasks?cursor={}", "A".repeat(2000)), "of this list"),
+    ] {
+        let problem = api.get(&path).await.assert_problem(422, "invalid_request");
+        let error = &problem["errors"][0];
+        assert_eq!(error["pointer"], "?cursor");
+        assert!(error["detail"].as_str().unwrap().contains(word), "{path}: {error}");
+    }
+    for action in ["cancel", "retry"] {
+        let body = json!({ "filter": {}, "dry_run": true, "cursor": other }).to_string();
+        let problem =
+            api.post_json(&format!("/v1/tasks/actions/{action}"), body).await.assert_problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["pointer"], "/cursor");
+    }
     api.stop().await;
 }

@@ -170,7 +170,7 @@ async fn an_idempotency_key_that_vanishes_is_taken_again() {
 
 fn spec() -> TaskSpec {
     TaskSpec {
-        id: TaskId::now(),
+        id: TaskId(Uuid::now_v7()),
         owner: OwnerId::LOCAL,
         name: "add".parse().unwrap(),
         version: 1,

@@ -74,7 +74,7 @@ mod tests {
     }
 
     fn named(name: &str) -> Owed {
-        let pointer = Pointer { id: TaskId::now(), epoch: Epoch(0) };
+        let pointer = Pointer { id: TaskId(uuid::Uuid::now_v7()), epoch: Epoch(0) };
         let (name, queue) = (name.parse().unwrap(), "q".parse().unwrap());
         Owed { debt: Debt(1), pointer, name, queue, class: Class::Normal, alone: false, parked: false }
     }

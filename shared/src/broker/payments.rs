@@ -194,7 +194,7 @@ mod tests {
     use crate::task::{Class, Epoch};
 
     fn owed(debt: i64) -> Owed {
-        let pointer = Pointer { id: TaskId::now(), epoch: Epoch(0) };
+        let pointer = Pointer { id: TaskId(uuid::Uuid::now_v7()), epoch: Epoch(0) };
         let (name, queue) = ("echo".parse().unwrap(), "default".parse().unwrap());
         Owed { debt: Debt(debt), pointer, name, queue, class: Class::Normal, alone: false, parked: false }
     }

@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_document_is_its_owners_and_for_a_second() {
-        let (near, id, now) = (Near::new(), TaskId::now(), Instant::now());
+        let (near, id, now) = (Near::new(), TaskId(uuid::Uuid::now_v7()), Instant::now());
         near.keep(OwnerId(1), id, &Bytes::from_static(b"{}"), now);
         assert_eq!(near.get(OwnerId(1), id, now).as_deref(), Some(&b"{}"[..]));
         assert_eq!(near.get(OwnerId(2), id, now), None);
@@ -79,11 +79,11 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_large_documents_stay_out() {
-        let (near, large, now) = (Near::new(), TaskId::now(), Instant::now());
+        let (near, large, now) = (Near::new(), TaskId(uuid::Uuid::now_v7()), Instant::now());
         near.keep(OwnerId(1), large, &Bytes::from(vec![0; DOCUMENT_MAX + 1]), now);
         assert_eq!(near.get(OwnerId(1), large, now), None);
         for _ in 0..2 * BYTES_MAX / 32_768 {
-            near.keep(OwnerId(1), TaskId::now(), &Bytes::from(vec![0; 32_768]), now);
+            near.keep(OwnerId(1), TaskId(uuid::Uuid::now_v7()), &Bytes::from(vec![0; 32_768]), now);
         }
         assert!(near.0.weight() <= BYTES_MAX, "{} bytes", near.0.weight());
     }

@@ -18,7 +18,7 @@ mod unique;
 
 pub use canonical::canonical_json;
 pub use glob::glob;
-pub use id::{Epoch, InstallationId, OwnerId, SessionId, TaskId};
+pub use id::{Cell, Epoch, IdSequence, Installation, InstallationId, NoCell, OwnerId, SessionId, TaskId, derived};
 pub use instant::{InstantFault, instant};
 pub use json::{JsonFault, check_body, check_json, nests_too_deep};
 pub use outcome::{AttemptOutcome, Budget, Ending, LossCount, Outcome, TaskError, judge};

@@ -11,7 +11,6 @@ use actix_web::{
     web::{Data, Payload},
 };
 use caraway_shared::store::{CHUNK_BYTES, Item, Storable};
-use uuid::Uuid;
 
 use super::{ItemView, incoming::Incoming, media_type};
 use crate::{
@@ -75,7 +74,7 @@ pub(crate) async fn upload(
         return Err(Problem::new(Code::EmptyBody, "send the item's bytes as the body"));
     }
     let content_type = media_type::decide(incoming.declared(), &chunk)?;
-    let mut upload = state.store.upload(Uuid::now_v7(), caller.owner, content_type);
+    let mut upload = state.store.upload(state.ids.make(), caller.owner, content_type);
     while chunk.len() == CHUNK_BYTES {
         upload.write(chunk).await?;
         chunk = incoming.chunk().await?;

@@ -117,7 +117,7 @@ pub(crate) async fn batch(
     let body = body.required()?;
     let (parts, atomic) = read(body)?;
     let key = key.of(&request, body);
-    let (owner, batch_id) = (caller.owner, Uuid::now_v7());
+    let (owner, batch_id) = (caller.owner, state.ids.make());
     let fates = match checked(&state, &caller, parts, (batch_id, traceparent(request.headers())), atomic).await {
         Err(problem) => admitted(state.acceptor.answered_before(owner, key, problem).await?)?.0,
         Ok(tasks) => {

@@ -46,7 +46,7 @@ struct Answer {
     tasks: Vec<Entry>,
     /// Where a search goes on; null at its end.
     #[schema(required)]
-    next_cursor: Option<TaskId>,
+    next_cursor: Option<String>,
 }
 
 /// What became of one task.
@@ -85,7 +85,7 @@ struct MatchingSchema {
     #[schema(minimum = 1, maximum = 1000, default = 1000)]
     limit: Option<usize>,
     /// The `next_cursor` of the answer before.
-    cursor: Option<Uuid>,
+    cursor: Option<String>,
 }
 
 /// Which tasks; what is left out matches all that have not ended.

@@ -4,13 +4,16 @@
 use actix_web::{HttpResponse, web::Data};
 use caraway_shared::{
     store::tasks::{Search, Sought, TaskLine},
-    task::{OwnerId, State},
+    task::{OwnerId, State, TaskId},
 };
 use jiff::Timestamp;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::bounds::{self, Times};
+use super::{
+    TASKS,
+    bounds::{self, Times},
+};
 use crate::{
     callers::Caller,
     extract::{Query, parse_id},
@@ -51,7 +54,7 @@ pub(crate) struct ListQuery {
     /// Accepted earlier.
     created_before: Option<Timestamp>,
     /// The `next_cursor` of the page before.
-    cursor: Option<Uuid>,
+    cursor: Option<String>,
     /// Tasks of a page.
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<i64>,
@@ -73,7 +76,7 @@ pub(crate) struct ListQuery {
     params(ListQuery),
     responses((
         status = 200, description = "A page.", body = Page<TaskLine>,
-        example = json!({"data": [examples::line()], "next_cursor": "019aad3c-5c66-7e21-b1a9-2d7e0c7d5b00"}),
+        example = json!({"data": [examples::line()], "next_cursor": examples::CURSOR}),
     )),
     extensions(("x-problems" = json!([Code::QueueForbidden, [Query::PROBLEMS, [Code::UnsupportedSearch]]]))),
 )]
@@ -81,7 +84,7 @@ pub(crate) async fn list(state: Data<ApiState>, caller: Caller, query: Query) ->
     let sought = read(caller.owner, query)?;
     bounds::check_queues(&caller, &sought.search)?;
     let found = state.store.list_tasks(&sought).await?;
-    Ok(page(found.tasks, found.next.map(|next| next.to_string())))
+    Ok(page(found.tasks, found.next.map(|next| TASKS.cursor(&TaskId(next)))))
 }
 
 fn read(owner: OwnerId, mut query: Query) -> Result<Sought, Problem> {
@@ -92,7 +95,7 @@ fn read(owner: OwnerId, mut query: Query) -> Result<Sought, Problem> {
     let tag = query.optional("tag", "must be 1 to 64 bytes", bounds::tag);
     let batch = query.optional("batch_id", "must be a batch's id", parse_id);
     let times = Times { after: query.instant("created_after"), before: query.instant("created_before") };
-    let cursor = query.optional("cursor", "must be the next_cursor of an earlier answer", parse_id);
+    let cursor = query.cursor(&TASKS);
     let limit = query.limit();
     query.finish(())?;
     let parts = states.is_some() || queue.is_some() || task.is_some() || error_code.is_some();
@@ -103,7 +106,7 @@ fn read(owner: OwnerId, mut query: Query) -> Result<Sought, Problem> {
         _ => return Err(unsupported()),
     };
     let (from, before) = times.ids();
-    let before = cursor.map_or(before, |cursor| cursor.min(before));
+    let before = cursor.map_or(before, |cursor| cursor.0.min(before));
     Ok(Sought { owner, search, from, before, unretried: false, limit })
 }
 

@@ -16,3 +16,21 @@ mod selection;
 pub(crate) mod show;
 pub(crate) mod submission;
 pub(crate) mod submit;
+
+use caraway_shared::task::TaskId;
+
+use crate::cursor::PagedList;
+
+/// Tasks, the newest first: a list of them, and what an action on many walks through.
+const TASKS: PagedList<TaskId> = PagedList::new("tasks");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::openapi::examples;
+
+    #[test]
+    fn the_example_is_a_cursor() {
+        assert_eq!(TASKS.position(examples::CURSOR).map(|id| id.to_string()).as_deref(), Ok(examples::TASK_ID));
+    }
+}

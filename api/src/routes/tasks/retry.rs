@@ -54,7 +54,7 @@ pub(crate) async fn retry(
     Fields::of(body)?.finish(Some(()))?;
     let key = key.of(&request, body);
     let owner = caller.owner;
-    let (fates, replayed) = match state.store.retriable(owner, &[id]).await?.into_iter().next() {
+    let (fates, replayed) = match state.store.retriable(owner, &[id], &state.ids).await?.into_iter().next() {
         Some((_, Retriable::Ended(task))) => {
             caller.covers(task.queue.as_str())?;
             let tasks = vec![Asked::Task(Arc::new(*task), None)];

@@ -47,7 +47,7 @@ struct Answer {
     tasks: Vec<Entry>,
     /// Where a search goes on; null at its end.
     #[schema(required)]
-    next_cursor: Option<TaskId>,
+    next_cursor: Option<String>,
 }
 
 /// What became of one task.
@@ -90,7 +90,7 @@ struct MatchingSchema {
     #[schema(minimum = 1, maximum = 1000, default = 1000)]
     limit: Option<usize>,
     /// The `next_cursor` of the answer before.
-    cursor: Option<Uuid>,
+    cursor: Option<String>,
 }
 
 /// Which tasks; what is left out matches all.
@@ -155,8 +155,9 @@ pub(crate) async fn retry_many(
     let (selection, dry_run) = read(owner, body)?;
     selection.check_queues(&caller)?;
     let Found { tasks: ids, next } = selection.find(&state).await?;
-    let mut found: HashMap<TaskId, Retriable> = state.store.retriable(owner, &ids).await?.into_iter().collect();
-    let batch_id = Uuid::now_v7();
+    let mut found: HashMap<TaskId, Retriable> =
+        state.store.retriable(owner, &ids, &state.ids).await?.into_iter().collect();
+    let batch_id = state.ids.make();
     let asked: Vec<Asked> =
         ids.iter().map(|id| asked(&caller, found.remove(id), batch_id)).collect::<Result<_, Problem>>()?;
     let once = selection.is_search();

@@ -10,9 +10,13 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::bounds::{self, Times};
+use super::{
+    TASKS,
+    bounds::{self, Times},
+};
 use crate::{
     callers::Caller,
+    cursor::CursorFault,
     extract::{Fields, parse_id, typed},
     problem::Problem,
     state::ApiState,
@@ -49,8 +53,8 @@ impl Selection {
         let limit = fields.optional("limit", "must be a whole number from 1 to 1000", |value| {
             typed::<usize>(value).filter(|limit| (1..=limits::BATCH_MAX).contains(limit))
         });
-        let cursor = fields.optional("cursor", "must be the next_cursor of an earlier answer", |value| {
-            typed::<String>(value).and_then(|id| parse_id(&id))
+        let cursor = fields.checked("cursor", |value| {
+            typed::<String>(value).ok_or(CursorFault::Form).and_then(|cursor| TASKS.position(&cursor))
         });
         match (ids, sought) {
             (Some(_), None) if limit.is_some() || cursor.is_some() => {
@@ -61,7 +65,7 @@ impl Selection {
             (None, Some(sought)) => {
                 let mut sought = sought?;
                 sought.limit = i64::try_from(limit.unwrap_or(limits::BATCH_MAX)).unwrap_or(1);
-                sought.before = cursor.map_or(sought.before, |cursor| cursor.min(sought.before));
+                sought.before = cursor.map_or(sought.before, |cursor| cursor.0.min(sought.before));
                 Some(Self::Matching(sought))
             }
             _ => {
@@ -93,10 +97,11 @@ impl Selection {
     }
 
     /// Where a search goes on: after `last` if so many were a full page, else where the search says that it gave up.
-    pub(super) fn next(&self, found: usize, last: Option<TaskId>, next: Option<Uuid>) -> Option<TaskId> {
+    pub(super) fn next(&self, found: usize, last: Option<TaskId>, next: Option<Uuid>) -> Option<String> {
         let Self::Matching(sought) = self else { return None };
         let full = i64::try_from(found).is_ok_and(|found| found >= sought.limit);
-        if full { last } else { next.map(TaskId) }
+        let next = if full { last } else { next.map(TaskId) };
+        next.map(|next| TASKS.cursor(&next))
     }
 }
 

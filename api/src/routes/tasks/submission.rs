@@ -113,6 +113,7 @@ impl<'a> Submission<'a> {
     /// The task to store, and what makes it unique.
     pub(crate) fn into_spec(
         self,
+        id: TaskId,
         known: &TaskType,
         owner: OwnerId,
         traceparent: Option<String>,
@@ -121,7 +122,7 @@ impl<'a> Submission<'a> {
         let queue = self.queue.clone().unwrap_or_else(|| known.queue.clone());
         let unique = self.unique.as_ref().map(|unique| unique.resolve(&self, &queue, known)).transpose()?;
         let spec = TaskSpec {
-            id: TaskId::now(),
+            id,
             owner,
             name: self.name,
             version: known.version,

@@ -163,7 +163,7 @@ pub(crate) async fn check(
     {
         return Err(task_not_found().at(submission.at("parent_id")));
     }
-    submission.into_spec(&known, caller.owner, traceparent)
+    submission.into_spec(state.ids.make_task(), &known, caller.owner, traceparent)
 }
 
 /// The fates, and whether they were told before.

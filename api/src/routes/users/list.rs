@@ -5,6 +5,7 @@ use caraway_shared::store::UserView;
 use utoipa::IntoParams;
 
 use crate::{
+    cursor::PagedList,
     extract::Query,
     openapi::examples,
     problem::Problem,
@@ -12,13 +13,15 @@ use crate::{
     state::ApiState,
 };
 
+const LIST: PagedList<i64> = PagedList::new("users");
+
 /// What a page can be asked for.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "the shape of the query, for the OpenAPI document")]
 pub(crate) struct UsersQuery {
     /// The `next_cursor` of the page before.
-    cursor: Option<i64>,
+    cursor: Option<String>,
     /// Users of a page.
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<i64>,
@@ -40,9 +43,9 @@ pub(crate) struct UsersQuery {
     extensions(("x-problems" = json!(Query::PROBLEMS))),
 )]
 pub(crate) async fn list(state: Data<ApiState>, mut query: Query) -> Result<HttpResponse, Problem> {
-    let after = query.optional("cursor", "must be the next_cursor of an earlier answer", |id| id.parse::<i64>().ok());
+    let after = query.cursor(&LIST);
     let limit = query.limit();
     query.finish(())?;
     let found = state.store.list_users(after.unwrap_or(0), limit + 1).await?;
-    Ok(paged(found, limit, |last| last.id.to_string()))
+    Ok(paged(found, limit, |last| LIST.cursor(&last.id)))
 }

@@ -8,12 +8,15 @@ use uuid::Uuid;
 use super::queue;
 use crate::{
     callers::Caller,
-    extract::{NamePath, Query, parse_id},
+    cursor::PagedList,
+    extract::{NamePath, Query},
     openapi::examples,
     problem::{Code, Problem},
     routes::{Page, paged},
     state::ApiState,
 };
+
+const LIST: PagedList<Uuid> = PagedList::new("dead work items");
 
 /// What may be asked for.
 #[derive(IntoParams)]
@@ -23,7 +26,7 @@ pub(crate) struct DeadQuery {
     /// Whose queue; left out: your own. For the operator only.
     user_id: Option<i64>,
     /// The `next_cursor` of the page before.
-    cursor: Option<Uuid>,
+    cursor: Option<String>,
     /// Items of a page.
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<i64>,
@@ -50,9 +53,9 @@ pub(crate) async fn dead(
     mut query: Query,
 ) -> Result<HttpResponse, Problem> {
     let named = query.user();
-    let after = query.optional("cursor", "must be the next_cursor of another page", parse_id);
+    let after = query.cursor(&LIST);
     let limit = query.limit();
     let after = query.finish(after)?;
     let found = state.store.dead_items(&queue(caller.whose(named)?, name), after, limit + 1).await?;
-    Ok(paged(found, limit, |last| last.item_id.to_string()))
+    Ok(paged(found, limit, |last| LIST.cursor(&last.item_id)))
 }

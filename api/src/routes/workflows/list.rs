@@ -6,12 +6,15 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::{
-    extract::{OfAllQueues, Query, parse_id},
+    cursor::PagedList,
+    extract::{OfAllQueues, Query},
     openapi::examples,
     problem::{Code, Problem},
     routes::{Page, paged},
     state::ApiState,
 };
+
+const LIST: PagedList<Uuid> = PagedList::new("workflows");
 
 /// What a page can be asked for.
 #[derive(IntoParams)]
@@ -21,7 +24,7 @@ pub(crate) struct WorkflowsQuery {
     /// Whose; left out: your own. For the operator only.
     user_id: Option<i64>,
     /// The `next_cursor` of the page before.
-    cursor: Option<Uuid>,
+    cursor: Option<String>,
     /// Workflows of a page.
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<i64>,
@@ -46,9 +49,9 @@ pub(crate) async fn list(
     mut query: Query,
 ) -> Result<HttpResponse, Problem> {
     let named = query.user();
-    let before = query.optional("cursor", "must be the next_cursor of another page", parse_id);
+    let before = query.cursor(&LIST);
     let limit = query.limit();
     let before = query.finish(before)?.unwrap_or(Uuid::max());
     let found = state.store.list_workflows(caller.whose(named)?, before, limit + 1).await?;
-    Ok(paged(found, limit, |last| last.id.to_string()))
+    Ok(paged(found, limit, |last| LIST.cursor(&last.id)))
 }

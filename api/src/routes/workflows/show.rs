@@ -7,12 +7,16 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     conditional::{self, Condition},
+    cursor::PagedList,
     extract::{OfAllQueues, Query, WorkflowPath, wait, workflow_not_found},
     openapi::examples,
     problem::Problem,
     routes::Page,
     state::ApiState,
 };
+
+/// By the index of a page's first node.
+const NODES: PagedList<i64> = PagedList::new("workflow nodes");
 
 /// What may be asked for.
 #[derive(IntoParams)]
@@ -23,7 +27,6 @@ pub(crate) struct ShowQuery {
     #[param(minimum = 0, default = 0)]
     wait: Option<f64>,
     /// The `next_cursor` of the page of nodes before.
-    #[param(pattern = "^[0-9]{1,9}$")]
     cursor: Option<String>,
     /// Nodes of a page.
     #[param(minimum = 1, maximum = 500, default = 50)]
@@ -66,16 +69,26 @@ pub(crate) async fn show(
     mut query: Query,
 ) -> Result<HttpResponse, Problem> {
     let patience = query.optional("wait", "must be a number of seconds, 0 or more", wait::patience).unwrap_or_default();
-    let from = query
-        .optional("cursor", "must be the next_cursor of another page", |text| text.parse().ok().filter(|at| *at >= 0));
+    let from = query.cursor(&NODES);
     let limit = query.limit();
-    let from: i32 = query.finish(from)?.unwrap_or(0);
+    let from = query.finish(from)?.and_then(|from| i32::try_from(from).ok()).unwrap_or(0).max(0);
     if !patience.is_zero() {
         state.waiting.until_workflow_ended(caller.owner, id, patience).await?;
     }
     let workflow = state.store.show_workflow(caller.owner, id).await?.ok_or_else(workflow_not_found)?;
     let found = state.store.show_nodes(id, from, limit + 1).await?; // one more tells whether there is another page
-    let nodes = Page::of(found, limit, |last| (last.index + 1).to_string());
+    let nodes = Page::of(found, limit, |last| NODES.cursor(&(i64::from(last.index) + 1)));
     let document = serde_json::to_vec(&Document { workflow, nodes }).map_err(Problem::internal)?;
     Ok(conditional::json(&request, document))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_a_cursor() {
+        let shown = examples::workflow_shown();
+        assert_eq!(NODES.position(shown["nodes"]["next_cursor"].as_str().unwrap()), Ok(1));
+    }
 }

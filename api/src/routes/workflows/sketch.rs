@@ -20,7 +20,6 @@ use caraway_shared::{
 };
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::{
     callers::Caller,
@@ -290,7 +289,7 @@ async fn checked(
         tasks.push(checked_task(state, caller, node, traceparent.clone(), asked).await?);
     }
     let Options { fail_fast, return_exceptions, max_in_flight } = sketch.options;
-    let (id, kind) = (Uuid::now_v7(), sketch.kind);
+    let (id, kind) = (state.ids.make(), sketch.kind);
     Ok(NewWorkflow { id, owner: caller.owner, kind, fail_fast, return_exceptions, max_in_flight, plan, tasks })
 }
 

@@ -6,6 +6,7 @@
 //! | `scenario/` | one file a question: how fast is submitting, reading, draining … |
 //! | `system/` | one file a contender: how it is started, asked, and known to have finished |
 //! | `load`, `http` | the load generator: closed and open loop, one thread |
+//! | `statements` | the store's statements without the rest of the pipeline, in a process of their own |
 //! | `proc` | processor time, memory and steal, from `/proc` |
 //! | `round` | rounds in alternation, folded into rows |
 //! | `report`, `table`, `chart`, `compare` | what becomes of the rows |
@@ -28,6 +29,7 @@ mod round;
 mod scenario;
 mod settings;
 mod site;
+mod statements;
 mod system;
 mod table;
 
@@ -39,10 +41,13 @@ fn main() -> anyhow::Result<()> {
     match Command::parse() {
         Command::Echo(echo) => echo::serve(&echo),
         // one thread, so that the generator cannot take more than one core from what it measures
-        Command::Run(run) => {
-            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(*run))
-        }
+        Command::Run(run) => one_thread()?.block_on(measure(*run)),
+        Command::Statements(round) => one_thread()?.block_on(statements::print(&round)),
     }
+}
+
+fn one_thread() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 async fn measure(run: Run) -> anyhow::Result<()> {

@@ -166,6 +166,13 @@ impl Process {
     }
 }
 
+/// How long this process has run on a processor, in nanoseconds.
+pub(crate) fn run_time(pid: u32) -> anyhow::Result<u64> {
+    let file = format!("/proc/{pid}/schedstat");
+    let text = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
+    text.split(' ').next().and_then(|time| time.parse().ok()).with_context(|| format!("{file} holds no time"))
+}
+
 fn members(all: &HashMap<u32, Process>, root: u32, depth: Depth) -> Vec<u32> {
     let mut found = vec![root];
     let mut looked = 0;

@@ -45,6 +45,9 @@ pub(crate) struct Row {
     pub(crate) p99_ms: Option<f64>,
     /// Cores by process, `others` being everything on the machine that was not ours.
     pub(crate) cpu: BTreeMap<String, f64>,
+    /// Microseconds of processor time a task, by process, `all` being their sum: without the generator and others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) cost_us: BTreeMap<String, f64>,
     /// The share of the machine that the hypervisor gave to others.
     pub(crate) steal: f64,
     /// Megabytes by process at the end of the measurement.
@@ -61,6 +64,11 @@ pub(crate) struct Row {
 impl Row {
     pub(crate) fn rate(&self) -> Option<f64> {
         median(&self.tasks_per_s)
+    }
+
+    /// PostgreSQL's microseconds a task.
+    pub(crate) fn postgres_us(&self) -> Option<f64> {
+        self.cost_us.get("postgres").copied()
     }
 
     pub(crate) fn is_like(&self, other: &Self) -> bool {

@@ -27,6 +27,8 @@ pub(crate) struct Measured {
     pub(crate) per_s: Option<f64>,
     pub(crate) latencies: Latencies,
     pub(crate) seen: Seen,
+    /// Microseconds of processor time a task, by process.
+    pub(crate) cost_us: BTreeMap<String, f64>,
     pub(crate) memory_mb: BTreeMap<String, f64>,
     pub(crate) more: BTreeMap<String, f64>,
 }
@@ -35,12 +37,14 @@ impl Measured {
     /// Ends the watch.
     pub(crate) fn new(per_s: f64, latencies: Latencies, watch: &Watch, watched: &Watched) -> anyhow::Result<Self> {
         let seen = watch.end()?;
-        Ok(Self { per_s: Some(per_s), latencies, seen, memory_mb: watched.memory_mb()?, more: BTreeMap::new() })
+        let (cost_us, memory_mb) = (cost_us(&seen.cpu, per_s), watched.memory_mb()?);
+        Ok(Self { per_s: Some(per_s), latencies, seen, cost_us, memory_mb, more: BTreeMap::new() })
     }
 
     /// What is no rate.
     pub(crate) fn without_rate(mut self) -> Self {
         self.per_s = None;
+        self.cost_us.clear();
         self
     }
 
@@ -48,6 +52,20 @@ impl Measured {
         self.more.insert(name.into(), value);
         self
     }
+}
+
+/// Microseconds of processor time a task, by process and of all; who asks and who is not part of it is left out. Cores and rate
+/// are of the same time, so one divides the other.
+fn cost_us(cores: &BTreeMap<String, f64>, per_s: f64) -> BTreeMap<String, f64> {
+    if per_s <= 0.0 {
+        return BTreeMap::new();
+    }
+    let serving = cores.iter().filter(|(name, _)| !matches!(name.as_str(), "generator" | "others"));
+    let mut costs: BTreeMap<String, f64> =
+        serving.map(|(name, cores)| (name.clone(), cores / per_s * 1_000_000.0)).collect();
+    let all = costs.values().sum();
+    costs.insert("all".into(), all);
+    costs
 }
 
 impl Bench {
@@ -103,6 +121,7 @@ fn row(scenario: &str, entry: &Entry, rounds: Result<Vec<Measured>, String>) -> 
         p50_ms,
         p99_ms,
         cpu: medians(rounds.iter().map(|round| &round.seen.cpu)),
+        cost_us: medians(rounds.iter().map(|round| &round.cost_us)),
         steal: median(&steal).unwrap_or(0.0),
         memory_mb: medians(rounds.iter().map(|round| &round.memory_mb)),
         more: medians(rounds.iter().map(|round| &round.more)),
@@ -146,5 +165,22 @@ impl Progress {
 
     fn seconds(&self) -> f64 {
         self.since.elapsed().max(Duration::from_millis(1)).as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_costs_what_the_serving_processes_take() {
+        let cores = [("postgres", 0.5), ("api", 0.25), ("generator", 0.9), ("others", 0.1)];
+        let cores = cores.map(|(name, cores)| (name.to_owned(), cores)).into();
+        let costs = cost_us(&cores, 10_000.0);
+        assert_eq!(
+            costs.iter().map(|(name, cost)| (name.as_str(), *cost)).collect::<Vec<_>>(),
+            [("all", 75.0), ("api", 25.0), ("postgres", 50.0)]
+        );
+        assert!(cost_us(&cores, 0.0).is_empty());
     }
 }

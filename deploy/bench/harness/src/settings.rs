@@ -15,6 +15,9 @@ pub(crate) enum Command {
     /// Serve a body and nothing else: what the HTTP server alone can do
     #[command(hide = true)]
     Echo(Echo),
+    /// Run the store's statements alone, and print what they cost
+    #[command(hide = true)]
+    Statements(Statements),
 }
 
 #[derive(Args)]
@@ -34,11 +37,14 @@ pub(crate) struct Run {
     /// An earlier report to compare with
     #[arg(long, value_name = "REPORT")]
     pub(crate) compare: Option<PathBuf>,
+    /// The caraway-bench of another working copy, which takes turns with this one in `statements`
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) beside: Option<PathBuf>,
     /// Only these parameters of the scenarios, such as 64
     #[arg(long = "only", value_name = "PARAMETER")]
     pub(crate) only: Vec<String>,
     /// The short run of a change's checks: submit at 64 connections beside limit, one round
-    #[arg(long, conflicts_with_all = ["peers", "rounds", "seconds", "only"])]
+    #[arg(long, conflicts_with_all = ["peers", "rounds", "seconds", "only", "beside"])]
     pub(crate) ci: bool,
     #[command(flatten)]
     pub(crate) paths: Paths,
@@ -85,17 +91,43 @@ pub(crate) struct Echo {
     pub(crate) bytes: usize,
 }
 
+#[derive(Args)]
+pub(crate) struct Statements {
+    /// Of a database that is empty
+    #[arg(long)]
+    pub(crate) url: String,
+    /// In a batch
+    #[arg(long)]
+    pub(crate) rows: usize,
+    /// How many are measured
+    #[arg(long)]
+    pub(crate) tasks: usize,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum ScenarioName {
+    /// One task a request, over 1 to 256 connections
     Submit,
+    /// 100 and 1,000 tasks a request
     Batch,
+    /// Batches of tasks of five seconds over 16 idle workers: how long until each starts
+    BatchSlow,
+    /// One after the other: until 202, until the result; and 200 a second
     Latency,
+    /// Reads by id, again and again or each once
     Status,
+    /// Tasks queued while no worker runs, then drained
     Backlog,
+    /// `submit` and reads beside two million finished tasks
     BigTable,
+    /// 1 to 8 worker processes of 10 slots
     Scale,
+    /// Thumbnails
     Images,
+    /// Memory and processor time of doing nothing
     Idle,
+    /// What the store's statements cost PostgreSQL, without the rest; beside limit's, and with --beside another commit's
+    Statements,
 }
 
 impl Run {
@@ -118,7 +150,7 @@ impl Run {
     /// Caraway, and of `systems` those that are to run beside it.
     pub(crate) fn contenders(&self, systems: &[System]) -> Vec<System> {
         let beside = |system: &&System| match system {
-            System::Caraway | System::Echo => true,
+            System::Caraway | System::Echo | System::Beside => true,
             System::Limit if self.ci => true,
             _ if self.ci => false,
             _ => self.peers.is_empty() || self.peers.contains(system),

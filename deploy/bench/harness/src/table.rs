@@ -16,8 +16,8 @@ pub(crate) fn print(report: &Report) {
             title.clone_from(&row.scenario);
             println!("\n{title}");
             println!(
-                "  {:<24} {:<15} {:>9} {:>17} {:>9} {:>9} {:>6}  cores by process; megabytes; more",
-                "parameter", "system", "per s", "least – most", "p50 ms", "p99 ms", "steal"
+                "  {:<24} {:<15} {:>9} {:>17} {:>9} {:>9} {:>6} {:>6}  µs a task; cores; megabytes by process; more",
+                "parameter", "system", "per s", "least – most", "p50 ms", "p99 ms", "pg µs", "steal"
             );
         }
         let start = format!("  {:<24} {:<15}", row.parameter, row.system);
@@ -29,8 +29,12 @@ pub(crate) fn print(report: &Report) {
         let spread = spread.map_or(String::new(), |(least, most)| format!("{least:.0} – {most:.0}"));
         let steal = format!("{:.1}%", row.steal * 100.0);
         let (p50, p99) = (milliseconds(row.p50_ms), milliseconds(row.p99_ms));
-        let (cpu, memory, more) = (list(&row.cpu, 2), list(&row.memory_mb, 0), list(&row.more, 1));
-        println!("{start} {rate:>9} {spread:>17} {p50:>9} {p99:>9} {steal:>6}  {cpu}; {memory}; {more}");
+        let postgres = row.postgres_us().map_or("–".into(), |cost| format!("{cost:.1}"));
+        let (costs, cpu) = (list(&row.cost_us, 1), list(&row.cpu, 2));
+        let (memory, more) = (list(&row.memory_mb, 0), list(&row.more, 1));
+        println!(
+            "{start} {rate:>9} {spread:>17} {p50:>9} {p99:>9} {postgres:>6} {steal:>6}  {costs}; {cpu}; {memory}; {more}"
+        );
     }
 }
 

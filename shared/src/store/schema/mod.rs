@@ -8,12 +8,14 @@
 //! |---|---|
 //! | `plan` | pure: what a program has to do about the schema that it finds |
 //! | `error` | why a program cannot work with a schema |
+//! | `installation` | which installation a database is, and of which cell |
 //! | `migrate` | applies migrations, alone, with bounds on the locks that it waits for |
 //! | `drill` | versions of a schema that only the fault drill has |
 
 #[cfg(feature = "failpoints")]
 pub(super) mod drill;
 mod error;
+mod installation;
 mod migrate;
 mod plan;
 
@@ -23,7 +25,7 @@ use tokio_postgres::Client;
 pub use self::error::SchemaError;
 use self::plan::{Applied, SchemaPlan, plan};
 use super::{Store, StoreError};
-use crate::task::InstallationId;
+use crate::task::Installation;
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -33,14 +35,13 @@ mod embedded {
 const EXISTS: &str =
     "SELECT to_regclass('refinery_schema_history') IS NOT NULL, to_regclass('schema_compatibility') IS NOT NULL";
 const APPLIED: &str = "SELECT version, name, checksum FROM refinery_schema_history ORDER BY version";
-const INSTALLATION: &str = "SELECT id FROM installation";
 const OLDEST: &str = "SELECT oldest_version FROM schema_compatibility";
 
 /// Where the schema stands, for a program that only works with it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SchemaState {
     /// It can be worked with; whose it is.
-    Ready(InstallationId),
+    Ready(Installation),
     /// Somebody has to migrate first.
     Older {
         /// The database's version; none in an empty database.
@@ -56,15 +57,15 @@ impl Store {
         let migrations = migrations();
         let db = self.connection().await?;
         let (applied, oldest) = read(&db).await?;
-        Ok(match plan(&migrations, &applied, oldest)? {
-            SchemaPlan::Ready { newer } => {
-                note_newer(newer);
-                SchemaState::Ready(InstallationId(db.query_one(INSTALLATION, &[]).await?.try_get(0)?))
-            }
-            SchemaPlan::Apply(_) => SchemaState::Older {
-                has: applied.last().map(|newest| newest.version),
-                needs: migrations.iter().map(Migration::version).max().unwrap_or_default(),
-            },
+        if let SchemaPlan::Ready { newer } = plan(&migrations, &applied, oldest)?
+            && let Some(installation) = installation::show(&db).await?
+        {
+            note_newer(newer);
+            return Ok(SchemaState::Ready(installation));
+        }
+        Ok(SchemaState::Older {
+            has: applied.last().map(|newest| newest.version),
+            needs: migrations.iter().map(Migration::version).max().unwrap_or_default(),
         })
     }
 }

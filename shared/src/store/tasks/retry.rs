@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::{
+    ids::Ids,
     store::{Store, StoreError},
     task::{Extra, OwnerId, Priority, Start, State, TaskId, TaskSpec},
 };
@@ -30,16 +31,21 @@ pub enum Retriable {
 
 impl Store {
     /// The likes of these tasks, by their ids; those of others, and those that are no more, are left out. A start
-    /// delay, an expiry and a unique key belonged to the first run and are not repeated.
-    pub async fn retriable(&self, owner: OwnerId, ids: &[TaskId]) -> Result<Vec<(TaskId, Retriable)>, StoreError> {
+    /// delay, an expiry and a unique key belonged to the first run and are not repeated. Each like has a new id.
+    pub async fn retriable(
+        &self,
+        owner: OwnerId,
+        ids: &[TaskId],
+        new: &Ids,
+    ) -> Result<Vec<(TaskId, Retriable)>, StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let db = self.connection().await?;
         let see = db.prepare_cached(SEE).await?;
-        db.query(&see, &[&ids, &owner.0]).await?.iter().map(|row| read(owner, row)).collect()
+        db.query(&see, &[&ids, &owner.0]).await?.iter().map(|row| read(owner, row, new)).collect()
     }
 }
 
-fn read(owner: OwnerId, row: &Row) -> Result<(TaskId, Retriable), StoreError> {
+fn read(owner: OwnerId, row: &Row, new: &Ids) -> Result<(TaskId, Retriable), StoreError> {
     let bad = |what: &dyn std::fmt::Display| StoreError::Data(what.to_string());
     let id = TaskId(row.try_get("id")?);
     let state: State = row.try_get::<_, &str>("state")?.parse().map_err(|_| bad(&"state"))?;
@@ -56,7 +62,7 @@ fn read(owner: OwnerId, row: &Row) -> Result<(TaskId, Retriable), StoreError> {
     let retry: Option<&str> = row.try_get("retry")?;
     let metadata: Option<String> = row.try_get("metadata")?;
     let spec = TaskSpec {
-        id: TaskId::now(),
+        id: new.make_task(),
         owner,
         name: row.try_get::<_, &str>("name")?.parse().map_err(|error| bad(&error))?,
         version: row.try_get("version")?,

@@ -199,7 +199,7 @@ impl Engine {
         let url = place.servers().postgres_url.clone();
         let store =
             Store::new(&StoreConfig { url: url.clone(), application: "model", connections: 2 }).expect("a store");
-        prepare(&store, Schema::Migrate).await.expect("the database can be prepared");
+        prepare(&store, Schema::Migrate, None).await.expect("the database can be prepared");
         let (now, again) = (Arc::new(AtomicI64::new(START)), Arc::new(Mutex::new(Vec::new())));
         let (clock, more) = (Arc::clone(&now), Arc::clone(&again));
         let changes = Changes {

@@ -4,6 +4,7 @@
 #![expect(clippy::indexing_slicing, clippy::expect_used, reason = "a panic in a test is a failed assertion")]
 
 mod cancel;
+mod cells;
 mod context;
 mod coordination;
 mod coordination_linear;

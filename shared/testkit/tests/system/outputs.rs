@@ -14,7 +14,7 @@ async fn an_output_of_any_size_comes_back_whole_and_is_stored_once() {
     let place = Place::on(&stack, "outputs").await;
     let config = StoreConfig { url: place.servers().postgres_url.clone(), application: "outputs", connections: 2 };
     let store = Store::new(&config).expect("a store");
-    prepare(&store, Schema::Migrate).await.expect("the database can be prepared");
+    prepare(&store, Schema::Migrate, None).await.expect("the database can be prepared");
     let database = place.database().await;
 
     let sizes = [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 7];

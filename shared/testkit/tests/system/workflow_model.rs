@@ -47,7 +47,7 @@ impl Engine {
         let place = Place::on(&stack, name).await;
         let config = StoreConfig { url: place.servers().postgres_url.clone(), application: "model", connections: 2 };
         let store = Store::new(&config).expect("a store");
-        prepare(&store, Schema::Migrate).await.expect("the database can be prepared");
+        prepare(&store, Schema::Migrate, None).await.expect("the database can be prepared");
         let steps = Steps { offer: Box::new(|_| ()), announce: Box::new(|_| ()) };
         let steps = Writer::start(&store, steps);
         (Self { store, database: place.database().await, steps }, place, stack)
@@ -102,7 +102,7 @@ impl Engine {
 
 fn task() -> TaskSpec {
     TaskSpec {
-        id: TaskId::now(),
+        id: TaskId(Uuid::now_v7()),
         owner: OwnerId::LOCAL,
         name: "x".parse().expect("a name"),
         version: 1,

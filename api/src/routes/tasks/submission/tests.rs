@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::*;
 
 fn pointers(body: &str) -> Vec<String> {
@@ -136,7 +138,7 @@ fn known(timeout: Option<Duration>) -> TaskType {
 /// The limit of a task of a type with this one, or the pointers of what is wrong.
 fn limit_of(body: &str, of_type: Option<Duration>) -> Result<Option<Duration>, serde_json::Value> {
     let submission = Submission::read(body.as_bytes()).unwrap();
-    match submission.into_spec(&known(of_type), OwnerId::LOCAL, None) {
+    match submission.into_spec(TaskId(Uuid::nil()), &known(of_type), OwnerId::LOCAL, None) {
         Ok((task, _)) => Ok(task.timeout),
         Err(problem) => Err(serde_json::from_slice::<serde_json::Value>(&problem.document(None)).unwrap()["errors"][0]
             ["pointer"]

@@ -2,11 +2,13 @@
 
 mod backlog;
 mod batch;
+mod batch_slow;
 mod big_table;
 mod idle;
 mod images;
 mod latency;
 mod scale;
+mod statements;
 mod status;
 mod submit;
 
@@ -71,9 +73,11 @@ pub(crate) async fn run_all(run: Run) -> anyhow::Result<()> {
 }
 
 /// In the order in which they run: the quick ones first.
-const ALL: [ScenarioName; 9] = [
+const ALL: [ScenarioName; 11] = [
+    ScenarioName::Statements,
     ScenarioName::Submit,
     ScenarioName::Batch,
+    ScenarioName::BatchSlow,
     ScenarioName::Latency,
     ScenarioName::Status,
     ScenarioName::Idle,
@@ -85,8 +89,10 @@ const ALL: [ScenarioName; 9] = [
 
 async fn rows(bench: &Bench, scenario: ScenarioName) -> Vec<Row> {
     match scenario {
+        ScenarioName::Statements => statements::run(bench).await,
         ScenarioName::Submit => submit::run(bench).await,
         ScenarioName::Batch => batch::run(bench).await,
+        ScenarioName::BatchSlow => batch_slow::run(bench).await,
         ScenarioName::Latency => latency::run(bench).await,
         ScenarioName::Status => status::run(bench).await,
         ScenarioName::Idle => idle::run(bench).await,

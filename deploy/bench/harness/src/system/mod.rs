@@ -44,6 +44,9 @@ pub(crate) enum System {
     /// A bare actix server; no contender, but a yardstick of `status`
     #[value(skip)]
     Echo,
+    /// The store of another working copy, in `statements`
+    #[value(skip)]
+    Beside,
 }
 
 impl System {
@@ -56,13 +59,16 @@ impl System {
             Self::BullmqHttp => "bullmq-http",
             Self::Bullmq => "bullmq",
             Self::Echo => "echo",
+            Self::Beside => "beside",
         }
     }
 
     /// What its answer is worth when something dies.
     pub(crate) const fn guarantee(self) -> &'static str {
         match self {
-            Self::Caraway => "202 after fsync; survives the loss of broker and Redis; results in PostgreSQL",
+            Self::Caraway | Self::Beside => {
+                "202 after fsync; survives the loss of broker and Redis; results in PostgreSQL"
+            }
             Self::Limit => "202 after fsync; no claim, no recovery: may lose work",
             Self::CeleryDefault => "no confirm, early ack: a crash loses tasks; results in Redis",
             Self::CelerySafe => {
@@ -78,7 +84,7 @@ impl System {
         let installed = match self {
             Self::CeleryDefault | Self::CelerySafe => &servers.paths.python,
             Self::Bullmq | Self::BullmqHttp => &servers.paths.node,
-            Self::Caraway | Self::Limit | Self::Echo => return None,
+            Self::Caraway | Self::Limit | Self::Echo | Self::Beside => return None,
         };
         installed.strip_prefix("no: ").map(str::to_owned)
     }
@@ -140,7 +146,7 @@ impl Running {
             System::Limit => limit::program(servers, &self.site, "api")?,
             System::CeleryDefault | System::CelerySafe => celery::api(servers, &self.site, self.system)?,
             System::BullmqHttp => bullmq::api(servers, &self.site)?,
-            System::Bullmq | System::Echo => return Ok(()),
+            System::Bullmq | System::Echo | System::Beside => return Ok(()),
         };
         api.listening().await?;
         if self.system == System::Limit {
@@ -157,7 +163,7 @@ impl Running {
                 System::Limit => limit::program(servers, &self.site, "worker")?,
                 System::CeleryDefault | System::CelerySafe => celery::worker(servers, &self.site, self.system)?,
                 System::BullmqHttp | System::Bullmq => bullmq::worker(servers, &self.site)?,
-                System::Echo => return Ok(()),
+                System::Echo | System::Beside => return Ok(()),
             };
             self.workers.push(worker);
         }
@@ -225,7 +231,7 @@ impl Running {
 
     /// The first tasks: refused until a worker is known, and slow until every connection is open.
     async fn await_first(&mut self) -> anyhow::Result<()> {
-        if matches!(self.system, System::Bullmq | System::Echo) {
+        if matches!(self.system, System::Bullmq | System::Echo | System::Beside) {
             return Ok(());
         }
         let (address, request) = (self.address()?, self.single());
@@ -293,7 +299,7 @@ impl Running {
             System::Limit => limit::done(&self.site, self.submitted).await,
             System::CeleryDefault | System::CelerySafe => celery::done(&self.site).await,
             System::BullmqHttp | System::Bullmq => bullmq::done(&self.site).await,
-            System::Echo => Ok(self.submitted),
+            System::Echo | System::Beside => Ok(self.submitted),
         }
     }
 
@@ -304,7 +310,7 @@ impl Running {
             System::Limit => limit::count(&self.site).await?,
             System::CeleryDefault | System::CelerySafe => celery::count(&self.site).await?,
             System::BullmqHttp | System::Bullmq => bullmq::done(&self.site).await?,
-            System::Echo => return Ok(()),
+            System::Echo | System::Beside => return Ok(()),
         };
         ensure!(
             found == self.submitted,
