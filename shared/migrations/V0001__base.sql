@@ -408,8 +408,10 @@ CREATE TABLE data (
     value      bytea,                                              -- JSON, as the client wrote it; NULL: deleted
     version    bigint      NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT now(),
+    ends_at    timestamptz,                                        -- gone from then on
     PRIMARY KEY (owner_id, key)
 ) WITH (fillfactor = 80);
+CREATE INDEX data_ending ON data (ends_at) WHERE ends_at IS NOT NULL;
 -- A deleted row stays for a day: what is created again then finds a row to lock, and its version comes out above.
 CREATE INDEX data_deleted ON data (updated_at) WHERE value IS NULL;
 
@@ -510,7 +512,8 @@ CREATE TABLE coordination (
     generation   bigint            NOT NULL DEFAULT 0,             -- of an event, barrier, queue: rises when those who wait have what they wait for
     flag         boolean           NOT NULL DEFAULT false,         -- an event is set; a queue takes no more
     item_order   smallint          NOT NULL DEFAULT 0,             -- of a queue: 0 fifo, 1 lifo, 2 priority
-    attempts_max integer           NOT NULL DEFAULT 5              -- of a queue
+    attempts_max integer           NOT NULL DEFAULT 5,             -- of a queue
+    halted       boolean           NOT NULL DEFAULT false          -- a queue that takes no more gives nothing either
 ) WITH (
     fillfactor = 50,
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0
@@ -539,6 +542,9 @@ CREATE TABLE lease (
     -- hangs up is its own to take back; and the condition whose notify a waiter has, until its client knows of it
     asker     uuid,
     notified  text           COLLATE "C",
+    alarm_ms  bigint,                                              -- waiting on a condition: when it goes into the lock's line; 0: it
+                                                                   -- has; at a barrier: when the barrier breaks; NULL: no limit
+    leaves_empty boolean     NOT NULL DEFAULT false,               -- a consumer: leaves a queue that is shut down once nothing is ready
     PRIMARY KEY (object_id, id)
 ) WITH (
     fillfactor = 70,
@@ -549,6 +555,9 @@ CREATE INDEX lease_held ON lease (object_id) WHERE standing = 'held';
 CREATE INDEX lease_due ON lease (until_ms) WHERE standing IN ('waiting', 'held');
 CREATE INDEX lease_over ON lease (until_ms) WHERE standing IN ('released', 'lost');
 CREATE INDEX lease_notified ON lease (object_id, notified) WHERE notified IS NOT NULL AND standing IN ('waiting', 'held');
+
+CREATE INDEX lease_alarm ON lease (object_id, alarm_ms, turn) WHERE standing = 'waiting' AND alarm_ms > 0;
+CREATE INDEX lease_alarm_due ON lease (alarm_ms) WHERE standing = 'waiting' AND alarm_ms > 0;
 
 CREATE TYPE work_state AS ENUM ('ready', 'delayed', 'leased', 'done', 'dead');
 

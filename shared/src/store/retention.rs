@@ -97,6 +97,11 @@ const DELETED_DATA: &str = "
         SELECT ctid FROM data WHERE value IS NULL AND updated_at < now() - $2::float8 * interval '1 second'
         ORDER BY updated_at LIMIT $1)) AND value IS NULL";
 
+/// Values whose time is over; their places stay for a while, as those of deleted ones.
+const ENDED_DATA: &str = "
+    UPDATE data SET value = NULL, ends_at = NULL, updated_at = now() WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM data WHERE ends_at < now() ORDER BY ends_at LIMIT $1 FOR UPDATE SKIP LOCKED)) AND ends_at < now()";
+
 /// In the order of their ids, which is that of their times but for what was written at once.
 const ORDERS: &str = "
     DELETE FROM audit WHERE id IN (SELECT id FROM (SELECT id, at FROM audit ORDER BY id LIMIT $1) oldest
@@ -121,6 +126,8 @@ pub enum Chore {
     Sessions,
     /// Messages that nobody could read.
     Quarantine,
+    /// Values whose time is over.
+    EndedData,
     /// Places of values that were deleted.
     DeletedData,
     /// Entries of the audit log.
@@ -129,7 +136,7 @@ pub enum Chore {
 
 impl Chore {
     /// All of them, workflows before their tasks.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Workflows,
         Self::Tasks,
         Self::BriefTasks,
@@ -138,6 +145,7 @@ impl Chore {
         Self::Snoozes,
         Self::Sessions,
         Self::Quarantine,
+        Self::EndedData,
         Self::DeletedData,
         Self::Orders,
     ];
@@ -198,11 +206,8 @@ impl Store {
                 let removed = db.execute(&delete, &[&keep.ended.as_secs_f64(), &keep.failed.as_secs_f64()]).await?;
                 Ok(Retained { removed, next: (removed > 0).then_some(Uuid::nil()) })
             }
-            Chore::PeriodKeys => {
-                let db = self.upkeep().await?;
-                let removed = db.execute(&db.prepare_cached(PERIOD_KEYS).await?, &[&limit]).await?;
-                Ok(Retained::of(removed, limit))
-            }
+            Chore::PeriodKeys => self.retain_past(PERIOD_KEYS, limit).await,
+            Chore::EndedData => self.retain_past(ENDED_DATA, limit).await,
             Chore::IdempotencyKeys => self.retain_rows(IDEMPOTENCY_KEYS, keep.idempotency_keys, limit).await,
             Chore::Snoozes => self.retain_rows(SNOOZES, keep.sessions, limit).await,
             Chore::Sessions => self.retain_rows(SESSIONS, keep.sessions, limit).await,
@@ -218,6 +223,13 @@ impl Store {
         let row = db.query_one(&step, &[&from, &limit, &keep.ended.as_secs_f64(), &keep.failed.as_secs_f64()]).await?;
         let (last, seen, gone): (Option<Uuid>, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         Ok(Retained { removed: gone.unsigned_abs(), next: last.filter(|_| seen == limit) })
+    }
+
+    /// What says itself when it is past its time.
+    async fn retain_past(&self, statement: &str, limit: i64) -> Result<Retained, StoreError> {
+        let db = self.upkeep().await?;
+        let removed = db.execute(&db.prepare_cached(statement).await?, &[&limit]).await?;
+        Ok(Retained::of(removed, limit))
     }
 
     async fn retain_rows(&self, statement: &str, keep: Duration, limit: i64) -> Result<Retained, StoreError> {

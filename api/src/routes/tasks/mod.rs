@@ -16,6 +16,7 @@ mod selection;
 pub(crate) mod show;
 pub(crate) mod submission;
 pub(crate) mod submit;
+pub(crate) mod wait;
 
 use caraway_shared::task::TaskId;
 
