@@ -75,22 +75,10 @@ peer_wanted() {
 }
 
 install_python_peers() {
-    local start=${EPOCHREALTIME/[^0-9]/} list=$ROOT/deploy/bench/peers/celery/requirements.txt folder
-    folder=$STATE/bench/python/$(sha256sum "$list" | cut -c 1-12)
-    PYTHON_PEERS=$folder
-    [[ ! -e $folder/installed ]] || return 0
-    began "installing Celery and FastAPI"
-    rm -rf -- "$STATE/bench/python"
-    {
-        (install_missing fuzz) &&
-            python3 -m venv "$folder" &&
-            "$folder/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$list"
-    } >>"$LOG/install.log" 2>&1 || {
-        PYTHON_PEERS="no: Celery could not be installed, see $LOG/install.log"
-        return 0
-    }
-    touch "$folder/installed"
-    done_in "installed" "$start"
+    PYTHON_PEERS="no: Celery could not be installed, see $LOG/install.log"
+    (install_missing fuzz) >>"$LOG/install.log" 2>&1 || return 0
+    ! python_with "$STATE/bench/python" "$ROOT/deploy/bench/peers/celery/requirements.txt" "Celery and FastAPI" ||
+        PYTHON_PEERS=$VENV
 }
 
 # Scripts go beside the packages, because Node looks for them there. Not `npm ci`: it insists that the lock file lists the

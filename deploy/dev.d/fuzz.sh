@@ -21,29 +21,14 @@ fuzz() {
     need_cargo
     mkdir -p "$LOG"
     install_missing fuzz
-    install_schemathesis
+    # Everything that comes with it is pinned as well.
+    need_python_with "$STATE/python" "$ROOT/deploy/fuzz/requirements.txt" schemathesis
     trap stop_fuzz_stack EXIT
     trap 'exit 130' INT TERM HUP
     # Not at the end: the logs of a run that failed are wanted.
     stop_fuzz_stack --wipe
     test_stack "$STATE/fuzz" up --no-demo --workers 1 --api 1
     attack "$minutes" "$seed"
-}
-
-# Everything that comes with it is pinned as well. Another list makes another environment.
-install_schemathesis() {
-    local start=${EPOCHREALTIME/[^0-9]/} list=$ROOT/deploy/fuzz/requirements.txt
-    VENV=$STATE/python/$(sha256sum "$list" | cut -c 1-12)
-    [[ ! -e $VENV/installed ]] || return 0
-    began "installing schemathesis"
-    rm -rf -- "$STATE/python"
-    {
-        python3 -m venv "$VENV" &&
-            "$VENV/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$list"
-    } >>"$LOG/install.log" 2>&1 ||
-        fail_with_log "schemathesis could not be installed" "$LOG/install.log" "it needs Python 3.10 or later and a package index"
-    touch "$VENV/installed"
-    done_in "installed" "$start"
 }
 
 attack() (

@@ -18,9 +18,10 @@ missing_packages() {
         echo gcc
         echo libc6-dev
     fi
-    # The picture codecs are built on it.
-    if [[ ${1:-} == build ]] && ! has_libvips; then
-        echo libvips-dev
+    # The picture codecs are built on these.
+    if [[ ${1:-} == build ]]; then
+        has_library libvips || echo libvips-dev
+        has_library libturbojpeg || echo libturbojpeg0-dev
     fi
     if [[ ${1:-} == fuzz ]] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
         echo python3-venv
@@ -34,9 +35,9 @@ missing_packages() {
     fi
 }
 
-has_libvips() {
-    compgen -G '/usr/lib/*/libvips.so' >/dev/null || compgen -G '/usr/lib*/libvips.so' >/dev/null ||
-        compgen -G '/usr/local/lib/libvips.so' >/dev/null
+has_library() {
+    compgen -G "/usr/lib/*/$1.so" >/dev/null || compgen -G "/usr/lib*/$1.so" >/dev/null ||
+        compgen -G "/usr/local/lib/$1.so" >/dev/null
 }
 
 install_packages() {
@@ -69,6 +70,28 @@ apt_install() {
     "${apt[@]}" install --no-install-recommends -- "$@" && return
     "${apt[@]}" update
     "${apt[@]}" install --no-install-recommends -- "$@"
+}
+
+# need_python_with FOLDER LIST WHAT: python_with, where nothing can be done without it.
+need_python_with() {
+    python_with "$@" ||
+        fail_with_log "$3 could not be installed" "$LOG/install.log" "it needs Python 3.10 or later and a package index"
+}
+
+# python_with FOLDER LIST WHAT: sets VENV to a Python environment in FOLDER with exactly the packages that LIST pins.
+# Another list makes another environment.
+python_with() {
+    local start=${EPOCHREALTIME/[^0-9]/} folder=$1 list=$2 what=$3
+    VENV=$folder/$(sha256sum "$list" | cut -c 1-12)
+    [[ ! -e $VENV/installed ]] || return 0
+    began "installing $what"
+    rm -rf -- "$folder"
+    {
+        python3 -m venv "$VENV" &&
+            "$VENV/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$list"
+    } >>"$LOG/install.log" 2>&1 || return
+    touch "$VENV/installed"
+    done_in "installed" "$start"
 }
 
 readonly POLICY=/usr/sbin/policy-rc.d CLUSTER_POLICY=/etc/postgresql-common/createcluster.d/caraway-dev.conf

@@ -34,19 +34,8 @@ check_scripts() {
 
 # The tests of pictures are held against Pillow, of exactly this version.
 install_pillow() {
-    local start=${EPOCHREALTIME/[^0-9]/} list=$ROOT/worker/pictures/tests/requirements.txt venv
-    venv=$STATE/pillow/$(sha256sum "$list" | cut -c 1-12)
-    export CARAWAY_PICTURE_PYTHON=$venv/bin/python
-    [[ ! -e $venv/installed ]] || return 0
-    began "installing Pillow, with which results are compared"
-    rm -rf -- "$STATE/pillow"
-    {
-        python3 -m venv "$venv" &&
-            "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$list"
-    } >>"$LOG/install.log" 2>&1 ||
-        fail_with_log "Pillow could not be installed" "$LOG/install.log" "it needs Python 3.10 or later and a package index"
-    touch "$venv/installed"
-    done_in "installed" "$start"
+    need_python_with "$STATE/pillow" "$ROOT/worker/pictures/tests/requirements.txt" Pillow
+    export CARAWAY_PICTURE_PYTHON=$VENV/bin/python
 }
 
 need_nextest() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, web::Data};
 use bytes::Bytes;
-use caraway_picture as picture;
+use caraway_picture::{Background, Fit, Format, Gravity, Metadata, Rotation};
 use caraway_shared::{
     store::{
         TaskType,
@@ -73,7 +73,7 @@ struct OptionsSchema {
     /// Behind transparency that the result cannot have, and in the bars of `contain`: `#rrggbb` or `#rrggbbaa`.
     #[schema(pattern = "^#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6}|[0-9a-fA-F]{8})$")]
     background: Option<String>,
-    rotate: Option<Rotate>,
+    rotate: Option<Rotation>,
     /// The sigma of a Gaussian blur, in pixels of the result.
     #[schema(minimum = 0.3, maximum = 100)]
     blur: Option<f64>,
@@ -95,63 +95,6 @@ struct OptionsSchema {
     /// The colours stay in the picture's own profile, which comes along; else they become sRGB.
     keep_profile: Option<bool>,
     metadata: Option<Metadata>,
-}
-
-/// Into `width` and `height`: whole inside, whole around, cut, on a canvas, or stretched.
-#[derive(ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
-enum Fit {
-    Inside,
-    Outside,
-    Cover,
-    Contain,
-    Fill,
-}
-
-/// Which part stays where `cover` cuts; `smart` finds it.
-#[derive(ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
-enum Gravity {
-    Center,
-    Centre,
-    North,
-    Northeast,
-    East,
-    Southeast,
-    South,
-    Southwest,
-    West,
-    Northwest,
-    Smart,
-}
-
-/// Degrees, clockwise.
-#[derive(ToSchema)]
-#[schema(value_type = u16, minimum = 0, maximum = 270, multiple_of = 90)]
-#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
-struct Rotate(u16);
-
-/// A picture's format; `jpg` is `jpeg`.
-#[derive(ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
-enum Format {
-    Jpeg,
-    Jpg,
-    Png,
-    Webp,
-    Avif,
-}
-
-/// Whether camera, lens, exposure, time and author come along, in JPEG and PNG; never where the picture was taken.
-#[derive(ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(dead_code, reason = "the shape of the body, for the OpenAPI document")]
-enum Metadata {
-    None,
-    Keep,
 }
 
 /// Process a stored picture
@@ -264,25 +207,25 @@ fn options(body: &[u8]) -> Result<Options, Problem> {
     let rules: [Rule; 17] = [
         ("width", side, |value| in_range(value, 1, u32::from(SIDE_PIXELS_MAX))),
         ("height", side, |value| in_range(value, 1, u32::from(SIDE_PIXELS_MAX))),
-        ("fit", "must be inside, outside, cover, contain or fill", is::<picture::Fit>),
+        ("fit", "must be inside, outside, cover, contain or fill", is::<Fit>),
         (
             "gravity",
             "must be center, north, northeast, east, southeast, south, southwest, west, northwest or smart",
-            is::<picture::Gravity>,
+            is::<Gravity>,
         ),
         ("without_enlargement", boolean, is::<bool>),
-        ("background", "must be a colour such as #ffffff or #ffffff80", is::<picture::Background>),
-        ("rotate", "must be 0, 90, 180 or 270", is::<picture::Rotation>),
+        ("background", "must be a colour such as #ffffff or #ffffff80", is::<Background>),
+        ("rotate", "must be 0, 90, 180 or 270", is::<Rotation>),
         ("blur", "must be a number from 0.3 to 100", |value| is_between(value, 0.3, 100.0)),
         ("sharpen", "must be a number from 0.3 to 10", |value| is_between(value, 0.3, 10.0)),
         ("page", "must be a whole number from 0 to 9999", |value| in_range(value, 0, 9_999)),
-        ("format", "must be jpeg, png, webp or avif", is::<picture::Format>),
+        ("format", "must be jpeg, png, webp or avif", is::<Format>),
         ("quality", "must be a whole number from 1 to 100", |value| in_range(value, 1, 100)),
         ("lossless", boolean, is::<bool>),
         ("progressive", boolean, is::<bool>),
         ("grayscale", boolean, is::<bool>),
         ("keep_profile", boolean, is::<bool>),
-        ("metadata", "must be none or keep", is::<picture::Metadata>),
+        ("metadata", "must be none or keep", is::<Metadata>),
     ];
     for (name, rule, holds) in rules {
         let read = |value: &RawValue| typed::<serde_json::Value>(value).filter(|_| holds(value));

@@ -11,8 +11,8 @@ pub enum Coding {
     Buffered,
 }
 
-/// A JPEG's frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A JPEG's frame, and what is said beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JpegHeader {
     /// Stored pixels.
     pub size: Size,
@@ -22,6 +22,10 @@ pub struct JpegHeader {
     pub components: u32,
     /// Whether damage ends at a restart marker.
     pub restarts: bool,
+    /// Its EXIF, without a prefix.
+    pub exif: Option<Vec<u8>>,
+    /// Its colour profile, if all parts of it are there.
+    pub profile: Option<Vec<u8>>,
 }
 
 impl JpegHeader {
@@ -29,26 +33,38 @@ impl JpegHeader {
     pub fn read(file: &[u8]) -> Result<Self, Fault> {
         let mut rest = file.get(2..).unwrap_or_default();
         let mut frame = None;
-        let mut restarts = false;
+        let (mut restarts, mut exif, mut profile) = (false, None, Vec::new());
         loop {
             let (marker, body, next) = segment(rest).ok_or_else(|| incomplete("its header is incomplete"))?;
             match marker {
                 0xC0..=0xC2 | 0xC9 | 0xCA => frame = Some(start_of_frame(marker, body)?),
                 0xC3 | 0xCB => return Err(Fault::Unsupported("JPEG without loss".to_owned())),
                 0xC5..=0xC7 | 0xCD..=0xCF => return Err(Fault::Unsupported("hierarchical JPEG".to_owned())),
+                0xE1 if exif.is_none() => exif = body.strip_prefix(b"Exif\0\0").map(<[u8]>::to_vec),
+                0xE2 => profile.extend(body.strip_prefix(b"ICC_PROFILE\0")),
                 0xDD => restarts = body.get(..2).is_some_and(|interval| interval != [0, 0]),
                 0xDA => {
                     let (size, components, progressive) =
                         frame.ok_or_else(|| incomplete("a scan comes before its frame"))?;
                     let apart = body.first().is_some_and(|in_scan| u32::from(*in_scan) < components);
                     let coding = if progressive || apart { Coding::Buffered } else { Coding::Sequential };
-                    return Ok(Self { size, coding, components, restarts });
+                    return Ok(Self { size, coding, components, restarts, exif, profile: whole_profile(profile) });
                 }
                 _ => {}
             }
             rest = next;
         }
     }
+}
+
+/// The parts of a profile in one piece. Each begins with its number, from 1, and with how many there are.
+fn whole_profile(mut parts: Vec<&[u8]>) -> Option<Vec<u8>> {
+    parts.sort_by_key(|part| part.first());
+    let count = parts.len();
+    let in_order = parts.iter().enumerate().all(|(before, part)| {
+        part.first_chunk().is_some_and(|[number, of]| usize::from(*number) == before + 1 && usize::from(*of) == count)
+    });
+    (count > 0 && in_order).then(|| parts.iter().filter_map(|part| part.get(2..)).flatten().copied().collect())
 }
 
 /// The next marker, what its segment holds, and what follows.
@@ -107,5 +123,22 @@ mod tests {
         for length in 0..whole.len() - 10 {
             assert_eq!(read(&whole[..length]).unwrap_err().code(), "corrupt_image");
         }
+    }
+
+    #[test]
+    fn what_is_said_beside_the_frame() {
+        let part = |number: u8, of: u8, told: u8| [&b"\xFF\xE2\0\x11ICC_PROFILE\0"[..], &[number, of, told]].concat();
+        let said = |parts: &[Vec<u8>]| {
+            let exif = b"\xFF\xE1\0\x0AExif\0\0II".to_vec();
+            let whole = with(0xC0, 8, 3);
+            let file = [&whole[..2], &exif, &parts.concat(), &whole[2..]].concat();
+            let header = JpegHeader::read(&file).unwrap();
+            assert_eq!(header.exif.as_deref(), Some(&b"II"[..]));
+            header.profile
+        };
+        assert_eq!(said(&[]), None);
+        assert_eq!(said(&[part(2, 2, b'b'), part(1, 2, b'a')]), Some(b"ab".to_vec()));
+        assert_eq!(said(&[part(1, 2, b'a')]), None, "the second part is missing");
+        assert_eq!(said(&[part(1, 2, b'a'), part(1, 2, b'b')]), None, "twice the first");
     }
 }

@@ -13,6 +13,8 @@ mod jpeg;
 mod kind;
 mod options;
 mod orientation;
+#[cfg(feature = "utoipa")]
+mod schema;
 mod tiff;
 mod wire;
 

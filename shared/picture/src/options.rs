@@ -47,7 +47,8 @@ pub struct Options {
     pub metadata: Metadata,
 }
 
-/// How a picture meets a box of another ratio.
+/// How a picture meets a box of another ratio: whole inside, whole around, cut, on a canvas, or stretched.
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {
@@ -64,7 +65,7 @@ pub enum Fit {
     Fill,
 }
 
-/// A direction, or the choice of the most interesting part.
+/// Which part stays where `cover` cuts: a direction, or `smart`, which finds the most interesting one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "points of the compass")]
@@ -102,6 +103,8 @@ impl Gravity {
 }
 
 /// A turn clockwise, in degrees: 0, 90, 180 or 270.
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "utoipa", schema(as = Rotate, value_type = u16, minimum = 0, maximum = 270, multiple_of = 90))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]
 pub struct Rotation(u16);
@@ -162,7 +165,7 @@ impl From<Background> for String {
     }
 }
 
-/// Formats that are written.
+/// A format that is written; `jpg` is `jpeg`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "their names say all")]
@@ -191,14 +194,15 @@ impl Format {
     }
 }
 
-/// What comes along besides pixels.
+/// Whether camera, lens, exposure, time and author come along; never where the picture was taken.
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Metadata {
     /// Nothing.
     #[default]
     None,
-    /// What EXIF says of camera, lens, exposure, time and author; never where the picture was taken.
+    /// What EXIF says of them.
     Keep,
 }
 

@@ -149,10 +149,17 @@ impl Api {
 
     /// Stores an item.
     pub async fn upload(&self, content_type: &str, content: Vec<u8>) -> Uuid {
-        let request = self.http.post(format!("{}/items", self.url)).header("content-type", content_type).body(content);
-        let (status, item) = read(request.send().await.expect("the API answers")).await.expect("the answer is JSON");
-        assert_eq!(status, StatusCode::CREATED, "{item}");
+        let (status, item) = self.try_upload(content_type, content).await;
+        assert_eq!(status, StatusCode::CREATED.as_u16(), "{item}");
         id(&item)
+    }
+
+    /// Stores an item, if the API takes it; the status and the document of the answer.
+    pub async fn try_upload(&self, content_type: &str, content: Vec<u8>) -> (u16, Value) {
+        let request = self.http.post(format!("{}/items", self.url)).header("content-type", content_type).body(content);
+        let (status, document) =
+            read(request.send().await.expect("the API answers")).await.expect("the answer is JSON");
+        (status.as_u16(), document)
     }
 
     /// Waits until a task is in one of these states; its document.

@@ -9,6 +9,7 @@
 //! | [`Api`], [`Load`] | a client, and many clients at once |
 //! | [`Ledger`] | what handlers write down outside the system under test; executions are counted there |
 //! | [`Database`], [`Broker`] | the servers seen past the system under test |
+//! | [`pictures`] | pictures of every kind, and damage to them |
 //! | [`eventually`] | waits for a condition, never for a time |
 //!
 //! Invariants: nothing here touches a server or a process that the test run did not start; everything that a test
@@ -29,6 +30,7 @@ mod eventually;
 mod ledger;
 mod load;
 mod metrics;
+pub mod pictures;
 mod place;
 mod program;
 mod proxy;

@@ -15,7 +15,7 @@ use rand::RngExt as _;
 use reqwest::header::DATE;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Counters, Ledger, Place, Servers, eventually};
+use crate::{Counters, Ledger, Place, Servers, eventually, stack::children};
 
 /// How long a program may take to be ready. Tests run beside each other on few cores.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -285,6 +285,12 @@ impl Program {
         self.status_kib("VmHWM:")
     }
 
+    /// The resident memory of the processes that it has started, together.
+    pub fn children_rss_kib(&self) -> u64 {
+        // one that has just ended tells nothing
+        children(self.pid()).into_iter().filter_map(|pid| status_kib(pid, "VmRSS:")).sum()
+    }
+
     /// CPU time that it used since it started, user and system.
     pub fn cpu_seconds(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
@@ -295,9 +301,7 @@ impl Program {
     }
 
     fn status_kib(&self, field: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix(field));
-        line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).expect("the process tells its memory")
+        status_kib(self.pid(), field).expect("the process tells its memory")
     }
 
     fn signal(&self, signal: Signal) {
@@ -315,6 +319,12 @@ impl Drop for Program {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+fn status_kib(pid: u32, field: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 /// A client for `/readyz` and `/metrics`. A new connection each time: the process behind a port changes.

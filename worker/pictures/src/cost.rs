@@ -20,7 +20,7 @@ pub(crate) fn mebibytes(source: &Source) -> u32 {
 fn decoding(source: &Source) -> u64 {
     let pixels = source.size.pixels();
     match &source.header {
-        Header::Jpeg(header, _) => match header.coding {
+        Header::Jpeg(header) => match header.coding {
             // some lines
             Coding::Sequential => u64::from(source.size.width) * 256,
             // a coefficient of two bytes for each pixel of each component, if all are stored as finely

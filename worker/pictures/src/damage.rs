@@ -30,7 +30,14 @@ mod tests {
     #[test]
     fn only_stripes_are_passed_over() {
         let size = Size { width: 9, height: 9 };
-        let with = |restarts| JpegHeader { size, coding: Coding::Sequential, components: 3, restarts };
+        let with = |restarts| JpegHeader {
+            size,
+            coding: Coding::Sequential,
+            components: 3,
+            restarts,
+            exif: None,
+            profile: None,
+        };
         let bad_code = "VipsJpeg: Corrupt JPEG data: bad Huffman code";
         assert!(judge(bad_code, &with(true)).is_ok());
         assert!(judge(bad_code, &with(false)).is_err());

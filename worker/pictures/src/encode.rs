@@ -11,6 +11,7 @@ use image::{
 use rs_vips::voption::{Setter, VOption};
 
 use crate::{
+    embed,
     raster::{Space, to_vips},
     vips,
 };
@@ -22,6 +23,9 @@ const AVIF_QUALITIES: [u8; 4] = [50, 40, 30, 20];
 /// The default level takes seven times as long for a photograph 4 % smaller; the fastest method makes drawings twice as
 /// large.
 const PNG_COMPRESSION: CompressionType = CompressionType::Level(1);
+
+/// How libvips has EXIF begin.
+const EXIF_PREFIX: &[u8] = b"Exif\0\0";
 
 /// What is written besides pixels.
 pub(crate) struct Written<'a> {
@@ -115,19 +119,26 @@ fn vips_png(image: &DynamicImage, how: &Written, palette: bool) -> Result<Vec<u8
     let option = VOption::new().set("interlace", how.options.progressive).set("compression", 9);
     let option =
         if palette { option.set("palette", true).set("dither", 0.0) } else { option.set("filter", vips::ALL_FILTERS) };
-    with_profile(image, how)?.pngsave_buffer_with_opts(option).map_err(|_| vips::unwritable())
+    let made = with_profile(image, how)?.pngsave_buffer_with_opts(option).map_err(|_| vips::unwritable())?;
+    embed::in_png(made, how.exif.as_deref())
 }
 
 /// WebP has three channels or four. Effort 2 takes half the time of the library's 4, and 3 % more bytes.
 fn webp(image: &DynamicImage, how: &Written, quality: u8) -> Result<Vec<u8>, Fault> {
     let option = VOption::new().set("Q", i32::from(quality)).set("lossless", how.options.lossless).set("effort", 2);
-    with_profile(image, how)?.webpsave_buffer_with_opts(option).map_err(|_| vips::unwritable())
+    let made = with_profile(image, how)?.webpsave_buffer_with_opts(option).map_err(|_| vips::unwritable())?;
+    embed::in_webp(made, how.exif.as_deref())
 }
 
 /// The library's middle effort takes a second for a megapixel.
 fn avif(image: &DynamicImage, how: &Written, quality: u8) -> Result<Vec<u8>, Fault> {
     let option = VOption::new().set("Q", i32::from(quality)).set("compression", vips::AV1).set("effort", 2);
-    let made = with_profile(image, how)?.heifsave_buffer_with_opts(option).map_err(|_| vips::complaint());
+    let mut copy = with_profile(image, how)?;
+    if let Some(exif) = &how.exif {
+        let block = [EXIF_PREFIX, exif].concat();
+        copy.set_blob_copy("exif-data", &block).map_err(|_| vips::unwritable())?;
+    }
+    let made = copy.heifsave_buffer_with_opts(option).map_err(|_| vips::complaint());
     made.map_err(|told| {
         if told.contains("nsupported") || told.contains("not supported") {
             Fault::Unsupported("writing AVIF, which this machine's libheif cannot,".to_owned())

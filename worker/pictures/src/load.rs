@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use caraway_picture::{ExtraSample, Fault, JpegHeader, Kind, Orientation, Size};
+use caraway_picture::{ExtraSample, Fault, Kind, Orientation, Size};
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
 use rs_vips::{
     VipsImage,
@@ -11,7 +11,7 @@ use rs_vips::{
 };
 
 use crate::{
-    damage,
+    jpeg,
     raster::{Alpha, Raster, Space, from_vips, size_in_vips},
     scale,
     source::{Header, Source},
@@ -118,7 +118,7 @@ pub(crate) fn decode(source: &Source) -> Result<Raster, Fault> {
             let strict = false; // of a PNG, that is about its header only
             taken(source, &with_vips(source.file, Kind::Png, 0, Shrink::Whole, strict)?, source.turn)
         }
-        Header::Jpeg(header, image) => jpeg(source, header, image),
+        Header::Jpeg(header) => jpeg::decode(source, header),
         Header::Tiff(extra, colours, image) => {
             let kept = match extra {
                 ExtraSample::Ignored if *colours > 0 => Some(i32::from(*colours)),
@@ -143,24 +143,8 @@ pub(crate) fn decode(source: &Source) -> Result<Raster, Fault> {
     }
 }
 
-/// A JPEG is decoded at a fraction of its size, and once more where it is damaged and something is left.
-fn jpeg(source: &Source, header: &JpegHeader, whole: &VipsImage) -> Result<Raster, Fault> {
-    let by = shrink(source);
-    let strictly = match by {
-        Shrink::Whole => taken(source, whole, source.turn),
-        by @ Shrink::By(_) => {
-            with_vips(source.file, source.kind, 0, by, true).and_then(|image| taken(source, &image, source.turn))
-        }
-    };
-    let Err(Fault::Corrupt(complaint)) = strictly else { return strictly };
-    let warning = damage::judge(&complaint, header)?;
-    let image = with_vips(source.file, source.kind, 0, by, false)?;
-    let raster = taken(source, &image, source.turn)?;
-    Ok(Raster { warnings: vec![warning], ..raster })
-}
-
 /// Takes what libvips has opened into memory.
-fn taken(source: &Source, image: &VipsImage, turn: Orientation) -> Result<Raster, Fault> {
+pub(crate) fn taken(source: &Source, image: &VipsImage, turn: Orientation) -> Result<Raster, Fault> {
     let image = plain(image)?;
     let inks = image.get_interpretation().ok() == Some(Interpretation::Cmyk);
     let alpha = if image.hasalpha() && !inks { Alpha::Straight } else { Alpha::Opaque };

@@ -1,7 +1,7 @@
 //! The steps of a picture, in the order that touches the fewest pixels: it is decoded no larger than needed, scaled
 //! before its colours are settled, and turned when it is small.
 
-use caraway_picture::{Fault, Format, Made, Metadata};
+use caraway_picture::{Fault, Made, Metadata};
 use image::metadata::Orientation as Turn;
 
 use crate::{
@@ -16,9 +16,6 @@ pub(crate) fn make(source: &Source) -> Result<(Made, Vec<u8>), Fault> {
     let (options, plan) = (source.options, source.plan);
     let format = options.format.unwrap_or_else(|| source.kind.own_format());
     let keeps = options.metadata == Metadata::Keep;
-    if keeps && !matches!(format, Format::Jpeg | Format::Png) {
-        return Err(Fault::InvalidOptions("metadata is kept in JPEG and PNG only".to_owned()));
-    }
     let raster = load::decode(source)?;
     let raster = scale::scale(raster, source.turn.upright(plan.scaled))?;
     let raster = colour::settle(raster, options.keep_profile, options.grayscale)?;

@@ -55,18 +55,24 @@ pub(crate) fn in_vips(image: &VipsImage, target: Size, alpha: Alpha) -> Result<V
 
 /// Cuts a window, which is told in pixels of the whole picture, out of what may be decoded smaller.
 pub(crate) fn window_in_vips(image: &VipsImage, window: Window, whole: Size) -> Result<VipsImage, Fault> {
+    let Some(cut) = window_in(size_in_vips(image), window, whole) else { return Ok(image.clone()) };
+    let side = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
+    let cut = image.extract_area(side(cut.left), side(cut.top), side(cut.width), side(cut.height));
+    cut.map_err(|_| vips::undecodable())
+}
+
+/// A window in the pixels of a picture that may be decoded smaller than its whole; `None` where it is all of it.
+pub(crate) fn window_in(size: Size, window: Window, whole: Size) -> Option<Window> {
     if (window.width, window.height) == (whole.width, whole.height) {
-        return Ok(image.clone());
+        return None;
     }
-    let size = size_in_vips(image);
     let across = |pixels: u32| share(pixels, size.width, whole.width);
     let down = |pixels: u32| share(pixels, size.height, whole.height);
     let left = across(window.left).min(size.width.saturating_sub(1));
     let top = down(window.top).min(size.height.saturating_sub(1));
     let width = across(window.width).clamp(1, size.width - left);
     let height = down(window.height).clamp(1, size.height - top);
-    let whole = |pixels: u32| i32::try_from(pixels).unwrap_or(i32::MAX);
-    image.extract_area(whole(left), whole(top), whole(width), whole(height)).map_err(|_| vips::undecodable())
+    Some(Window { left, top, width, height })
 }
 
 /// `pixels * part / whole`, rounded.

@@ -25,7 +25,7 @@ pub(crate) struct Source<'a> {
 
 /// What each kind tells.
 pub(crate) enum Header {
-    Jpeg(JpegHeader, VipsImage),
+    Jpeg(JpegHeader),
     Tiff(ExtraSample, u16, VipsImage),
     /// Another one that libvips decodes.
     Vips(VipsImage),
@@ -80,9 +80,10 @@ fn read(file: &[u8], kind: Kind, options: &Options) -> Result<(Header, Size, Ori
     }
     if kind == Kind::Jpeg {
         let header = JpegHeader::read(file)?;
-        let image = load::with_vips(file, kind, 0, load::Shrink::Whole, true)?;
-        let orientation = Orientation::from_exif(image.get_orientation());
-        return Ok((Header::Jpeg(header, image), header.size, orientation));
+        let stands = header.exif.as_deref().and_then(image::metadata::Orientation::from_exif_chunk);
+        let orientation = Orientation::from_exif(stands.map_or(1, image::metadata::Orientation::to_exif).into());
+        let size = header.size;
+        return Ok((Header::Jpeg(header), size, orientation));
     }
     let tiff = if kind == Kind::Tiff { Some(TiffHeader::read(file, options.page)?) } else { None };
     let image = load::with_vips(file, kind, options.page, load::Shrink::Whole, true)?;

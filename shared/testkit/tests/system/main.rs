@@ -20,6 +20,7 @@ mod fidelity;
 mod frozen;
 mod full_queue;
 mod images;
+mod images_damaged;
 mod latest;
 mod limits;
 mod linear;

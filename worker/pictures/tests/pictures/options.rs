@@ -124,10 +124,22 @@ fn exif_comes_along_without_the_place() {
     let says = |bytes: &[u8], words: &[u8]| bytes.windows(words.len()).any(|there| there == words);
     let (_, bare) = codecs.make(&jpeg, "{}").unwrap();
     assert!(!says(&bare, b"Exif\0\0"));
-    let (_, kept) = codecs.make(&jpeg, r#"{"metadata":"keep"}"#).unwrap();
-    assert!(says(&kept, b"Acm\0") && !says(&kept, b"\x25\x88\x04\0"));
-    let refused = codecs.make(&jpeg, r#"{"metadata":"keep","format":"webp"}"#).unwrap_err();
-    assert_eq!(refused.code(), "invalid_options");
+    for how in [
+        r#""format":"jpeg""#,
+        r#""format":"png""#,
+        r#""format":"png","progressive":true"#,
+        r#""format":"webp""#,
+        r#""format":"webp","lossless":true"#,
+        r#""format":"avif""#,
+    ] {
+        let (_, kept) = codecs.make(&jpeg, &format!(r#"{{"metadata":"keep",{how}}}"#)).unwrap();
+        let read = exif::Reader::new().read_from_container(&mut std::io::Cursor::new(&kept)).unwrap();
+        let make = read.get_field(exif::Tag::Make, exif::In::PRIMARY).unwrap();
+        assert_eq!(make.display_value().to_string(), "\"Acm\"", "{how}");
+        assert!(read.fields().all(|field| field.tag.context() != exif::Context::Gps), "{how}");
+        assert!(!says(&kept, b"\x25\x88\x04\0") && !says(&kept, b"\x88\x25\0\x04"), "{how}");
+        assert!(codecs.make(&kept, "{}").is_ok(), "{how}");
+    }
 }
 
 #[test]

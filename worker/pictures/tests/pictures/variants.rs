@@ -1,14 +1,8 @@
 //! Generated pictures of every kind, held against what Pillow makes of them, and results held against their originals.
-//!
-//! `tests/variants.py` makes them, with the seed in `CARAWAY_PICTURE_SEED`, or 1. `deploy/dev test` installs what it needs
-//! and names its Python in `CARAWAY_PICTURE_PYTHON`.
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
-    process::Command,
     sync::OnceLock,
 };
 
@@ -27,26 +21,10 @@ struct Variant {
     pixels: Vec<((u32, u32), [u8; 3])>,
 }
 
-/// Makes the pictures, once for all tests: each of them is a process of its own.
+/// Where they are.
 pub(crate) fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/variants.py");
-        let seed = std::env::var("CARAWAY_PICTURE_SEED").unwrap_or_else(|_| "1".into());
-        let mut version = DefaultHasher::new();
-        std::fs::read(&script).unwrap().hash(&mut version);
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("variants-{seed}-{:x}", version.finish()));
-        let lock = File::create(folder.with_extension("lock")).unwrap();
-        lock.lock().unwrap();
-        if folder.join("expected.json").exists() {
-            return folder;
-        }
-        let python = std::env::var("CARAWAY_PICTURE_PYTHON")
-            .expect("CARAWAY_PICTURE_PYTHON must name a Python with Pillow and pillow-heif; deploy/dev test sets it");
-        let status = Command::new(python).arg(script).arg(&folder).arg(seed).status().unwrap();
-        assert!(status.success(), "the pictures could not be made");
-        folder
-    })
+    FOLDER.get_or_init(|| caraway_testkit::pictures::variants(Path::new(env!("CARGO_TARGET_TMPDIR"))))
 }
 
 fn read(name: &str) -> Vec<u8> {

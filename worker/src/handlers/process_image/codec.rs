@@ -24,6 +24,16 @@ const RESULT_BYTES_MAX: u64 = 300_000_000;
 const KILLED: i32 = 9;
 const OUT_OF_TIME: i32 = 24;
 
+/// All that it is told of its surroundings. By default, glibc gives a small picture's buffers back to the kernel and takes
+/// them again for the next picture, which costs a quarter of the time.
+const ENVIRONMENT: [(&str, &str); 5] = [
+    ("VIPS_BLOCK_UNTRUSTED", "1"),
+    ("VIPS_NOVECTOR", "1"),
+    ("MALLOC_MMAP_THRESHOLD_", "4194304"),
+    ("MALLOC_TRIM_THRESHOLD_", "16777216"),
+    ("MALLOC_TOP_PAD_", "1048576"),
+];
+
 /// A running process. It is killed when this is dropped.
 pub(super) struct Codec {
     child: Child,
@@ -45,10 +55,10 @@ pub(super) enum Broken {
 }
 
 impl Codec {
-    /// Starts a process that knows nothing of ours: no environment, no files.
+    /// Starts a process that knows nothing of ours: no environment but what it needs, no files.
     pub(super) fn start(program: &Path, mebibytes_max: u32) -> io::Result<Self> {
         let mut command = Command::new(program);
-        command.arg(mebibytes_max.to_string()).env_clear().env("VIPS_BLOCK_UNTRUSTED", "1").env("VIPS_NOVECTOR", "1");
+        command.arg(mebibytes_max.to_string()).env_clear().envs(ENVIRONMENT);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).current_dir("/");
         let mut child = command.spawn()?;
         let missing = || io::Error::other("a pipe is missing");

@@ -1,4 +1,4 @@
-//! `images`: thumbnails of 256 pixels of a small JPEG, a small PNG and JPEGs of 12 and 48 megapixels; beside Pillow in a
+//! `images`: thumbnails of 256 pixels of small JPEGs, a small PNG and JPEGs of 12 and 48 megapixels; beside Pillow in a
 //! Celery task, which decodes in full. Caraway reads each picture from PostgreSQL and stores the thumbnail there; the Celery
 //! task reads and writes files, which is less. Rates count from the first request to the last result; `per worker core`
 //! is the rate divided by the cores that the worker took.
@@ -26,13 +26,15 @@ use crate::{
 const CONNECTIONS: usize = 4;
 /// How many show how many there must be to last as long as was asked.
 const TRIAL: u32 = 16;
-/// The same picture as `rocket.jpg`, of so many pixels.
-const LARGE: [(&str, u32, u32); 2] = [("12 megapixels", 4243, 2829), ("48 megapixels", 8064, 6048)];
-const LARGE_QUALITY: u8 = 90;
+/// The same picture as `rocket.jpg`, of so many pixels, and without its profile.
+const SCALED: [(&str, u32, u32); 3] =
+    [("0.1 megapixels", 400, 267), ("12 megapixels", 4243, 2829), ("48 megapixels", 8064, 6048)];
+const QUALITY: u8 = 90;
 
 pub(super) async fn run(bench: &Bench) -> Vec<Row> {
     let systems = [System::Caraway, System::CeleryDefault];
-    let entries = bench.entries(&["rocket.jpg", "astronaut.png", "12 megapixels", "48 megapixels"], &systems);
+    let pictures = ["0.1 megapixels", "rocket.jpg", "astronaut.png", "12 megapixels", "48 megapixels"];
+    let entries = bench.entries(&pictures, &systems);
     bench.alternate("images", &entries, async |entry| measure(bench, entry).await).await
 }
 
@@ -67,18 +69,18 @@ async fn submit(running: &mut Running, requests: &Requests, count: u32) -> anyho
 
 fn picture(bench: &Bench, name: &str) -> anyhow::Result<PathBuf> {
     let photos = bench.servers.paths.root.join("deploy/photos");
-    let Some((name, width, height)) = LARGE.into_iter().find(|(large, ..)| *large == name) else {
+    let Some((name, width, height)) = SCALED.into_iter().find(|(scaled, ..)| *scaled == name) else {
         return Ok(photos.join(name));
     };
-    let large = bench.servers.paths.state.join(format!("rocket-{}.jpg", name.replace(' ', "-")));
-    if !large.exists() {
+    let path = bench.servers.paths.state.join(format!("rocket-{}.jpg", name.replace(' ', "-")));
+    if !path.exists() {
         let rocket = ImageReader::open(photos.join("rocket.jpg"))?.decode()?;
         let scaled = rocket.resize_exact(width, height, FilterType::Lanczos3);
         let mut bytes = Vec::new();
-        JpegEncoder::new_with_quality(&mut bytes, LARGE_QUALITY).encode_image(&scaled)?;
-        fs::write(&large, bytes)?;
+        JpegEncoder::new_with_quality(&mut bytes, QUALITY).encode_image(&scaled)?;
+        fs::write(&path, bytes)?;
     }
-    Ok(large)
+    Ok(path)
 }
 
 async fn request(running: &Running, picture: &Path) -> anyhow::Result<Requests> {
