@@ -1,0 +1,50 @@
+"""The two drivers: one blocks the thread, the other awaits. What they run is the same."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from ._call import Exchange, Reply, Sleep, Steps
+
+T = TypeVar("T")
+
+
+def drive(steps: Steps[T], exchange: Callable[[Exchange], Reply]) -> T:
+    """Runs the steps in this thread."""
+    try:
+        step = next(steps)
+        while True:
+            answer: Any = None
+            try:
+                if isinstance(step, Sleep):
+                    time.sleep(step.seconds)
+                else:
+                    answer = exchange(step)
+            except BaseException as error:  # the steps clean up, also after Ctrl-C, and raise it again
+                step = steps.throw(error)
+            else:
+                step = steps.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+async def drive_async(steps: Steps[T], exchange: Callable[[Exchange], Awaitable[Reply]]) -> T:
+    """Runs the steps in this task."""
+    try:
+        step = next(steps)
+        while True:
+            answer: Any = None
+            try:
+                if isinstance(step, Sleep):
+                    await asyncio.sleep(step.seconds)
+                else:
+                    answer = await exchange(step)
+            except BaseException as error:  # the steps clean up, also when the task is cancelled, and raise it again
+                step = steps.throw(error)
+            else:
+                step = steps.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
