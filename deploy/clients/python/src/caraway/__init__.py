@@ -7,20 +7,37 @@ from ._version import VERSION as __version__
 if TYPE_CHECKING:
     from ._client import AsyncCaraway, Caraway, connect
     from ._errors import CarawayError, Problem, TransportError, UnsupportedByServer
-    from ._problems import LeaseLost
+    from ._options import Retry
+    from ._problems import LeaseLost, TaskCancelled, TaskExpired, TaskFailed, TaskNotFound
+    from .app import App
+    from .canvas import chain, chord, gather, group
+    from .result import AsyncResult, GroupResult, WorkflowResult
 
-__all__ = ["AsyncCaraway", "Caraway", "CarawayError", "LeaseLost", "Problem", "TransportError", "UnsupportedByServer", "__version__", "connect"]
+__all__ = ["App", "AsyncCaraway", "AsyncResult", "Caraway", "CarawayError", "GroupResult", "LeaseLost", "Problem", "Retry", "TaskCancelled", "TaskExpired", "TaskFailed", "TaskNotFound", "TransportError", "UnsupportedByServer", "WorkflowResult", "chain", "chord", "connect", "gather", "group", "__version__"]  # fmt: skip
 
 # Loaded when they are asked for: whoever needs a lock does not pay for tasks.
 _WHERE = {
+    "App": "app",
     "AsyncCaraway": "_client",
+    "AsyncResult": "result",
     "Caraway": "_client",
-    "connect": "_client",
     "CarawayError": "_errors",
+    "GroupResult": "result",
+    "LeaseLost": "_problems",
     "Problem": "_errors",
+    "Retry": "_options",
+    "TaskCancelled": "_problems",
+    "TaskExpired": "_problems",
+    "TaskFailed": "_problems",
+    "TaskNotFound": "_problems",
     "TransportError": "_errors",
     "UnsupportedByServer": "_errors",
-    "LeaseLost": "_problems",
+    "WorkflowResult": "result",
+    "chain": "canvas",
+    "chord": "canvas",
+    "connect": "_client",
+    "gather": "canvas",
+    "group": "canvas",
 }
 
 
@@ -29,4 +46,5 @@ def __getattr__(name: str) -> Any:
 
     if name not in _WHERE:
         raise AttributeError(f"module 'caraway' has no attribute {name!r}")
-    return getattr(import_module(f".{_WHERE[name]}", __name__), name)
+    value = globals()[name] = getattr(import_module(f".{_WHERE[name]}", __name__), name)
+    return value

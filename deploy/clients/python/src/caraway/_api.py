@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from . import _types
 from ._call import Call, make
 

@@ -6,7 +6,7 @@ import threading
 from types import TracebackType
 from typing import TypeVar
 
-from ._call import Call, Exchange, Reply, Steps
+from ._call import Call, Exchange, Reply, Sleep, Steps
 from ._clock import now
 from ._drive import drive, drive_async
 from ._fork import forget_in_child
@@ -96,9 +96,9 @@ class AsyncCaraway(Client):
         super().__init__(url, key)
         self._streams = AsyncPool(self._origin)
 
-    async def run(self, steps: Steps[T]) -> T:
-        """Runs the steps of a primitive in this task."""
-        return await drive_async(steps, self._exchange)
+    async def run(self, steps: Steps[T], first: Exchange | Sleep | None = None) -> T:
+        """Runs the steps of a primitive in this task. `first`: they have begun, and this is what they asked for."""
+        return await drive_async(steps, self._exchange, first)
 
     async def _exchange(self, step: Exchange) -> Reply:
         return await self._streams.exchange(step)

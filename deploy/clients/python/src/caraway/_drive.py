@@ -30,10 +30,14 @@ def drive(steps: Steps[T], exchange: Callable[[Exchange], Reply]) -> T:
         return result
 
 
-async def drive_async(steps: Steps[T], exchange: Callable[[Exchange], Awaitable[Reply]]) -> T:
-    """Runs the steps in this task."""
+async def drive_async(
+    steps: Steps[T],
+    exchange: Callable[[Exchange], Awaitable[Reply]],
+    first: Exchange | Sleep | None = None,
+) -> T:
+    """Runs the steps in this task. `first`: they have begun, and this is what they asked for."""
     try:
-        step = next(steps)
+        step = first or next(steps)
         while True:
             answer: Any = None
             try:

@@ -44,6 +44,11 @@ class Problem(CarawayError):
         # Seconds after which the server would look at it again.
         self.retry_after = retry_after
 
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """What a failed task left: its code, message and details."""
+        return self.document.get("error")
+
     def __str__(self) -> str:
         return self._text
 

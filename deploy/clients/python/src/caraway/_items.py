@@ -16,7 +16,7 @@ from ._ids import new_id
 from ._keeper import keeper
 from ._lease import Lease, lease_lost
 from ._line import Deadline, Terms, leave, stand_in_line
-from ._priority import priority_of
+from ._priority import as_heap_item, priority_of
 from ._problems import LeaseLost, NotConfigured, QueueFull, QueueShutDown, UnknownField
 from ._retry import send
 from .codec import Codec
@@ -143,22 +143,20 @@ class Items:
 
     def _get(self, timeout: float | None) -> Steps[Any]:
         owner = self.me()
-        while True:
-            try:
-                granted = yield from stand_in_line(self.terms, timeout)
-                break
-            except UnknownField:
-                if self.client.lacks("until_finished"):
-                    raise
-                self.client.note_lack("until_finished")
+        try:
+            granted = yield from stand_in_line(self.terms, timeout)
+        except UnknownField:
+            # The server is older; another thread may have found that out at the same time.
+            self.client.note_lack("until_finished")
+            granted = yield from stand_in_line(self.terms, timeout)
         if granted is None:
             raise queue.Empty
         lease, answer = granted
         if self.manual:
             self.held.append((owner, lease))
             keeper.keep(lease)
-        value = self.codec.decode(answer["payload"])
-        return tuple(value) if self.order == "priority" and isinstance(value, list) else value
+        value: Any = self.codec.decode(answer["payload"])
+        return as_heap_item(value) if self.order == "priority" else value
 
     def done(self) -> Steps[None]:
         """The oldest item that this thread has is done with; if it has none, the oldest of all."""

@@ -93,7 +93,7 @@ class Permits:
         state = (yield from send(_api.get_semaphore(self.name))).json()
         taken = sum(holder["permits"] for holder in state["holders"])
         free = state.get("available", state["permits"] - taken)  # an older server shows the first 100 holders only
-        return free < 1 or state["waiting"] > 0
+        return bool(free < 1 or state["waiting"] > 0)
 
 
 def _abandon(held: list[tuple[Hashable, Lease]]) -> None:

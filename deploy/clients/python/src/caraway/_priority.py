@@ -21,6 +21,15 @@ def priority_of(item: Any) -> float:
     raise TypeError(f"an item of a priority queue is a number or a string, or begins with one, and not {type(item).__name__}")
 
 
+def as_heap_item(value: Any) -> Any:
+    """JSON has no tuples; an item of a priority queue that is a list was one."""
+    return _tuple(value) if isinstance(value, list) else value
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    return tuple(value)
+
+
 def _number(value: float) -> float:
     try:
         number = float(value)

@@ -3,7 +3,7 @@
 # Made by deploy/clients/generate of api/openapi.json, as long as that is: change neither by hand.
 
 import queue
-from typing import Any
+from typing import Any, cast
 
 from ._call import Reply
 from ._errors import Problem
@@ -112,7 +112,7 @@ class BodyTimeout(Problem, TimeoutError):
     code = "body_timeout"
 
 
-class TaskNotFinished(Problem):
+class TaskNotFinished(Problem, TimeoutError):
     """The task is not finished"""
 
     code = "task_not_finished"
@@ -160,7 +160,7 @@ class TaskInWorkflow(Problem):
     code = "task_in_workflow"
 
 
-class WorkflowNotFinished(Problem):
+class WorkflowNotFinished(Problem, TimeoutError):
     """The workflow is not finished"""
 
     code = "workflow_not_finished"
@@ -583,13 +583,13 @@ BY_CODE: dict[str, type[Problem]] = {
 
 def problem_of(reply: Reply) -> Problem:
     """The exception for an answer that is none of the good ones."""
-    document: Any = None
+    document: dict[str, Any] = {"detail": f"the answer was {reply.status} without a problem document"}
     try:
-        document = reply.json()
+        read = reply.json()
     except ValueError:
-        pass  # something between here and the server answered
-    if not isinstance(document, dict):
-        document = {"detail": f"the answer was {reply.status} without a problem document"}
+        read = None  # something between here and the server answered
+    if isinstance(read, dict):
+        document = cast("dict[str, Any]", read)
     after = reply.headers.get("retry-after", "")
     kind = BY_CODE.get(str(document.get("code")), Problem)
     return kind(document, reply.status, float(after) if after.isdigit() else None)

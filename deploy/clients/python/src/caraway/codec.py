@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 
 class Codec(Protocol):
@@ -43,9 +43,9 @@ class Python:
         if isinstance(value, float):
             return value if math.isfinite(value) else {"$float": str(value)}
         if isinstance(value, list):
-            return [self.encode(one) for one in cast("list[Any]", value)]
+            return [self.encode(one) for one in _list(value)]
         if isinstance(value, dict):
-            return self._pairs(cast("dict[Any, Any]", value))
+            return self._pairs(_pairs(value))
         for kind, (name, write, _) in _MARKED.items():
             if type(value) is kind:
                 return {name: write(self, value)}
@@ -59,10 +59,10 @@ class Python:
     def decode(self, value: Any) -> Any:
         """Without marks."""
         if isinstance(value, list):
-            return [self.decode(one) for one in cast("list[Any]", value)]
+            return [self.decode(one) for one in _list(value)]
         if not isinstance(value, dict):
             return value
-        pairs = cast("dict[str, Any]", value)
+        pairs = _pairs(value)
         if len(pairs) == 1:
             name, inner = next(iter(pairs.items()))
             if name == "$float":
@@ -73,6 +73,18 @@ class Python:
                 if marked == name:
                     return read(self, inner)
         return {key: self.decode(one) for key, one in pairs.items()}
+
+
+
+
+def _list(value: Any) -> list[Any]:
+    """For type checkers: a list of which nothing more is known."""
+    return value  # type: ignore[no-any-return]
+
+
+def _pairs(value: Any) -> dict[Any, Any]:
+    """For type checkers: a dict of which nothing more is known."""
+    return value  # type: ignore[no-any-return]
 
 
 _Step = Callable[[Python, Any], Any]

@@ -38,6 +38,8 @@ __all__ = [
 ]  # fmt: skip
 
 T = TypeVar("T")
+_AnyLock = TypeVar("_AnyLock", bound="_Lock")
+_AnySemaphore = TypeVar("_AnySemaphore", bound="Semaphore")
 
 
 def _timeout(blocking: bool, timeout: float) -> float | None:
@@ -71,8 +73,8 @@ class _Lock(LockView):
         """Whether anybody holds it, on any host."""
         return self._client.run(self._mutex.locked())
 
-    def __enter__(self: T) -> T:
-        self.acquire()  # type: ignore[attr-defined]
+    def __enter__(self: _AnyLock) -> _AnyLock:
+        self.acquire()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -113,8 +115,8 @@ class Condition:
         client: Caraway | None = None,
     ) -> None:
         self._lock: _Lock = lock or RLock(name, ttl=ttl, client=client)
-        self._client = self._lock._client  # pyright: ignore[reportPrivateUsage]
-        self._waiters = Waiters(name, self._lock._mutex)  # pyright: ignore[reportPrivateUsage]
+        self._client = self._lock._client
+        self._waiters = Waiters(name, self._lock._mutex)
         self.acquire = self._lock.acquire
         self.release = self._lock.release
 
@@ -179,8 +181,8 @@ class Semaphore:
         """Gives so many permits back, this thread's first."""
         self._client.run(self._permits.release(n))
 
-    def __enter__(self: T) -> T:
-        self.acquire()  # type: ignore[attr-defined]
+    def __enter__(self: _AnySemaphore) -> _AnySemaphore:
+        self.acquire()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
