@@ -1,6 +1,5 @@
 """The two drivers: one blocks the thread, the other awaits. What they run is the same."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -36,6 +35,9 @@ async def drive_async(
     first: Exchange | Sleep | None = None,
 ) -> T:
     """Runs the steps in this task. `first`: they have begun, and this is what they asked for."""
+    # Whoever uses threads only does not load it.
+    import asyncio
+
     try:
         step = first or next(steps)
         while True:

@@ -8,14 +8,17 @@ wait needs another.
 import os
 import select
 import socket
-import ssl
 import threading
+from typing import TYPE_CHECKING
 
 from .._call import Exchange, Reply
 from .._clock import now
 from .._errors import NoAnswer, TransportError
 from .._fork import forget_in_child
 from .._http import LINE_MAX, Origin, read_reply
+
+if TYPE_CHECKING:
+    import ssl
 
 IDLE_MAX = 64
 # The server closes what lies idle for some time; what is older is not worth a try.
@@ -29,7 +32,11 @@ class Pool:
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
-        self._tls = ssl.create_default_context() if origin.tls else None
+        self._tls: ssl.SSLContext | None = None
+        if origin.tls:
+            import ssl  # not loaded for what needs none
+
+            self._tls = ssl.create_default_context()
         self._lock = threading.Lock()
         self._idle: list[_Connection] = []
         self._closed = False
@@ -85,7 +92,7 @@ class Pool:
 
 
 class _Connection:
-    def __init__(self, origin: Origin, tls: ssl.SSLContext | None, seconds: float) -> None:
+    def __init__(self, origin: Origin, tls: "ssl.SSLContext | None", seconds: float) -> None:
         try:
             plain = socket.create_connection((origin.host, origin.port), seconds)
         except TimeoutError as error:
