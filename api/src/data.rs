@@ -9,7 +9,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use bytes::Bytes;
 use caraway_shared::{
     cache::{Found, How},
-    store::{Changed, DATA, Expected, Storable},
+    store::{Changed, DATA, Expected, NewValue, Storable},
     task::OwnerId,
 };
 
@@ -49,11 +49,11 @@ pub(crate) async fn put(
     state: &ApiState,
     caller: &Caller,
     key: &str,
-    json: &[u8],
+    value: NewValue<'_>,
     expected: Expected,
 ) -> Result<i64, Problem> {
-    let _storing = state.quotas.store(caller, json.len(), Storable::Value(key)).await?;
-    change(state, caller.owner, key, Some(json), expected).await
+    let _storing = state.quotas.store(caller, value.json.len(), Storable::Value(key)).await?;
+    change(state, caller.owner, key, Some(value), expected).await
 }
 
 /// Stores a value, or deletes it (`None`); its version since. Of what was to be deleted and is not there, 404.
@@ -61,11 +61,11 @@ async fn change(
     state: &ApiState,
     owner: OwnerId,
     key: &str,
-    json: Option<&[u8]>,
+    value: Option<NewValue<'_>>,
     expected: Expected,
 ) -> Result<i64, Problem> {
     let unconditional = expected == Expected::Any;
-    match state.store.change_data(owner, key, json, expected).await? {
+    match state.store.change_data(owner, key, value, expected).await? {
         Changed::Done(owed) => {
             fail::fail_point!("data.committed", |_| std::process::abort());
             state.cache.after_commit(&owed).await;

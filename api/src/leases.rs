@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use actix_web::{HttpResponse, http::header};
-use caraway_shared::coordination::{Address, Asker, Grant, LeaseAnswer, Op, Reply, Share, Terms, limits, seconds};
+use caraway_shared::coordination::{
+    Address, Asker, Grant, LeaseAnswer, Millis, Op, Reply, Share, Terms, limits, seconds,
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -53,6 +55,10 @@ pub(crate) struct LeaseView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     waiting: Option<i64>,
+    /// Of a wait on a condition that has the lock again: whether it was notified, or its `timeout` was over before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    notified: Option<bool>,
 }
 
 /// What asking for a lease may be refused for.
@@ -121,18 +127,23 @@ pub(crate) const RELEASE_PROBLEMS: &[Code] = &[Code::LeaseLost, Code::LeaseInUse
 
 /// The answer about one lease.
 pub(crate) fn answer(lease_id: Uuid, reply: Reply) -> Result<HttpResponse, Problem> {
-    let view = |state| LeaseView { lease_id, state, fence: None, expires_in: None, waiting: None };
+    let view = |state| LeaseView { lease_id, state, fence: None, expires_in: None, waiting: None, notified: None };
+    let (reply, notified) = match reply {
+        Reply::Woken { grant, notified } => (Reply::Held(grant), Some(notified)),
+        other => (other, None),
+    };
     let (mut response, view) = match reply {
         Reply::Held(Grant { fence, left }) => {
             let left = seconds(left);
             let mut response = HttpResponse::Ok();
             response.insert_header((FENCING_TOKEN, fence.to_string()));
-            (response, LeaseView { fence: Some(fence.to_string()), expires_in: Some(left), ..view(LeaseState::Held) })
+            let (fence, expires_in) = (Some(fence.to_string()), Some(left));
+            (response, LeaseView { fence, expires_in, notified, ..view(LeaseState::Held) })
         }
         Reply::Waiting(waiting) => {
             (HttpResponse::Accepted(), LeaseView { waiting: Some(waiting), ..view(LeaseState::Waiting) })
         }
-        Reply::Parked => (HttpResponse::Accepted(), view(LeaseState::Parked)),
+        Reply::Parked(_) => (HttpResponse::Accepted(), view(LeaseState::Parked)),
         other => return Err(refused(&other)),
     };
     Ok(response.insert_header((header::CACHE_CONTROL, "no-store")).json(view))
@@ -168,10 +179,16 @@ pub(crate) fn refused(reply: &Reply) -> Problem {
         }
         Reply::AlreadyIn => (Code::ItemAlreadyIn, "the item is in the queue, or was".to_owned()),
         Reply::Full => (Code::QueueFull, "as many items are ready as may be; put it in with ?wait=N".to_owned()),
+        Reply::Broken => {
+            (Code::BrokenBarrier, "the barrier is broken, or was while this arrival stood at it".to_owned())
+        }
         Reply::ShutDown => (Code::QueueShutDown, "this queue takes no more".to_owned()),
         Reply::Held(_)
         | Reply::Waiting(_)
-        | Reply::Parked
+        | Reply::Parked(_)
+        | Reply::Woken { .. }
+        | Reply::Arrived { .. }
+        | Reply::Purged(_)
         | Reply::Released
         | Reply::ReleasedNotified
         | Reply::PutBack(_)
@@ -207,7 +224,7 @@ pub(crate) fn read(body: Option<&[u8]>, secret: Option<Vec<u8>>, of: Of) -> Resu
     let id = fields.optional("lease_id", ID_MUST, id).unwrap_or_else(Uuid::new_v4);
     let owner = fields.optional("owner", "must be a string of 1 to 128 bytes", label);
     let ttl_ms = fields.optional("ttl", TTL_MUST, ttl).unwrap_or(limits::TTL_DEFAULT);
-    let mut terms = Terms { owner: String::new(), permits: 1, ttl_ms, reentrant: false, secret };
+    let mut terms = Terms { owner: String::new(), permits: 1, ttl_ms, reentrant: false, secret, leaves_empty: false };
     let mut expect = None;
     match of {
         Of::Permits => {
@@ -240,6 +257,15 @@ pub(crate) fn id(value: &RawValue) -> Option<Uuid> {
 pub(crate) fn ttl(value: &RawValue) -> Option<i32> {
     let ttl = Duration::try_from_secs_f64(typed(value)?).ok()?;
     i32::try_from(ttl.as_millis()).ok().filter(|ttl| (limits::TTL_MIN..=limits::TTL_MAX).contains(ttl))
+}
+
+/// What a time limit must be.
+pub(crate) const TIME_LIMIT_MUST: &str = "must be a number of seconds from 0 to 86400";
+
+/// A time limit, in milliseconds.
+pub(crate) fn time_limit(value: &RawValue) -> Option<Millis> {
+    let limit = Duration::try_from_secs_f64(typed(value)?).ok()?;
+    Millis::try_from(limit.as_millis()).ok().filter(|limit| *limit <= limits::TIME_LIMIT_MAX)
 }
 
 /// A label.

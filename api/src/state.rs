@@ -14,6 +14,10 @@ const WORKFLOWS_MAX: usize = 3;
 /// Requests that wait for something to happen: each holds its connection and a few kilobytes. A user has half of them.
 const WAITS_MAX: usize = 16_384;
 
+/// Tasks that are waited for by requests for many: each costs some hundred bytes, and is asked for once a second in case a wake-up is
+/// lost. A user has half of them.
+const WAITED_TASKS_MAX: usize = 65_536;
+
 /// The handles.
 #[derive(Clone)]
 pub(crate) struct ApiState {
@@ -58,6 +62,8 @@ pub(crate) struct SharedRoom {
     pub(crate) workflows: Shares,
     /// Requests that wait.
     pub(crate) waits: Shares,
+    /// Tasks that requests for many wait for.
+    pub(crate) waited_tasks: Shares,
 }
 
 impl SharedRoom {
@@ -65,6 +71,7 @@ impl SharedRoom {
     pub(crate) fn new(body_bytes: usize) -> Self {
         let halved = |room: usize| Shares::new(room, room.div_ceil(2));
         let (uploads, workflows) = (halved(UPLOADS_MAX), halved(WORKFLOWS_MAX));
-        Self { bodies: halved(body_bytes), uploads, workflows, waits: halved(WAITS_MAX) }
+        let (waits, waited_tasks) = (halved(WAITS_MAX), halved(WAITED_TASKS_MAX));
+        Self { bodies: halved(body_bytes), uploads, workflows, waits, waited_tasks }
     }
 }

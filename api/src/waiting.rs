@@ -5,7 +5,7 @@
 //! the wait did.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -17,6 +17,7 @@ use caraway_shared::{
     task::{OwnerId, TaskId},
     telemetry::names,
 };
+use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
@@ -130,7 +131,40 @@ impl Waiting {
         }
     }
 
-    /// How many wait.
+    /// Waits until at most so many of these tasks are open, as `open` tells by a read, or until `patience` is over or the server
+    /// closes. Whatever is woken was announced to have ended, so nothing is read before enough of them are.
+    pub(crate) async fn until_few_are_open(
+        &self,
+        ids: &[TaskId],
+        most: usize,
+        patience: Duration,
+        open: impl AsyncFn() -> Result<HashSet<TaskId>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let until = Instant::now() + patience;
+        let waits: Vec<(TaskId, Arc<Wait>)> = ids.iter().map(|id| (*id, self.enter(*id))).collect();
+        loop {
+            // each hears from now on, and is looked at after that
+            let heard: Vec<_> = waits.iter().map(|(id, wait)| (*id, wait.moved.notified())).collect();
+            metrics::counter!(names::WAIT_LOOKS).increment(1);
+            let open = open().await?;
+            if open.len() <= most {
+                return Ok(());
+            }
+            let still = heard.into_iter().filter(|(id, _)| open.contains(id)).map(|(_, moved)| moved);
+            let mut still: FuturesUnordered<_> = still.collect();
+            let enough = async {
+                while still.len() > most {
+                    still.next().await;
+                }
+            };
+            tokio::select! {
+                enough = timeout_at(until, enough) => if enough.is_err() { return Ok(()) },
+                () = self.closing.cancelled() => return Ok(()),
+            }
+        }
+    }
+
+    /// How many wait; who waits for many tasks counts for each.
     pub(crate) fn open(&self) -> u32 {
         let waits = self.lock();
         waits.values().map(|wait| u32::try_from(wait.strong_count()).unwrap_or(u32::MAX)).sum()

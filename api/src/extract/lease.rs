@@ -36,6 +36,9 @@ pub(crate) struct LeasePath(pub(crate) Name, pub(crate) Uuid);
 /// `{name}` and `{item_id}` in a path.
 pub(crate) struct ItemOfQueue(pub(crate) Name, pub(crate) Uuid);
 
+/// `{name}` and `{arrival_id}` in a path.
+pub(crate) struct ArrivalPath(pub(crate) Name, pub(crate) Uuid);
+
 /// SHA-256 of `Lease-Secret`.
 pub(crate) struct LeaseSecret(pub(crate) Option<Vec<u8>>);
 
@@ -53,6 +56,11 @@ impl LeasePath {
 }
 
 impl ItemOfQueue {
+    /// What it refuses.
+    pub(crate) const PROBLEMS: &[Code] = &[Code::InvalidRequest];
+}
+
+impl ArrivalPath {
     /// What it refuses.
     pub(crate) const PROBLEMS: &[Code] = &[Code::InvalidRequest];
 }
@@ -93,6 +101,12 @@ impl IntoParams for LeasePath {
 impl IntoParams for ItemOfQueue {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         vec![name_parameter(), id_parameter("item_id", "The item's id, your own choice: a UUID.")]
+    }
+}
+
+impl IntoParams for ArrivalPath {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![name_parameter(), id_parameter("arrival_id", "The arrival's id, your own choice: a UUID.")]
     }
 }
 
@@ -137,6 +151,15 @@ impl FromRequest for ItemOfQueue {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(name(request).and_then(|name| Ok(Self(name, id(request, "item_id")?))))
+    }
+}
+
+impl FromRequest for ArrivalPath {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(name(request).and_then(|name| Ok(Self(name, id(request, "arrival_id")?))))
     }
 }
 

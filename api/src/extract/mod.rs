@@ -20,7 +20,7 @@ pub(crate) use caller::OfAllQueues;
 pub(crate) use fields::{Fields, typed};
 pub(crate) use idempotency::IdempotencyKey;
 pub(crate) use json::{JsonBody, read_json};
-pub(crate) use lease::{ItemOfQueue, LeasePath, LeaseSecret, LeaseWait, NamePath};
+pub(crate) use lease::{ArrivalPath, ItemOfQueue, LeasePath, LeaseSecret, LeaseWait, NamePath};
 pub(crate) use order::{OrderQuery, Whose, user_parameter};
 pub(crate) use parameters::KnownParameters;
 pub(crate) use path::{

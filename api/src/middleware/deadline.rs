@@ -32,7 +32,7 @@ pub(crate) async fn guarded_in_time<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
-    let reads = request.method() == Method::GET;
+    let reads = request.method() == Method::GET || needs == Needs::Read;
     let limit = if reads { READ_DEADLINE } else { WRITE_DEADLINE };
     let limit = limit + wait_asked(request.request());
     let asked = request.request().clone();

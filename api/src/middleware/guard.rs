@@ -5,7 +5,6 @@ use actix_web::{
     Error, HttpMessage,
     body::{BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::Method,
     middleware::Next,
     web::Data,
 };
@@ -77,7 +76,7 @@ pub(super) async fn guard<B: MessageBody>(
             Ok(Some(room)) => {
                 request.extensions_mut().insert(caller.clone());
                 let _room = room;
-                waited(request, caller, next).await?
+                waited(needs, request, caller, next).await?
             }
             Err(problem) => request.error_response(problem).map_into_right_body(),
         },
@@ -107,12 +106,13 @@ async fn admit(needs: Needs, scope: Scope, request: &ServiceRequest) -> (Result<
 
 /// A read that waits ends with the key that it is asked with. What changes something goes on: nobody could tell what it did.
 async fn waited<B: MessageBody>(
+    needs: Needs,
     request: ServiceRequest,
     caller: Caller,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
     let callers = request.app_data::<Data<ApiState>>().map(|state| state.callers.clone());
-    let Some(callers) = callers.filter(|_| request.method() == Method::GET) else {
+    let Some(callers) = callers.filter(|_| needs == Needs::Read) else {
         return Ok(next.call(request).await?.map_into_left_body());
     };
     let asked = request.request().clone();

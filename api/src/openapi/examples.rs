@@ -140,6 +140,11 @@ pub(crate) fn lease_held() -> Value {
     json!({"lease_id": LEASE_ID, "state": "held", "fence": "86016", "expires_in": 30.0})
 }
 
+/// The same, after a wait on a condition.
+pub(crate) fn lease_woken() -> Value {
+    with(lease_held(), json!({"notified": true}))
+}
+
 /// The same, in the line.
 pub(crate) fn lease_waiting() -> Value {
     json!({"lease_id": LEASE_ID, "state": "waiting", "waiting": 3})
@@ -159,7 +164,7 @@ pub(crate) fn lock() -> Value {
 /// A semaphore.
 pub(crate) fn semaphore() -> Value {
     let holder = json!({"owner": "host-7", "fence": "90112", "permits": 2, "expires_in": 21.5});
-    json!({"name": "gpu", "permits": 5, "holders": [holder], "waiting": 0})
+    json!({"name": "gpu", "permits": 5, "available": 3, "holders": [holder], "waiting": 0})
 }
 
 /// A key that was made just now. This one is good nowhere: its checksum is wrong.

@@ -253,6 +253,10 @@ catalogue! {
     /// The owner holds this lock more than once, and a wait can give back one hold.
     HeldTwice "held_twice" CONFLICT "It is held more than once"
         "Give the inner holds back, then wait.";
+    /// Somebody broke the barrier, or the time limit of an arrival was over: who stood at it is refused, and who arrives before a
+    /// reset.
+    BrokenBarrier "broken_barrier" CONFLICT "The barrier is broken"
+        "Find out why a party is missing, then `POST` to its `/reset` and arrive with new ids.";
     /// As many items are ready as may be, and you did not ask to wait.
     QueueFull "queue_full" CONFLICT "The queue is full"
         "Put it in later, or with `?wait=N` to wait for room.";

@@ -50,6 +50,7 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<ListedRoute> {
                 .route(get(Read, tasks::list::list).asks::<tasks::list::ListQuery>()),
         )
         .service(resource("/v1/tasks/batch").route(post(Submit, tasks::batch::batch)))
+        .service(resource("/v1/tasks/wait").route(post(Read, tasks::wait::wait).asks::<QueryWait>()))
         .service(resource("/v1/tasks/actions/retry").route(post(Submit, tasks::retry_many::retry_many)))
         .service(resource("/v1/tasks/actions/cancel").route(post(Cancel, tasks::cancel_many::cancel_many)))
         .service(
@@ -205,6 +206,9 @@ fn coordination(table: Table<'_>) -> Table<'_> {
         .service(
             resource("/v1/barriers/{name}/arrivals").route(post(Submit, barriers::arrive::arrive).asks::<LeaseWait>()),
         )
+        .service(resource("/v1/barriers/{name}/arrivals/{arrival_id}").route(delete(Submit, barriers::leave::leave)))
+        .service(resource("/v1/barriers/{name}/abort").route(post(Submit, barriers::mend::abort)))
+        .service(resource("/v1/barriers/{name}/reset").route(post(Submit, barriers::mend::reset)))
         .service(
             resource("/v1/work-queues/{name}")
                 .route(put(Submit, work_queues::configure::configure))
@@ -236,6 +240,7 @@ fn coordination(table: Table<'_>) -> Table<'_> {
                 .route(post(Submit, work_queues::shutdown::shut_down))
                 .route(delete(Submit, work_queues::shutdown::open)),
         )
+        .service(resource("/v1/work-queues/{name}/purge").route(post(Submit, work_queues::purge::purge)))
         .service(
             resource("/v1/work-queues/{name}/dead-letters")
                 .route(get(Read, work_queues::dead::dead).asks::<work_queues::dead::DeadQuery>()),

@@ -10,6 +10,7 @@ use crate::{
     answer::Answer,
     database::drop_database,
     eventually::eventually_async,
+    hangup::waits,
     server::{Api, NOWHERE, Setup},
 };
 
@@ -33,11 +34,11 @@ pub async fn post(api: &Api, path: &str, body: Value) -> Answer {
     ask(api, Method::POST, path, Some(body)).await
 }
 
-async fn put(api: &Api, path: &str, body: Value) -> Answer {
+pub async fn put(api: &Api, path: &str, body: Value) -> Answer {
     ask(api, Method::PUT, path, Some(body)).await
 }
 
-async fn delete(api: &Api, path: &str) -> Answer {
+pub async fn delete(api: &Api, path: &str) -> Answer {
     ask(api, Method::DELETE, path, None).await
 }
 
@@ -224,6 +225,7 @@ async fn a_semaphore_is_bounded_and_passes_nobody_over() {
     let (at, leases) = ("/v1/semaphores/gpu", "/v1/semaphores/gpu/leases");
     post(&api, leases, json!({})).await.assert_problem(404, "not_configured");
     assert_eq!(put(&api, at, json!({"permits": 3})).await.json(), json!({"permits": 3}));
+    assert_eq!(api.get(at).await.json()["available"], 3);
     post(&api, leases, json!({"permits": 4})).await.assert_problem(422, "never_fits");
     let ids: Vec<Uuid> = (0..4).map(|_| Uuid::new_v4()).collect();
     let want = |id: Uuid, permits: i32| json!({"lease_id": id, "permits": permits});
@@ -242,8 +244,10 @@ async fn a_semaphore_is_bounded_and_passes_nobody_over() {
         fence(&post(&api, leases, want(id, permits)).await);
     }
     // smaller: nobody is evicted, nobody comes in; larger: who waits comes in
+    assert_eq!(api.get(at).await.json()["available"], 0);
     put(&api, at, json!({"permits": 1})).await;
-    assert_eq!(api.get(at).await.json()["holders"].as_array().unwrap().len(), 2);
+    let shown = api.get(at).await.json();
+    assert_eq!((shown["holders"].as_array().unwrap().len(), &shown["available"]), (2, &json!(0)), "{shown}");
     delete(&api, &format!("{leases}/{}", ids[1])).await;
     post(&api, leases, want(ids[3], 1)).await.assert_problem(409, "would_block");
     assert_eq!(post(&api, &format!("{leases}?wait=0.05"), want(ids[3], 1)).await.status, StatusCode::ACCEPTED);
@@ -257,7 +261,7 @@ async fn a_pulse_of_an_event_is_seen_by_all_who_wait() {
     let one = Api::start().await;
     let two = beside(&one).await;
     let at = "/v1/events/deployed";
-    assert_eq!(one.get(at).await.json(), json!({"name": "deployed", "set": false, "generation": 0}));
+    assert_eq!(one.get(at).await.json(), json!({"name": "deployed", "set": false, "generation": 0, "fired": false}));
     let mut waits = Vec::new();
     for api in [&one, &two, &one] {
         let (client, url) = (api.client.clone(), format!("{}{at}?wait=20&since=0", api.url));
@@ -266,13 +270,23 @@ async fn a_pulse_of_an_event_is_seen_by_all_who_wait() {
     ask(&two, Method::PUT, at, None).await;
     ask(&one, Method::DELETE, at, None).await;
     for wait in waits {
-        assert_eq!(wait.await.unwrap()["generation"], 1);
+        let seen = wait.await.unwrap();
+        assert_eq!((&seen["generation"], &seen["fired"]), (&json!(1), &json!(true)), "{seen}");
     }
     // between two polls
     let seen = one.get(&format!("{at}?wait=20&since=0")).await.json();
-    assert_eq!(seen, json!({"name": "deployed", "set": false, "generation": 1}));
+    assert_eq!(seen, json!({"name": "deployed", "set": false, "generation": 1, "fired": true}));
+    // who names no generation is told too, and what was before the request does not count
+    let (client, url) = (one.client.clone(), format!("{}{at}?wait=20", two.url));
+    let first = tokio::spawn(async move { Answer::of(client.get(url).send().await.unwrap()).await.json() });
+    eventually_async("the wait", async || (waits(&two).await > 0.5).then_some(())).await;
+    ask(&one, Method::PUT, at, None).await;
+    ask(&one, Method::DELETE, at, None).await;
+    assert_eq!(first.await.unwrap(), json!({"name": "deployed", "set": false, "generation": 2, "fired": true}));
+    assert_eq!(one.get(at).await.json()["fired"], false);
     let began = Instant::now();
-    assert_eq!(one.get(&format!("{at}?wait=0.3&since=1")).await.json()["generation"], 1);
+    let seen = one.get(&format!("{at}?wait=0.3&since=2")).await.json();
+    assert_eq!((&seen["generation"], &seen["fired"]), (&json!(2), &json!(false)), "{seen}");
     assert!(began.elapsed() > Duration::from_millis(250));
     drop(two);
     one.stop().await;
@@ -298,7 +312,10 @@ async fn a_barrier_opens_when_all_have_arrived() {
         indices.sort_unstable();
         assert_eq!(indices, [0, 1, 2]);
     }
-    assert_eq!(api.get(at).await.json(), json!({"name": "loaded", "parties": 3, "arrived": 0, "generation": 2}));
+    assert_eq!(
+        api.get(at).await.json(),
+        json!({"name": "loaded", "parties": 3, "arrived": 0, "generation": 2, "broken": false})
+    );
     assert_eq!(api.get(&format!("{at}?wait=5&since=1")).await.json()["generation"], 2);
     api.stop().await;
 }
@@ -327,7 +344,7 @@ async fn a_condition_hands_the_lock_on_to_whom_it_notifies() {
     let notify = |count: i32| json!({"lock": "box", "lease_id": mine, "count": count});
     let stranger = json!({"lock": "box", "lease_id": Uuid::new_v4()});
     post(&one, "/v1/conditions/filled/notify", stranger).await.assert_problem(409, "not_owner");
-    for (count, notified) in [(1, 1), (1000, 1), (1, 0)] {
+    for (count, notified) in [(0, 0), (1, 1), (10_000, 1), (1, 0)] {
         let answer = post(&one, "/v1/conditions/filled/notify", notify(count)).await;
         assert_eq!(answer.json(), json!({ "notified": notified }));
     }
@@ -336,7 +353,7 @@ async fn a_condition_hands_the_lock_on_to_whom_it_notifies() {
     for (wait, answer) in parked {
         assert_eq!(delete(&two, &format!("{leases}/{holds}")).await.status, StatusCode::NO_CONTENT);
         let got = answer.await.unwrap();
-        assert_eq!(got.json()["lease_id"], wait.to_string());
+        assert_eq!((&got.json()["lease_id"], &got.json()["notified"]), (&json!(wait), &json!(true)));
         assert!(fence(&got) > last);
         (holds, last) = (wait, fence(&got));
     }

@@ -88,6 +88,7 @@ impl World {
         let path = pattern.replace("{id}", &id).replace("{name}", "cut").replace("{key}", "cut");
         let path = path.replace("{lease_id}", &Uuid::new_v4().to_string()).replace("{code}", "not_found");
         let path = path.replace("{item_id}", &Uuid::new_v4().to_string());
+        let path = path.replace("{arrival_id}", &Uuid::new_v4().to_string());
         if waits { format!("{path}?wait=30") } else { path }
     }
 
@@ -143,8 +144,9 @@ async fn operations(api: &Api) -> Vec<Operation> {
         }
     }
     assert!(all.len() > 80, "{} operations", all.len());
-    // what deletes comes last, or the others would find nothing
-    all.sort_by_key(|operation| operation.method == "DELETE" || operation.path.ends_with("/delete"));
+    // what deletes or breaks comes last, or the others would find nothing
+    let ends = |path: &str| ["/delete", "/abort"].iter().any(|order| path.ends_with(order));
+    all.sort_by_key(|operation| operation.method == "DELETE" || ends(&operation.path));
     all
 }
 

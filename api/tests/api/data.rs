@@ -180,3 +180,48 @@ async fn an_invalidation_that_was_not_made_is_made_by_another() {
     assert_eq!(warm(&api, &key).await.json()["value"], "new");
     api.stop().await;
 }
+
+/// Until a read says that there is nothing.
+async fn gone(api: &Api, key: &str) {
+    eventually_async("the end of the value", async || {
+        (api.get(&format!("/v1/data/{key}")).await.status == StatusCode::NOT_FOUND).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_value_with_a_time_to_live_ends() {
+    for cache in [true, false] {
+        let mut setup = Setup::new().await;
+        setup.flags.extend((!cache).then(|| "--no-cache".into()));
+        let api = setup.start().await;
+        let (short, long, changed) = (key(), key(), key());
+        let began = std::time::Instant::now();
+        for (key, ttl) in [(&short, json!(2)), (&long, json!(600)), (&changed, json!(2))] {
+            assert_eq!(put(&api, key, &json!({"value": key, "ttl": ttl}), None).await.status, StatusCode::OK);
+        }
+        put(&api, &changed, &json!({"value": "stays"}), None).await;
+        if cache {
+            assert_eq!(warm(&api, &long).await.json()["value"], json!(long));
+        }
+        assert_eq!(api.get(&format!("/cached-data/{short}")).await.json()["value"], json!(short));
+        gone(&api, &short).await;
+        assert!(began.elapsed().as_secs_f64() > 1.9, "{:?}", began.elapsed());
+        // as if it had been deleted
+        api.get(&format!("/cached-data/{short}")).await.assert_problem(404, "data_not_found");
+        put(&api, &short, &json!({"value": 1}), Some(("if-match", "*")))
+            .await
+            .assert_problem(412, "precondition_failed");
+        delete(&api, &short, None).await.assert_problem(404, "data_not_found");
+        let again = put(&api, &short, &json!({"value": 2}), Some(("if-none-match", "*"))).await;
+        assert_eq!(again.status, StatusCode::OK, "{}", again.text());
+        for (key, value) in [(&short, json!(2)), (&long, json!(long)), (&changed, json!("stays"))] {
+            assert_eq!(api.get(&format!("/v1/data/{key}")).await.json()["value"], value);
+        }
+        for ttl in [json!(0.5), json!(-1), json!(31_536_001), json!("1")] {
+            let refused = put(&api, &short, &json!({"value": 1, "ttl": ttl}), None).await;
+            assert_eq!(refused.assert_problem(422, "invalid_request")["errors"][0]["pointer"], "/ttl");
+        }
+        api.stop().await;
+    }
+}

@@ -107,6 +107,7 @@ async fn waiting_addresses(api: &Api) -> Vec<(&'static str, String, String)> {
         ("POST", "/v1/work-queues/full/items?wait=60".into(), r#"{"payload": 2}"#.into()),
         ("GET", "/v1/work-queues/full/join?wait=60".into(), String::new()),
         ("GET", format!("/v1/tasks/{task}?wait=60"), String::new()),
+        ("POST", "/v1/tasks/wait?wait=60".into(), json!({"ids": [task]}).to_string()),
         ("GET", format!("/v1/workflows/{workflow}?wait=60"), String::new()),
     ]
 }

@@ -58,6 +58,8 @@ mod retries;
 mod server;
 mod strangers;
 mod submit;
+mod task_waits;
+mod time_limits;
 mod unique;
 mod unique_races;
 mod unique_rules;

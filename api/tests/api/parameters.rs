@@ -36,6 +36,7 @@ fn filled(path: &str) -> String {
     let id = "018f4b2e-7b1c-7000-8000-000000000001";
     path.replace("{lease_id}", id)
         .replace("{item_id}", id)
+        .replace("{arrival_id}", id)
         .replace("{name}", "n")
         .replace("{key}", "k")
         .replace("{code}", "c")

@@ -10,6 +10,7 @@ use crate::{
     answer::Answer,
     coordination::{ask, beside, post},
     eventually::eventually_async,
+    hangup::waits,
     server::Api,
 };
 
@@ -239,4 +240,129 @@ async fn what_is_wrong_with_an_item_is_said() {
         ask(&api, Method::PUT, "/v1/work-queues/q", Some(settings)).await.assert_problem(422, "invalid_request");
     }
     api.stop().await;
+}
+
+/// Waits until so many items are unfinished.
+async fn unfinished_are(api: &Api, name: &str, count: u64) {
+    eventually_async("the items", async || (counts(api, name).await["unfinished"] == count).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_queue_is_emptied_of_what_nobody_has() {
+    let one = Api::start().await;
+    let two = beside(&one).await;
+    make(&one, "q", json!({"maxsize": 2})).await;
+    let purge = "/v1/work-queues/q/purge";
+    assert_eq!(post(&one, purge, json!({})).await.json(), json!({"purged": 0, "more": false}));
+    let held = put(&one, "q", json!("held")).await;
+    let got = get(&one, "q", json!({})).await.json();
+    assert_eq!(got["item_id"], json!(held));
+    let (ready, delayed) = (put(&one, "q", json!("ready")).await, Uuid::new_v4());
+    let late = json!({"item_id": delayed, "payload": 1, "delay": 600});
+    assert_eq!(post(&one, "/v1/work-queues/q/items", late).await.status, StatusCode::CREATED);
+    put(&one, "q", json!("ready too")).await;
+    // a producer that waits for room comes in
+    let (client, url) = (two.client.clone(), format!("{}/v1/work-queues/q/items?wait=20", two.url));
+    let waits = tokio::spawn(async move { client.post(url).json(&json!({"payload": "new"})).send().await.unwrap() });
+    eventually_async("the producer", async || (counts(&one, "q").await["waiting_producers"] == 1).then_some(())).await;
+    assert_eq!(post(&one, purge, json!({})).await.json(), json!({"purged": 3, "more": false}));
+    assert_eq!(waits.await.unwrap().status(), StatusCode::CREATED);
+    let seen = counts(&one, "q").await;
+    assert_eq!((&seen["ready"], &seen["delayed"], &seen["in_flight"]), (&json!(1), &json!(0), &json!(1)), "{seen}");
+    // what was removed is known, as what is done
+    let again = json!({"item_id": ready, "payload": "ready"});
+    assert_eq!(post(&one, "/v1/work-queues/q/items", again).await.status, StatusCode::OK);
+    let done = lease(&one, Method::DELETE, "q", &got["lease_id"], "", None).await;
+    assert_eq!((done.status, take(&one, "q").await), (StatusCode::NO_CONTENT, json!("new")));
+    post(&one, "/v1/work-queues/none/purge", json!({})).await.assert_problem(404, "not_configured");
+    drop(two);
+    one.stop().await;
+}
+
+/// More than one step removes; and a `join` hears of it.
+#[tokio::test]
+async fn a_large_queue_is_emptied_in_steps() {
+    let api = Api::start().await;
+    for (name, path, body) in [("p", "purge", json!({})), ("s", "shutdown", json!({"immediate": true}))] {
+        make(&api, name, json!({})).await;
+        put(&api, name, json!("the first")).await;
+        // 2,500 more, as many requests would have put them in
+        api.sql(
+            "INSERT INTO work_item (object_id, id, state, priority, turn, until_ms, attempt, payload)
+             SELECT c.id, gen_random_uuid(), 'ready', 0, 4096 * 1000000 + n, 0, 0, '1'
+             FROM coordination c, generate_series(1, 2500) n WHERE c.kind = 'work_queue' AND c.name = $1",
+            &[&name],
+        )
+        .await;
+        let (client, url) = (api.client.clone(), format!("{}/v1/work-queues/{name}/join?wait=30", api.url));
+        let joins = tokio::spawn(async move { Answer::of(client.get(url).send().await.unwrap()).await.json() });
+        eventually_async("the wait", async || (waits(&api).await > 0.5).then_some(())).await;
+        let done = post(&api, &format!("/v1/work-queues/{name}/{path}"), body).await;
+        assert_eq!(done.status, StatusCode::OK, "{}", done.text());
+        if path == "purge" {
+            assert_eq!(done.json(), json!({"purged": 2501, "more": false}));
+        }
+        assert_eq!(joins.await.unwrap()["finished"], true);
+        unfinished_are(&api, name, 0).await;
+    }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_queue_that_is_shut_down_at_once_gives_nothing_more() {
+    let one = Api::start().await;
+    let two = beside(&one).await;
+    make(&one, "q", json!({})).await;
+    put(&one, "q", json!("held")).await;
+    let held = get(&one, "q", json!({})).await.json();
+    let (client, url) = (two.client.clone(), format!("{}/v1/work-queues/q/leases?wait=20", two.url));
+    let waits = tokio::spawn(async move { Answer::of(client.post(url).json(&json!({})).send().await.unwrap()).await });
+    eventually_async("the consumer", async || (counts(&one, "q").await["waiting"] == 1).then_some(())).await;
+    for _ in 0..2 {
+        let shut = post(&one, "/v1/work-queues/q/shutdown", json!({"immediate": true})).await;
+        assert_eq!(shut.json(), json!({"shut_down": true, "immediate": true}));
+    }
+    waits.await.unwrap().assert_problem(409, "queue_shut_down");
+    get(&two, "q", json!({})).await.assert_problem(409, "queue_shut_down");
+    post(&two, "/v1/work-queues/q/items", json!({"payload": 1})).await.assert_problem(409, "queue_shut_down");
+    assert_eq!(counts(&one, "q").await["in_flight"], 1);
+    // what comes back goes too, and nothing is unfinished then
+    let back = lease(&one, Method::POST, "q", &held["lease_id"], "/give-back", None).await;
+    assert_eq!(back.status, StatusCode::NO_CONTENT);
+    assert_eq!(counts(&one, "q").await["unfinished"], 0);
+    let dead = post(&one, "/v1/work-queues/q/dead-letters/put-back", json!({})).await;
+    dead.assert_problem(409, "queue_shut_down");
+    let open = ask(&one, Method::DELETE, "/v1/work-queues/q/shutdown", None).await;
+    assert_eq!(open.json(), json!({"shut_down": false, "immediate": false}));
+    put(&one, "q", json!("new")).await;
+    assert_eq!(take(&two, "q").await, "new");
+    post(&one, "/v1/work-queues/q/shutdown", json!({"immediate": 1})).await.assert_problem(422, "invalid_request");
+    drop(two);
+    one.stop().await;
+}
+
+/// As Python's `Queue.get`, and as consumers that wait for what may come back.
+#[tokio::test]
+async fn a_consumer_chooses_when_a_shut_queue_is_over_for_it() {
+    let one = Api::start().await;
+    let two = beside(&one).await;
+    make(&one, "q", json!({})).await;
+    put(&one, "q", json!("held")).await;
+    let held = get(&one, "q", json!({})).await.json();
+    let waits = [false, true].map(|until_finished| {
+        let (client, url) = (two.client.clone(), format!("{}/v1/work-queues/q/leases?wait=20", two.url));
+        let body = json!({"until_finished": until_finished});
+        tokio::spawn(async move { Answer::of(client.post(url).json(&body).send().await.unwrap()).await })
+    });
+    eventually_async("the consumers", async || (counts(&one, "q").await["waiting"] == 2).then_some(())).await;
+    post(&one, "/v1/work-queues/q/shutdown", json!({})).await;
+    let [leaves, stays] = waits;
+    leaves.await.unwrap().assert_problem(409, "queue_shut_down");
+    get(&one, "q", json!({"until_finished": false})).await.assert_problem(409, "queue_shut_down");
+    assert_eq!(counts(&one, "q").await["waiting"], 1, "an item is in flight and may come back");
+    let back = lease(&one, Method::POST, "q", &held["lease_id"], "/give-back", None).await;
+    assert_eq!(back.status, StatusCode::NO_CONTENT);
+    assert_eq!(stays.await.unwrap().json()["payload"], "held");
+    drop(two);
+    one.stop().await;
 }

@@ -73,6 +73,8 @@ pub struct Loaded {
     pub version: i64,
     /// The value; none where there is nothing.
     pub body: Option<Bytes>,
+    /// How long it lasted when the load read it, where it has an end that nobody tells.
+    pub left: Option<Duration>,
 }
 
 /// What a read found.
@@ -278,6 +280,7 @@ where
         let ttl = if body.is_some() { self.kind.ttl } else { self.kind.negative_ttl };
         let ttl = ttl.mul_f64(1.0 + JITTER * (2.0 * rand::random::<f64>() - 1.0));
         let grace = if body.is_some() { self.kind.grace } else { Duration::ZERO };
+        let (ttl, grace) = until_its_end(ttl, grace, loaded.left.filter(|_| body.is_some()), took);
         let value = Fill { token, version: loaded.version, body, shape: self.kind.shape, ttl, grace, took };
         let entry = &self.entry;
         let filled = self.cache.link.ask(async |session| {
@@ -304,6 +307,29 @@ where
     }
 }
 
+/// Time to live and grace of a copy that must not outlive what it copies. What was left is counted from when the load began.
+fn until_its_end(ttl: Duration, grace: Duration, left: Option<Duration>, took: Duration) -> (Duration, Duration) {
+    let Some(left) = left.map(|left| left.saturating_sub(took)) else { return (ttl, grace) };
+    let ttl = ttl.min(left);
+    (ttl, grace.min(left.saturating_sub(ttl)))
+}
+
 fn refused(because: &'static str) {
     metrics::counter!(names::CACHE_FILLS_REFUSED, "because" => because).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_copy_outlives_its_value() {
+        let seconds = Duration::from_secs;
+        let kept = |left: Option<u64>, took| until_its_end(seconds(60), seconds(5), left.map(seconds), seconds(took));
+        assert_eq!(kept(None, 3), (seconds(60), seconds(5)));
+        assert_eq!(kept(Some(600), 3), (seconds(60), seconds(5)));
+        assert_eq!(kept(Some(64), 1), (seconds(60), seconds(3)), "the grace ends with the value");
+        assert_eq!(kept(Some(10), 3), (seconds(7), Duration::ZERO));
+        assert_eq!(kept(Some(2), 3), (Duration::ZERO, Duration::ZERO));
+    }
 }

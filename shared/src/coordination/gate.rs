@@ -1,21 +1,32 @@
-//! What opens for many at once: conditions, which move their waiters into the lock's line; barriers, at which arrivals are
-//! leases that all end together; events.
+//! What lets go many at once: conditions, which move their waiters into the lock's line; events. Barriers are in `barrier.rs`.
 
 use uuid::Uuid;
 
 use super::{
-    Kind, Lease, Standing, Terms, limits,
-    object::Object,
+    Kind, Lease, RUNG, Standing, limits,
+    object::{Millis, Object},
     op::{Asker, Reply, Share},
 };
 
 impl Object {
     /// Gives back and waits in one step, so that no notify can fall between. (Mesa: who is notified waits for the lock like
     /// others, and finds a new fence.)
-    pub(super) fn park(&mut self, share: &Share, id: Uuid, line: &str, asker: Asker) -> Reply {
+    pub(super) fn park(
+        &mut self,
+        share: &Share,
+        id: Uuid,
+        line: &str,
+        (asker, timeout): (Asker, Option<Millis>),
+    ) -> Reply {
         if let Some(lease) = self.known(id) {
-            let same = lease.terms.secret == share.secret;
-            return if same { self.repeated(id, asker) } else { Reply::WrongSecret };
+            if lease.terms.secret != share.secret {
+                return Reply::WrongSecret;
+            }
+            let notified = lease.alarm != Some(RUNG);
+            return match self.repeated(id, asker) {
+                Reply::Held(grant) => Reply::Woken { grant, notified },
+                other => other,
+            };
         }
         let terms = match self.holder(share) {
             Ok(lease) => lease.terms.clone(),
@@ -28,8 +39,31 @@ impl Object {
         if !matches!(place, Reply::Waiting(_)) {
             return place;
         }
+        self.leases.entry(id).and_modify(|lease| lease.alarm = timeout.map(|timeout| lease.since + timeout));
         self.end(share.id, Standing::Released);
-        Reply::Parked
+        Reply::Parked(timeout)
+    }
+
+    /// Waits on conditions whose time limit is over go on without a notify: they take the last places of the lock's line, because
+    /// who waits on a condition has the lock when the wait ends. Before anything else happens, so that no notify finds them.
+    pub(super) fn ring(&mut self) {
+        let now = self.now;
+        let is_due = |lease: &&Lease| {
+            let parked = lease.standing == Standing::Waiting && !lease.line.is_empty() && lease.until > now;
+            parked && lease.alarm.is_some_and(|alarm| alarm != RUNG && alarm <= now)
+        };
+        let due = self.leases.values().filter(is_due);
+        let mut due: Vec<_> = due.map(|lease| (lease.alarm, lease.turn, lease.id)).collect();
+        due.sort_unstable();
+        let most = usize::try_from(limits::NOTIFIED_MAX).unwrap_or(0);
+        self.done.again |= due.len() >= most;
+        for (.., id) in due.into_iter().take(most) {
+            let Some(turn) = self.take_turn() else { return };
+            if let Some(lease) = self.leases.get_mut(&id) {
+                (lease.line, lease.turn, lease.alarm) = (String::new(), turn, Some(RUNG));
+            }
+            self.done.leases.insert(id);
+        }
     }
 
     pub(super) fn notify(&mut self, share: &Share, line: &str, count: i32) -> Reply {
@@ -62,6 +96,7 @@ impl Object {
     fn move_to_lock(&mut self, id: Uuid, from: &str, place: i64) {
         if let Some(lease) = self.leases.get_mut(&id) {
             (lease.line, lease.turn, lease.notified) = (String::new(), place, Some(from.to_owned()));
+            lease.alarm = None;
         }
         self.done.leases.insert(id);
     }
@@ -80,52 +115,11 @@ impl Object {
         }
     }
 
-    /// The arrival that completes the number opens the barrier for all of them. What has passed keeps its generation in
-    /// `since` and its number in `turn`.
-    pub(super) fn arrive(&mut self, id: Uuid) -> Reply {
-        let Some(parties) = self.settings.capacity else { return Reply::NotConfigured };
-        match self.known(id).map(|lease| (lease.standing, lease.since, lease.turn)) {
-            Some((Standing::Released, generation, index)) => return Reply::Passed(generation, index),
-            Some((Standing::Lost, ..)) => return Reply::Lost,
-            Some(_) => return self.arrived(),
-            None => (),
-        }
-        let Some(turn) = self.take_turn() else { return Reply::TooManyWaiters };
-        let lease = self.lease(id, Standing::Held, turn, limits::ARRIVAL, Terms::default());
-        self.put(Lease { claimed: true, ..lease });
-        let mut arrived: Vec<(i64, Uuid)> =
-            self.leases.values().filter(|lease| lease.is_held()).map(|lease| (lease.turn, lease.id)).collect();
-        if i32::try_from(arrived.len()).unwrap_or(i32::MAX) < parties {
-            return self.arrived();
-        }
-        arrived.sort_unstable();
-        self.settings.generation += 1;
-        (self.done.settings, self.done.stirred) = (true, true);
-        let generation = self.settings.generation;
-        let mut reply = Reply::Missing;
-        for (index, (_, lease)) in (0_i64..).zip(arrived) {
-            self.end(lease, Standing::Released);
-            if let Some(lease) = self.leases.get_mut(&lease) {
-                (lease.since, lease.turn) = (generation, index);
-            }
-            self.done.woken.insert(lease);
-            if lease == id {
-                reply = Reply::Passed(generation, index);
-            }
-        }
-        reply
-    }
-
-    /// How many have arrived.
-    fn arrived(&self) -> Reply {
-        let arrived = self.leases.values().filter(|lease| lease.is_held()).count();
-        Reply::Waiting(i64::try_from(arrived).unwrap_or(i64::MAX))
-    }
-
     /// A waiter that was there when it was set is let go, also when it is cleared at once: the generation has risen.
     pub(super) fn flag(&mut self, flag: bool) -> Reply {
         if self.settings.flag != flag {
             (self.settings.flag, self.done.settings) = (flag, true);
+            self.settings.halted &= flag;
             if flag && self.kind == Kind::Event {
                 self.settings.generation += 1;
                 self.done.stirred = true;

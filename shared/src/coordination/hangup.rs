@@ -36,7 +36,7 @@ impl Object {
         let Some(lease) = self.leases.get_mut(&id) else { return };
         let (notified, place) = (lease.notified.take(), lease.turn);
         (lease.standing, lease.since, lease.until) = (Standing::Released, now, now);
-        (lease.claimed, lease.item, lease.asker) = (false, None, None);
+        (lease.claimed, lease.item, lease.asker, lease.alarm) = (false, None, None, None);
         self.done.leases.insert(id);
         if let Some(line) = notified {
             self.notify_next(&line, place);

@@ -47,7 +47,7 @@ impl Ending {
 pub(super) type Asked = (Ending, oneshot::Sender<Result<(), LeaseLost>>);
 
 /// Under a transaction of its holder's a lease may be over and held.
-fn millis(left: Millis) -> Duration {
+pub(super) fn millis(left: Millis) -> Duration {
     Duration::from_millis(u64::try_from(left).unwrap_or(0))
 }
 

@@ -48,11 +48,20 @@ pub struct Terms {
     pub reentrant: bool,
     /// SHA-256 of what the client shows with everything that it does with the lease.
     pub secret: Option<Vec<u8>>,
+    /// Of a consumer: it leaves a queue that is shut down as soon as nothing is ready, whatever may come back.
+    pub leaves_empty: bool,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { owner: String::new(), permits: 1, ttl_ms: limits::TTL_DEFAULT, reentrant: false, secret: None }
+        Self {
+            owner: String::new(),
+            permits: 1,
+            ttl_ms: limits::TTL_DEFAULT,
+            reentrant: false,
+            secret: None,
+            leaves_empty: false,
+        }
     }
 }
 
@@ -81,7 +90,13 @@ pub struct Lease {
     pub asker: Option<Uuid>,
     /// The condition whose notify it has, until its client knows; a tombstone remembers that it was given up so.
     pub notified: Option<String>,
+    /// When a time limit ends: of a wait on a condition it then goes into the lock's line ([`RUNG`] from then on), of an arrival it
+    /// then breaks the barrier.
+    pub alarm: Option<Millis>,
 }
+
+/// The alarm of a wait on a condition whose time limit was over before it was notified.
+pub const RUNG: Millis = 0;
 
 impl Lease {
     /// Whether it waits in this line.

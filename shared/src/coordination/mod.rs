@@ -21,6 +21,7 @@
 //! never stored but made from leases; everything that changes something has an id of its client's choice, so it can be
 //! repeated.
 
+mod barrier;
 mod consume;
 mod done;
 mod gate;
@@ -46,7 +47,7 @@ pub use self::{
     done::Done,
     guard::{HoldError, LeaseGuard, LeaseLost},
     item::{Fetched, Get, Item, ItemState, Order, PUTS, Put, Unseen, put_ticket},
-    lease::{Lease, Standing, Terms},
+    lease::{Lease, RUNG, Standing, Terms},
     object::{Millis, Object, Settings, View},
     op::{Asker, Grant, Op, Reply, Share, Sight, seconds},
     service::{Coordination, Upkeep},
@@ -82,14 +83,18 @@ pub mod limits {
     pub const PERMITS_MAX: i32 = 10_000;
     /// Parties of a barrier.
     pub const PARTIES_MAX: i32 = 1_000;
-    /// Waiters that one notify moves.
+    /// Waiters that one step moves into a lock's line, by a notify or because their time limit is over.
     pub const NOTIFIED_MAX: i32 = 1_000;
+    /// Of the time limit of a wait on a condition, or of an arrival at a barrier, milliseconds.
+    pub const TIME_LIMIT_MAX: Millis = 86_400_000;
     /// Items that may be ready in a bounded queue.
     pub const QUEUE_MAX: i32 = 10_000;
     /// How often an item may be fetched.
     pub const ATTEMPTS_MAX: i32 = 100;
     /// The same, where nothing is said.
     pub const ATTEMPTS_DEFAULT: i32 = 5;
+    /// Items that one step removes from a queue.
+    pub const PURGED_MAX: i32 = 1_000;
     /// What is in an item, bytes.
     pub const PAYLOAD_BYTES_MAX: usize = 64 << 10;
     /// Of an item's delay, milliseconds.

@@ -33,8 +33,10 @@ pub struct Settings {
     pub configured: bool,
     /// Rises when those who wait for the object itself have what they wait for.
     pub generation: i64,
-    /// An event is set; a queue takes no more.
+    /// An event is set; a queue takes no more; a barrier is broken.
     pub flag: bool,
+    /// A queue that takes no more gives nothing either, and drops what nobody has.
+    pub halted: bool,
     /// Of a queue.
     pub order: Order,
     /// Of a queue: an item that was fetched so often and is not done is dead.
@@ -108,10 +110,15 @@ impl Object {
             Op::Break(fence) => self.break_open(*fence),
             Op::Delete => self.delete(),
             Op::Resize(capacity) => self.resize(*capacity),
-            Op::Park { share, id, line, asker } => self.park(share, *id, line, *asker),
+            Op::Park { share, id, line, asker, timeout } => self.park(share, *id, line, (*asker, *timeout)),
             Op::Notify { share, line, count } => self.notify(share, line, *count),
-            Op::Arrive(id) => self.arrive(*id),
+            Op::Arrive { id, timeout } => self.arrive(*id, *timeout),
+            Op::Leave(id) => self.leave(*id),
+            Op::Abort => self.abort(),
+            Op::Reset => self.reset(),
             Op::Flag(flag) => self.flag(*flag),
+            Op::Halt => self.halt(),
+            Op::Purge => self.purge(),
             Op::Configure { capacity, order, attempts_max } => self.configure(*capacity, *order, *attempts_max),
             Op::Put(put) => self.put_item(put),
             Op::Withdraw(item) => self.withdraw(*item),
@@ -197,7 +204,8 @@ impl Object {
                 self.done.leases.insert(id);
                 // a line beside a lock's is a condition's; that of a queue is its producers'
                 let is_parked = self.kind == Kind::Lock && !lease.line.is_empty();
-                if is_parked { Reply::Parked } else { Reply::Waiting(waiting) }
+                let left = lease.alarm.map(|alarm| (alarm - now).max(0));
+                if is_parked { Reply::Parked(left) } else { Reply::Waiting(waiting) }
             }
             Standing::Released | Standing::Lost => Reply::Lost,
         }
@@ -256,14 +264,18 @@ impl Object {
 
     /// What time has brought: leases that have run out end, and who stands first in the line is let in, as far as it goes.
     pub fn pass(&mut self) {
+        if self.kind == Kind::Lock {
+            self.ring();
+        }
         let over = |lease: &&Lease| lease.is_live() && lease.until <= self.now && !self.view.pinned.contains(&lease.id);
         let ended: Vec<Uuid> = self.leases.values().filter(over).map(|lease| lease.id).collect();
         for id in &ended {
             self.end(*id, Standing::Lost);
         }
-        if self.kind == Kind::WorkQueue {
-            self.pass_items(&ended);
-            return;
+        match self.kind {
+            Kind::WorkQueue => return self.pass_items(&ended),
+            Kind::Barrier => return self.pass_arrivals(&ended),
+            Kind::Lock | Kind::Semaphore | Kind::Event => (),
         }
         while let Some(first) = self.first_in("") {
             let Some(permits) = self.leases.get(&first).map(|lease| lease.terms.permits) else { return };
@@ -311,8 +323,9 @@ impl Object {
     fn enter(&mut self, id: Uuid, terms: &Terms, fence: i64, asker: Asker) -> Reply {
         let left = Millis::from(terms.ttl_ms);
         self.done.granted += 1;
+        let alarm = self.leases.get(&id).and_then(|lease| lease.alarm); // of a wait whose owner holds the lock already
         let lease = self.lease(id, Standing::Held, fence, left, terms.clone());
-        self.put(Lease { claimed: true, asker: Some(asker.id), ..lease });
+        self.put(Lease { claimed: true, asker: Some(asker.id), alarm, ..lease });
         Reply::Held(Grant { fence, left })
     }
 
@@ -355,6 +368,7 @@ impl Object {
             item: None,
             asker: None,
             notified: None,
+            alarm: None,
         }
     }
 

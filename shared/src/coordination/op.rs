@@ -57,6 +57,8 @@ pub enum Op {
         line: String,
         /// As for a share.
         asker: Asker,
+        /// Milliseconds after which it goes into the lock's line without a notify.
+        timeout: Option<Millis>,
     },
     /// Moves waiters of a condition into the lock's line.
     Notify {
@@ -68,9 +70,24 @@ pub enum Op {
         count: i32,
     },
     /// An arrival at a barrier.
-    Arrive(Uuid),
+    Arrive {
+        /// The arrival.
+        id: Uuid,
+        /// Milliseconds after which the barrier breaks, unless it has opened.
+        timeout: Option<Millis>,
+    },
+    /// Takes an arrival back; one of this id that comes later is refused.
+    Leave(Uuid),
+    /// Breaks a barrier: who has arrived is refused, and who arrives until it is reset.
+    Abort,
+    /// Empties a barrier and mends it: who has arrived is refused, who arrives from now on counts.
+    Reset,
     /// Sets an event, or clears it; closes a queue to producers, or opens it.
     Flag(bool),
+    /// Closes a queue to producers and consumers, and removes all items that nobody has.
+    Halt,
+    /// Removes items that nobody has from a queue, as if they were done.
+    Purge,
     /// Makes a queue, or changes its settings.
     Configure {
         /// How many items may be ready; `Some(None)`: any number. Left out, this and the others stay as they are.
@@ -136,8 +153,24 @@ pub enum Reply {
     Held(Grant),
     /// It waits; how many do, in the object's own line.
     Waiting(i64),
-    /// It waits for a notify.
-    Parked,
+    /// It waits for a notify, and for so many milliseconds at most.
+    Parked(Option<Millis>),
+    /// The lock is held again after a wait on a condition.
+    Woken {
+        /// The lease.
+        grant: Grant,
+        /// It was notified; else its time limit was over before.
+        notified: bool,
+    },
+    /// So many have arrived at the barrier, and others are missing.
+    Arrived {
+        /// This one included.
+        count: i64,
+        /// Milliseconds until the first time limit of an arrival breaks it.
+        left: Option<Millis>,
+    },
+    /// The barrier is broken, or was while this arrival stood at it.
+    Broken,
     /// It is taken; when something ends at the latest, in milliseconds, where that is in sight.
     WouldBlock(Option<Millis>),
     /// Given back.
@@ -187,6 +220,8 @@ pub enum Reply {
     AlreadyIn,
     /// So many items were put back.
     PutBack(i32),
+    /// So many items were removed.
+    Purged(i32),
     /// An item.
     Fetched(Fetched),
     /// Done; what holds now.
@@ -197,7 +232,9 @@ impl Op {
     /// The leases that it names.
     pub fn names(&self) -> Vec<Uuid> {
         match self {
-            Self::Acquire { id, .. } | Self::Abandon { id, .. } | Self::Arrive(id) => vec![*id],
+            Self::Acquire { id, .. } | Self::Abandon { id, .. } | Self::Arrive { id, .. } | Self::Leave(id) => {
+                vec![*id]
+            }
             Self::Renew { share, .. }
             | Self::Release(share)
             | Self::Notify { share, .. }
@@ -213,6 +250,10 @@ impl Op {
             | Self::Configure { .. }
             | Self::Break(_)
             | Self::Delete
+            | Self::Abort
+            | Self::Reset
+            | Self::Halt
+            | Self::Purge
             | Self::PutBack(_) => Vec::new(),
         }
     }
@@ -230,10 +271,17 @@ impl Op {
     /// How much of the object it has to see.
     pub fn sight(&self) -> Sight {
         match self {
+            // so that all are told, also those who leave before others in the line
+            Self::Flag(true) | Self::Halt => Sight::Waiters,
             Self::Break(_) => Sight::Holders,
             Self::Delete => Sight::Everybody,
             _ => Sight::First,
         }
+    }
+
+    /// Whether it may remove as many items as a step can.
+    pub fn purges(&self) -> bool {
+        matches!(self, Self::Halt | Self::Purge)
     }
 
     /// The condition whose waiters it may move, and how many.
@@ -251,10 +299,24 @@ pub enum Sight {
     /// The first of each line; of a lock and a barrier also who holds.
     #[default]
     First,
-    /// Everybody who holds, too.
+    /// Everybody who waits, too.
+    Waiters,
+    /// Everybody who holds, beside the first of each line.
     Holders,
     /// Everybody who waits or holds.
     Everybody,
+}
+
+impl Sight {
+    /// Whether everybody who holds is looked at.
+    pub fn sees_holders(self) -> bool {
+        matches!(self, Self::Holders | Self::Everybody)
+    }
+
+    /// Whether everybody who waits is looked at.
+    pub fn sees_waiters(self) -> bool {
+        matches!(self, Self::Waiters | Self::Everybody)
+    }
 }
 
 #[cfg(test)]

@@ -96,8 +96,11 @@ impl Object {
         Reply::Released
     }
 
-    /// Dead items come back to their old places, as if they had never been fetched.
+    /// Dead items come back to their old places, as if they had never been fetched. A halted queue would drop them.
     pub(super) fn put_back(&mut self, items: &[Uuid]) -> Reply {
+        if self.settings.halted {
+            return Reply::ShutDown;
+        }
         let mut count = 0;
         for id in items {
             if let Some(item) = self.items.get_mut(id).filter(|item| item.state == ItemState::Dead) {
@@ -135,7 +138,7 @@ impl Object {
                 return Reply::WrongSecret;
             }
             let item = lease.item.filter(|_| lease.is_held());
-            if lease.standing == Standing::Released && lease.item.is_none() && self.settings.flag && !self.is_open() {
+            if lease.standing == Standing::Released && lease.item.is_none() && self.has_nothing_for(&get.terms) {
                 return Reply::ShutDown;
             }
             return match item {
@@ -143,7 +146,7 @@ impl Object {
                 None => self.repeated(get.id, get.asker),
             };
         }
-        if self.settings.flag && !self.is_open() {
+        if self.has_nothing_for(&get.terms) {
             return Reply::ShutDown;
         }
         if self.waiting() == 0
@@ -216,6 +219,9 @@ impl Object {
         for item in self.items.values().filter(due).map(|item| item.id).collect::<Vec<_>>() {
             self.change_item(item, ItemState::Ready, 0);
         }
+        if self.settings.halted {
+            self.done.again |= self.drop_items() >= limits::PURGED_MAX;
+        }
         while let Some(first) = self.first_in("")
             && let Some(item) = self.first_ready()
         {
@@ -236,16 +242,57 @@ impl Object {
         self.done.again |= self.view.puts_horizon.is_some() && self.first_in(PUTS).is_none() && self.has_room();
     }
 
-    /// A queue that takes no more has nothing for producers, and for consumers only while something is open.
+    /// Closes it to producers and consumers; what nobody has goes with the time that passes next.
+    pub(super) fn halt(&mut self) -> Reply {
+        (self.settings.flag, self.settings.halted, self.done.settings) = (true, true, true);
+        Reply::Done(self.settings.clone())
+    }
+
+    /// Removes items that nobody has, whether they are ready or delayed.
+    pub(super) fn purge(&mut self) -> Reply {
+        if self.settings.configured { Reply::Purged(self.drop_items()) } else { Reply::NotConfigured }
+    }
+
+    /// Items that nobody has are done with; how many there were, of those that are in sight.
+    fn drop_items(&mut self) -> i32 {
+        let idle = |item: &&Item| matches!(item.state, ItemState::Ready | ItemState::Delayed);
+        let most = usize::try_from(limits::PURGED_MAX).unwrap_or(0);
+        let idle: Vec<Uuid> = self.items.values().filter(idle).map(|item| item.id).take(most).collect();
+        for id in &idle {
+            self.change_item(*id, ItemState::Done, self.now + limits::REMEMBERED);
+        }
+        if !idle.is_empty() {
+            self.note_end();
+        }
+        i32::try_from(idle.len()).unwrap_or(i32::MAX)
+    }
+
+    /// Whether a consumer with these terms has nothing to wait for, because the queue is shut down.
+    fn has_nothing_for(&self, terms: &Terms) -> bool {
+        let over = self.settings.halted || !self.is_open();
+        let is_next = || self.waiting() == 0 && self.first_ready().is_some();
+        self.settings.flag && (over || (terms.leaves_empty && !is_next()))
+    }
+
+    /// A queue that takes no more has nothing for producers, and for consumers only while something is open; for those who do not
+    /// wait for what comes back, only while something is ready.
     fn send_home(&mut self) {
-        let lines: &[&str] = if self.is_open() { &[PUTS] } else { &[PUTS, ""] };
+        let goes_on = self.is_open() && !self.settings.halted;
+        let leaves = |lease: &&Lease| lease.waits_in("") && lease.terms.leaves_empty;
+        for id in self.leases.values().filter(leaves).map(|lease| lease.id).collect::<Vec<_>>() {
+            if self.first_ready().is_none() {
+                self.end(id, Standing::Released);
+                self.done.woken.insert(id);
+            }
+        }
+        let lines: &[&str] = if goes_on { &[PUTS] } else { &[PUTS, ""] };
         for line in lines {
             while let Some(id) = self.first_in(line) {
                 self.end(id, Standing::Released);
                 self.done.woken.insert(id);
             }
         }
-        self.done.again |= !self.is_open() && self.view.horizon.is_some();
+        self.done.again |= !goes_on && self.view.horizon.is_some();
     }
 
     fn take_in(&mut self, put: &Put, turn: i64) -> Reply {
@@ -296,6 +343,11 @@ impl Object {
     fn close_item(&mut self, id: Uuid, state: ItemState) {
         let kept = if state == ItemState::Dead { limits::DEAD_KEPT } else { limits::REMEMBERED };
         self.change_item(id, state, self.now + kept);
+        self.note_end();
+    }
+
+    /// Tells those who wait for everything to be done, where it is.
+    fn note_end(&mut self) {
         if !self.is_open() {
             self.settings.generation += 1;
             (self.done.settings, self.done.stirred) = (true, true);

@@ -17,6 +17,7 @@ use super::{
     Address, Asker, Get, Kind, LeaseAnswer, Millis, Op, Put, Reply, Standing, Untold,
     hub::{Awaited, Hub},
     item::put_ticket,
+    keeper::millis,
 };
 use crate::{
     cache::{
@@ -126,12 +127,20 @@ impl Coordination {
             let left = if closing { Duration::ZERO } else { left };
             let wait = Millis::try_from(left.as_millis()).unwrap_or(0);
             let reply = untold.ask(op(Asker { id: asker, wait })).await?;
-            if left.is_zero() || !matches!(reply, Reply::Waiting(_) | Reply::Parked) {
+            let alarm = match &reply {
+                Reply::Waiting(_) => None,
+                Reply::Parked(left) | Reply::Arrived { left, .. } => *left,
+                _ => return Ok(LeaseAnswer { reply, untold }),
+            };
+            if left.is_zero() {
                 return Ok(LeaseAnswer { reply, untold });
             }
+            // where a time limit ends before, its end is asked for
+            let alarm = alarm.and_then(|left| Instant::now().checked_add(millis(left) + LOOK_LATER));
+            let next = alarm.map_or(until, |alarm| alarm.min(until));
             // at the end it asks once more, because much may have happened since it asked
             tokio::select! {
-                _ = timeout_at(until, woken) => (),
+                _ = timeout_at(next, woken) => (),
                 () = self.closing.cancelled() => closing = true,
             }
         }
@@ -162,7 +171,8 @@ impl Coordination {
             known = view.as_ref().map_or(0, |view| view.settings.generation);
             let _ = self.hub.enter(Awaited::Object(address.id(), known));
             tokio::select! {
-                woken = timeout_at(until, woken) => if woken.is_err() { return Ok(view) },
+                // at the end it looks once more, because much may have happened since it looked
+                woken = timeout_at(until, woken) => if woken.is_err() { return self.look(address).await },
                 () = self.closing.cancelled() => return Ok(view),
             }
         }

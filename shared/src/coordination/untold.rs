@@ -60,7 +60,7 @@ enum Left {
 impl Left {
     fn by(reply: &Reply) -> Self {
         match reply {
-            Reply::Held(_) | Reply::Waiting(_) | Reply::Parked => Self::Lease,
+            Reply::Held(_) | Reply::Woken { .. } | Reply::Waiting(_) | Reply::Parked(_) => Self::Lease,
             Reply::Fetched(fetched) => Self::Item(fetched.payload.clone()),
             _ => Self::Nothing,
         }

@@ -1,7 +1,8 @@
 //! Cached data: values by key. The row is the truth; what Redis is owed by a change is written in the same statement.
 //!
 //! Invariants: every change takes a new version from one sequence while it holds the row's lock, so a row's versions rise in
-//! the order of its commits; a deletion leaves its row for a day, so that what is created again comes out above it.
+//! the order of its commits; a deletion leaves its row for a day, so that what is created again comes out above it. A value whose
+//! time is over counts as deleted, without a new version: whoever copied it knows its end.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// The entries that copy these rows. An entry that is past its time is as right as any other, because every change tells:
-/// so it is served while it is loaded anew.
+/// so it is served while it is loaded anew. The end of a value nobody tells: so no copy outlives it.
 pub static DATA: Kind = Kind {
     name: "data",
     shape: 1,
@@ -28,7 +29,25 @@ pub static DATA: Kind = Kind {
     early: true,
 };
 
-const READ: &str = "SELECT version, value FROM data WHERE owner_id = $1 AND key = $2";
+/// Whether a value's time is over.
+pub(super) const ENDED: &str = "(d.end_set_at = d.updated_at AND d.ends_at <= clock_timestamp()) IS TRUE";
+
+const READ: &str = "
+    SELECT d.version, CASE WHEN NOT ({ended}) THEN d.value END,
+        CASE WHEN d.end_set_at = d.updated_at THEN (extract(epoch FROM d.ends_at - clock_timestamp()) * 1000)::bigint END
+    FROM data d WHERE d.owner_id = $1 AND d.key = $2";
+
+/// When the value that is written ends: counted from when the row's lock was got.
+const ENDS_AT: &str = "clock_timestamp() + $4::int8 * interval '1 millisecond'";
+
+/// A value that is to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct NewValue<'a> {
+    /// JSON.
+    pub json: &'a [u8],
+    /// How long it lasts; as long as nobody changes it where nothing is said.
+    pub ttl: Option<Duration>,
+}
 
 /// What a change needs to find.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,29 +75,33 @@ impl Store {
     /// An owner's value; version 0 where there never was one.
     pub async fn data(&self, owner: OwnerId, key: &str) -> Result<Loaded, StoreError> {
         let db = self.connection().await?;
-        let read = db.prepare_cached(READ).await?;
+        let read = db.prepare_cached(&READ.replace("{ended}", ENDED)).await?;
         let Some(row) = db.query_opt(&read, &[&owner.0, &key]).await? else {
-            return Ok(Loaded { version: 0, body: None });
+            return Ok(Loaded { version: 0, body: None, left: None });
         };
         let body: Option<Vec<u8>> = row.try_get(1)?;
-        Ok(Loaded { version: row.try_get(0)?, body: body.map(Bytes::from) })
+        let left: Option<i64> = row.try_get(2)?;
+        let left = left.map(|left| Duration::from_millis(u64::try_from(left).unwrap_or(0)));
+        Ok(Loaded { version: row.try_get(0)?, body: body.map(Bytes::from), left })
     }
 
-    /// Sets an owner's value, or deletes it (`None`).
+    /// Sets an owner's value, which ends after its time to live if it has one, or deletes it (`None`).
     pub async fn change_data(
         &self,
         owner: OwnerId,
         key: &str,
-        value: Option<&[u8]>,
+        value: Option<NewValue<'_>>,
         expected: Expected,
     ) -> Result<Changed, WriteError> {
         let (change, versions) = match expected {
             Expected::Any if value.is_some() => (upsert("TRUE"), None),
-            Expected::Nothing => (upsert("d.value IS NULL"), None),
-            Expected::Any | Expected::Something => (update("d.value IS NOT NULL"), None),
-            Expected::OneOf(versions) => (update("d.value IS NOT NULL AND d.version = ANY($4)"), Some(versions)),
+            Expected::Nothing => (upsert(&format!("d.value IS NULL OR {ENDED}")), None),
+            Expected::Any | Expected::Something => (update("TRUE"), None),
+            Expected::OneOf(versions) => (update("d.version = ANY($5)"), Some(versions)),
         };
-        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&owner.0, &key, &value];
+        let (json, ttl) = (value.map(|value| value.json), value.and_then(|value| value.ttl));
+        let ttl_ms = ttl.map(|ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&owner.0, &key, &json, &ttl_ms];
         if let Some(versions) = &versions {
             parameters.push(versions);
         }
@@ -97,17 +120,19 @@ impl Store {
 /// The version is taken after the lock, also where the row was there already.
 fn upsert(expected: &str) -> String {
     owing(&format!(
-        "INSERT INTO data AS d (owner_id, key, value, version) VALUES ($1, $2, $3, nextval('data_version'))
-        ON CONFLICT (owner_id, key) DO UPDATE
-            SET value = $3, version = nextval('data_version'), updated_at = now() WHERE {expected}"
+        "INSERT INTO data AS d (owner_id, key, value, version, end_set_at, ends_at)
+        VALUES ($1, $2, $3, nextval('data_version'), now(), {ENDS_AT})
+        ON CONFLICT (owner_id, key) DO UPDATE SET value = $3, version = nextval('data_version'), updated_at = now(),
+            end_set_at = now(), ends_at = {ENDS_AT} WHERE {expected}"
     ))
 }
 
 /// Where another changes the row first, the condition and the version are taken again after its commit.
 fn update(expected: &str) -> String {
     owing(&format!(
-        "UPDATE data d SET value = $3, version = nextval('data_version'), updated_at = now()
-        WHERE d.owner_id = $1 AND d.key = $2 AND ({expected}) IS TRUE"
+        "UPDATE data d SET value = $3, version = nextval('data_version'), updated_at = now(), end_set_at = now(),
+            ends_at = {ENDS_AT}
+        WHERE d.owner_id = $1 AND d.key = $2 AND (d.value IS NOT NULL AND NOT ({ENDED}) AND ({expected})) IS TRUE"
     ))
 }
 

@@ -38,7 +38,7 @@ pub use api_keys::{Access, KeyView, LiveKey, NewKey};
 pub use audit_log::{AuditAction, AuditEntry, AuditOrder};
 pub use batch::{Batched, Writer};
 pub use cache_outbox::OwedInvalidation;
-pub use data::{Changed, DATA, Expected};
+pub use data::{Changed, DATA, Expected, NewValue};
 pub use database_state::DatabaseState;
 pub use error::{StoreError, WriteError};
 pub use items::{CHUNK_BYTES, Item, ItemSearch, NewItem, Upload};

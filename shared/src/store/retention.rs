@@ -61,7 +61,7 @@ const WORKFLOWS: &str = "
 const KEEP_CURSOR: &str = "UPDATE upkeep SET cursor = $2 WHERE name = 'retention' AND holder = $1";
 
 /// What has its own time: keys, periods, sessions that are long dead and hold nothing, old quarantine, deleted data, old orders.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 7] = [
     "DELETE FROM idempotency WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM idempotency WHERE created_at < now() - interval '24 hours' LIMIT $1 FOR UPDATE SKIP LOCKED))",
     "DELETE FROM task_unique WHERE ctid = ANY(ARRAY(
@@ -72,6 +72,10 @@ const OTHERS: [&str; 6] = [
     "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine WHERE seen_at < now() - interval '30 days' LIMIT $1)",
     "DELETE FROM data WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM data WHERE value IS NULL AND updated_at < now() - interval '1 day' LIMIT $1)) AND value IS NULL",
+    // values whose time is over; their rows stay for a day, as those of deleted ones
+    "UPDATE data SET value = NULL, ends_at = NULL, updated_at = now() WHERE ctid = ANY(ARRAY(
+        SELECT ctid FROM data WHERE ends_at < now() AND end_set_at = updated_at LIMIT $1 FOR UPDATE SKIP LOCKED))
+        AND ends_at < now() AND end_set_at = updated_at",
     // in the order of their ids, which is that of their times but for what was written at once
     "DELETE FROM audit WHERE id IN (SELECT id FROM (SELECT id, at FROM audit ORDER BY id LIMIT $1) oldest
         WHERE at < now() - interval '400 days')",

@@ -2,14 +2,14 @@
 
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, data::ENDED};
 use crate::task::OwnerId;
 
 /// Items from an index alone where that is vacuumed (100,000: 0.1 s); lengths of the others without their contents.
 const COUNT: &str = "
     SELECT ((SELECT coalesce(sum(i.bytes), 0) FROM item i WHERE i.owner_id = $1 AND i.sha256 IS NOT NULL)
         + (SELECT coalesce(sum(octet_length(d.value)), 0) FROM data d
-            WHERE d.owner_id = $1 AND d.key IS DISTINCT FROM $2)
+            WHERE d.owner_id = $1 AND d.key IS DISTINCT FROM $2 AND NOT ({ended}))
         + (SELECT coalesce(sum(octet_length(w.payload)), 0) FROM coordination c JOIN work_item w ON w.object_id = c.id
             WHERE c.owner_id = $1 AND c.kind = 'work_queue' AND w.id IS DISTINCT FROM $3))::int8";
 
@@ -33,7 +33,7 @@ impl Store {
             Storable::WorkItem(id) => (None, Some(id)),
         };
         let db = self.connection().await?;
-        let count = db.prepare_cached(COUNT).await?;
+        let count = db.prepare_cached(&COUNT.replace("{ended}", ENDED)).await?;
         Ok(db.query_one(&count, &[&owner.0, &key, &work_item]).await?.try_get(0)?)
     }
 }

@@ -10,7 +10,7 @@ use super::barrier;
 use crate::{
     callers::Caller,
     extract::{Fields, JsonBody, LeaseWait, NamePath},
-    leases::{self, ID_MUST, refused},
+    leases::{self, ID_MUST, TIME_LIMIT_MUST, refused},
     openapi::examples,
     problem::{Code, Problem},
     state::ApiState,
@@ -24,12 +24,16 @@ use crate::{
 struct AtBarrier {
     /// New for each arrival: however often it is sent, it counts once.
     arrival_id: Uuid,
+    /// Seconds after which it breaks the barrier for all, unless that has opened before; as Python's `wait(timeout)` does. Counts from
+    /// the first request with this `arrival_id`.
+    #[schema(minimum = 0, maximum = 86400)]
+    timeout: Option<f64>,
 }
 
 /// An arrival, and what has come of it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Arrival)]
-struct Outcome {
+pub(super) struct Outcome {
     arrival_id: Uuid,
     open: bool,
     /// Which opening it was, from 1.
@@ -46,10 +50,18 @@ struct Outcome {
     arrived: Option<i64>,
 }
 
+impl Outcome {
+    /// One that has passed.
+    pub(super) fn passed(arrival_id: Uuid, generation: i64, index: i64) -> Self {
+        Self { arrival_id, open: true, generation: Some(generation), index: Some(index), arrived: None }
+    }
+}
+
 /// Arrive at a barrier
 ///
 /// The arrival that completes the number opens it for all of them, and it is closed behind them. An arrival counts for a day, also
-/// if nobody waits with it. With `?wait=0` it counts down a latch.
+/// if nobody waits with it; with a `timeout` it breaks the barrier when that is over: 409 `broken_barrier` for all who stand there, and
+/// for all who come before a reset. With `?wait=0` it counts down a latch.
 #[utoipa::path(
     post,
     path = "/v1/barriers/{name}/arrivals",
@@ -65,7 +77,7 @@ struct Outcome {
     ),
     extensions(("x-problems" = json!([
         NamePath::PROBLEMS, LeaseWait::PROBLEMS, JsonBody::PROBLEMS,
-        [Code::EmptyBody, Code::NotConfigured, Code::LeaseLost, Code::TooManyWaiters]
+        [Code::EmptyBody, Code::NotConfigured, Code::LeaseLost, Code::BrokenBarrier, Code::TooManyWaiters]
     ]))),
 )]
 pub(crate) async fn arrive(
@@ -77,16 +89,18 @@ pub(crate) async fn arrive(
 ) -> Result<HttpResponse, Problem> {
     let mut fields = Fields::of(body.required()?)?;
     let id = fields.required("arrival_id", ID_MUST, leases::id);
+    let timeout = fields.optional("timeout", TIME_LIMIT_MUST, leases::time_limit);
     let id = fields.finish(id)?;
     let address = barrier(caller.owner, name);
-    let LeaseAnswer { reply, untold } = state.coordination.obtain(&address, id, wait, |_| Op::Arrive(id)).await?;
+    let LeaseAnswer { reply, untold } =
+        state.coordination.obtain(&address, id, wait, |_| Op::Arrive { id, timeout }).await?;
     untold.told(); // an arrival counts, whoever hears of it
-    let view = Outcome { arrival_id: id, open: false, generation: None, index: None, arrived: None };
     let (mut response, view) = match reply {
-        Reply::Passed(generation, index) => {
-            (HttpResponse::Ok(), Outcome { open: true, generation: Some(generation), index: Some(index), ..view })
+        Reply::Passed(generation, index) => (HttpResponse::Ok(), Outcome::passed(id, generation, index)),
+        Reply::Arrived { count, .. } => {
+            let (generation, index, arrived) = (None, None, Some(count));
+            (HttpResponse::Accepted(), Outcome { arrival_id: id, open: false, generation, index, arrived })
         }
-        Reply::Waiting(arrived) => (HttpResponse::Accepted(), Outcome { arrived: Some(arrived), ..view }),
         other => return Err(refused(&other)),
     };
     Ok(response.insert_header((header::CACHE_CONTROL, "no-store")).json(view))

@@ -26,7 +26,8 @@ pub(crate) struct BarrierSize {
 
 /// Make or resize a barrier
 ///
-/// With fewer parties than have arrived the next arrival opens it. Used once it is a latch; used again and again, a barrier.
+/// With fewer parties than have arrived the next arrival opens it. One that is broken stays broken. Used once it is a latch; used
+/// again and again, a barrier.
 #[utoipa::path(
     put,
     path = "/v1/barriers/{name}",

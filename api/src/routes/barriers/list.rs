@@ -24,6 +24,8 @@ struct ListedBarrier {
     arrived: i64,
     /// How often it was open.
     generation: i64,
+    /// Who arrives is refused, until it is reset.
+    broken: bool,
 }
 
 /// List the barriers
@@ -37,7 +39,8 @@ struct ListedBarrier {
     tag = "coordination",
     params(ObjectsQuery),
     responses((status = 200, description = "A page.", body = Page<ListedBarrier>,
-        example = json!({"data": [{"name": "loaded", "parties": 3, "arrived": 1, "generation": 0}], "next_cursor": null}))),
+        example = json!({"data": [{"name": "loaded", "parties": 3, "arrived": 1, "generation": 0, "broken": false}],
+            "next_cursor": null}))),
     extensions(("x-problems" = json!(ObjectsQuery::PROBLEMS))),
 )]
 pub(crate) async fn list(state: Data<ApiState>, caller: Caller, query: ObjectsQuery) -> Result<HttpResponse, Problem> {
@@ -46,6 +49,7 @@ pub(crate) async fn list(state: Data<ApiState>, caller: Caller, query: ObjectsQu
         parties: seen.settings.capacity,
         arrived: seen.held,
         generation: seen.settings.generation,
+        broken: seen.settings.flag,
     })
     .await
 }

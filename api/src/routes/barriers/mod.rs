@@ -3,7 +3,9 @@
 pub(crate) mod arrive;
 pub(crate) mod configure;
 pub(crate) mod delete;
+pub(crate) mod leave;
 pub(crate) mod list;
+pub(crate) mod mend;
 pub(crate) mod show;
 
 use caraway_shared::{
@@ -25,6 +27,8 @@ struct BarrierView {
     arrived: i64,
     /// How often it was open.
     generation: i64,
+    /// Who arrives is refused, until it is reset.
+    broken: bool,
 }
 
 fn barrier(owner: OwnerId, name: Name) -> Address {

@@ -1,7 +1,7 @@
 //! `GET /v1/barriers/{name}`: how many have arrived; with `?wait=N` when it opens.
 
 use actix_web::{HttpResponse, http::header, web::Data};
-use caraway_shared::coordination::Reply;
+use caraway_shared::{coordination::Reply, store::coordination::ObjectView};
 use utoipa::IntoParams;
 
 use super::{BarrierView, barrier};
@@ -18,7 +18,7 @@ use crate::{
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "the shape of the query, for the OpenAPI document")]
 pub(crate) struct BarrierQuery {
-    /// Answer when it has been open oftener than `since`, at the latest after this many seconds. More than 60 count as 60.
+    /// Answer when it has been open oftener than `since`, or is broken, at the latest after this many seconds. More than 60 count as 60.
     #[param(minimum = 0, default = 0)]
     wait: Option<f64>,
     /// The `generation` that you know; a latch is open at 1.
@@ -36,7 +36,7 @@ pub(crate) struct BarrierQuery {
     tag = "coordination",
     params(NamePath, BarrierQuery),
     responses((status = 200, description = "The barrier, open or not.", body = BarrierView,
-        example = json!({"name": "loaded", "parties": 3, "arrived": 2, "generation": 0}))),
+        example = json!({"name": "loaded", "parties": 3, "arrived": 2, "generation": 0, "broken": false}))),
     extensions(("x-problems" = json!([NamePath::PROBLEMS, Query::PROBLEMS, [Code::NotConfigured]]))),
 )]
 pub(crate) async fn show(
@@ -50,10 +50,11 @@ pub(crate) async fn show(
     let since = query.optional("since", "must be a generation, 0 or more", generation).unwrap_or(0);
     query.finish(())?;
     let address = barrier(caller.owner, name.clone());
-    let seen = state.coordination.observe(&address, patience, |seen| seen.settings.generation > since).await?;
+    let enough = |seen: &ObjectView| seen.settings.generation > since || seen.settings.flag;
+    let seen = state.coordination.observe(&address, patience, enough).await?;
     let seen = seen.and_then(|seen| Some((seen.settings.capacity?, seen)));
     let (parties, seen) = seen.ok_or_else(|| refused(&Reply::NotConfigured))?;
-    let (name, generation) = (name.to_string(), seen.settings.generation);
-    let view = BarrierView { name, parties, arrived: seen.held, generation };
+    let (generation, broken) = (seen.settings.generation, seen.settings.flag);
+    let view = BarrierView { name: name.to_string(), parties, arrived: seen.held, generation, broken };
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(view))
 }

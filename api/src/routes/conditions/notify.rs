@@ -27,8 +27,8 @@ struct Notify {
     lock: String,
     /// Your lease of it.
     lease_id: Uuid,
-    /// How many; 1000 are all that one request moves.
-    #[schema(minimum = 1, maximum = 1000, default = 1)]
+    /// How many; as many may wait as one request notifies.
+    #[schema(minimum = 0, maximum = 10000, default = 1)]
     count: Option<i32>,
 }
 
@@ -62,12 +62,25 @@ pub(crate) async fn notify(
     let mut fields = Fields::of(body.required()?)?;
     let of = fields.required("lock", LOCK_MUST, |value| typed::<String>(value)?.parse::<Name>().ok());
     let id = fields.required("lease_id", ID_MUST, leases::id);
-    let many = |value: &RawValue| typed(value).filter(|count| (1..=limits::NOTIFIED_MAX).contains(count));
-    let count = fields.optional("count", "must be a whole number from 1 to 1000", many).unwrap_or(1);
+    let many =
+        |value: &RawValue| typed::<i32>(value).filter(|count| (0..=limits::WAITERS_MAX).contains(&i64::from(*count)));
+    let count = fields.optional("count", "must be a whole number from 0 to 10000", many).unwrap_or(1);
     let (of, id) = fields.finish(of.zip(id))?;
-    let op = Op::Notify { share: Share { id, secret }, line: name.to_string(), count };
-    match state.coordination.change(&lock(caller.owner, of), op).await? {
-        Reply::Notified(notified) => Ok(HttpResponse::Ok().json(Notified { notified })),
-        other => Err(refused(&other)),
+    let (lock, share, mut notified) = (lock(caller.owner, of), Share { id, secret }, 0_i32);
+    // as many at a time as one step moves: who is notified has to wait for the lock, which the caller holds
+    loop {
+        let at_once = (count - notified).min(limits::NOTIFIED_MAX);
+        let op = Op::Notify { share: share.clone(), line: name.to_string(), count: at_once };
+        match state.coordination.change(&lock, op).await? {
+            Reply::Notified(moved) => {
+                notified += moved;
+                if moved < at_once || notified == count {
+                    return Ok(HttpResponse::Ok().json(Notified { notified }));
+                }
+            }
+            // it was lost in the middle: those who were notified are, and the caller is told of them
+            _ if notified > 0 => return Ok(HttpResponse::Ok().json(Notified { notified })),
+            other => return Err(refused(&other)),
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::{LOCK_MUST, PROBLEMS};
 use crate::{
     callers::Caller,
     extract::{Fields, JsonBody, LeaseSecret, LeaseWait, NamePath, typed},
-    leases::{self, ID_MUST, LeaseView},
+    leases::{self, ID_MUST, LeaseView, TIME_LIMIT_MUST},
     openapi::examples,
     problem::{Code, Problem},
     routes::locks::lock,
@@ -29,6 +29,10 @@ struct NewWait {
     lease_id: Uuid,
     /// The lease that you will have then: a new id.
     wait_id: Uuid,
+    /// Seconds after which it no longer waits for a notify, and goes into the lock's line without one. Counts from the first request
+    /// with this `wait_id`.
+    #[schema(minimum = 0, maximum = 86400)]
+    timeout: Option<f64>,
 }
 
 /// Wait on a condition
@@ -36,6 +40,9 @@ struct NewWait {
 /// Gives the lock back and waits, in one step. After a notify the wait stands in the lock's line, and is answered 200 when the lock
 /// is yours again, under `wait_id` and with a new fence: look at what you wait for again, it may have changed. Answered 202, repeat
 /// it, or give up with `DELETE /v1/locks/{lock}/leases/{wait_id}`; then you do not hold the lock.
+///
+/// With a `timeout` the wait ends by itself, and the lock is yours again then too: `notified` tells which it was. `timeout` says for how
+/// long a notify is waited for, `?wait` for how long this request is.
 #[utoipa::path(
     post,
     path = "/v1/conditions/{name}/waits",
@@ -46,8 +53,8 @@ struct NewWait {
         "lock": "account:42", "lease_id": examples::LEASE_ID, "wait_id": "0d2cbb1e-0a3a-4b5e-8d0f-3e6b8f6f7a10"
     })),
     responses(
-        (status = 200, description = "You were notified, and the lock is yours.", body = LeaseView,
-            headers(("Fencing-Token" = String, description = "The fence.")), example = json!(examples::lease_held())),
+        (status = 200, description = "The lock is yours: you were notified, or the time limit is over.", body = LeaseView,
+            headers(("Fencing-Token" = String, description = "The fence.")), example = json!(examples::lease_woken())),
         (status = 202, description = "It waits for a notify, or for the lock.", body = LeaseView,
             example = json!(examples::lease_parked())),
     ),
@@ -71,11 +78,12 @@ pub(crate) async fn wait(
     if lease.is_some() && lease == id {
         fields.refuse("wait_id", "must be another than lease_id");
     }
+    let timeout = fields.optional("timeout", TIME_LIMIT_MUST, leases::time_limit);
     let (of, (lease, id)) = fields.finish(of.zip(lease.zip(id)))?;
     let line = name.to_string();
     let op = |asker: Asker| {
         let share = Share { id: lease, secret: secret.clone() };
-        Op::Park { share, id, line: line.clone(), asker }
+        Op::Park { share, id, line: line.clone(), asker, timeout }
     };
     let LeaseAnswer { reply, untold } = state.coordination.obtain(&lock(caller.owner, of), id, patience, op).await?;
     Ok(telling(leases::answer(id, reply)?, untold))

@@ -1,7 +1,7 @@
 //! `POST /update-data/{key}`: stores a value, whatever was there.
 
 use actix_web::{HttpResponse, http::header, web::Data};
-use caraway_shared::store::Expected;
+use caraway_shared::store::{Expected, NewValue as Stored};
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 use utoipa::{
@@ -47,7 +47,7 @@ impl IntoParams for NewValue {
 
 /// Store a value
 ///
-/// Given in the query, as a string, or in the body, as any JSON. It creates what is not there. When this is answered, every
+/// Given in the query, as a string, or in the body, as any JSON. It creates what is not there, and lasts until it is changed. When this is answered, every
 /// read that begins after it sees the new value, in every process; that takes a second where the cache does not answer.
 #[utoipa::path(
     post,
@@ -73,7 +73,8 @@ pub(crate) async fn update(
     body: JsonBody,
 ) -> Result<HttpResponse, Problem> {
     let json = new_value(query, &body)?;
-    let version = data::put(&state, &caller, &key, json.as_bytes(), Expected::Any).await?;
+    let value = Stored { json: json.as_bytes(), ttl: None };
+    let version = data::put(&state, &caller, &key, value, Expected::Any).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header(header::ETag(version_tag(version)));
     Ok(response.json(Updated { message: "Data updated and cache invalidated" }))

@@ -26,12 +26,18 @@ struct EventView {
     generation: i64,
 }
 
+impl EventView {
+    fn of(name: &Name, settings: &Settings) -> Self {
+        Self { name: name.to_string(), set: settings.flag, generation: settings.generation }
+    }
+}
+
 fn event(owner: OwnerId, name: Name) -> Address {
     Address::new(owner, Kind::Event, name)
 }
 
 fn answer(name: &Name, settings: &Settings) -> HttpResponse {
-    let view = EventView { name: name.to_string(), set: settings.flag, generation: settings.generation };
+    let view = EventView::of(name, settings);
     HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(view)
 }
 

@@ -1,10 +1,11 @@
 //! `GET /v1/events/{name}`: whether it is set; with `?wait=N` when it is.
 
-use actix_web::{HttpResponse, web::Data};
+use actix_web::{HttpResponse, http::header, web::Data};
 use caraway_shared::coordination::Settings;
-use utoipa::IntoParams;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
-use super::{EventView, answer, event};
+use super::{EventView, event};
 use crate::{
     callers::Caller,
     extract::{NamePath, Query, wait},
@@ -26,18 +27,29 @@ pub(crate) struct EventQuery {
     since: Option<i64>,
 }
 
+/// An event, and what has become of what was waited for.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SeenEvent)]
+struct Seen {
+    #[serde(flatten)]
+    event: EventView,
+    /// It is set, or was since the generation that you know; without `since`, since the request came.
+    fired: bool,
+}
+
 /// Show an event, or wait for it
 ///
 /// One that nobody has used is clear. Who waits and repeats the request passes the `generation` of the answer before as `since`:
-/// then it sees also what was set and cleared in between.
+/// then it sees also what was set and cleared in between. `fired` tells whether what was waited for has come, also where it is clear
+/// again.
 #[utoipa::path(
     get,
     path = "/v1/events/{name}",
     operation_id = "get_event",
     tag = "coordination",
     params(NamePath, EventQuery),
-    responses((status = 200, description = "The event, set or not.", body = EventView,
-        example = json!({"name": "deployed", "set": true, "generation": 3}))),
+    responses((status = 200, description = "The event, set or not.", body = Seen,
+        example = json!({"name": "deployed", "set": true, "generation": 3, "fired": true}))),
     extensions(("x-problems" = json!([NamePath::PROBLEMS, Query::PROBLEMS]))),
 )]
 pub(crate) async fn show(
@@ -60,5 +72,7 @@ pub(crate) async fn show(
     };
     let enough = |settings: &Settings| settings.flag || settings.generation > since;
     let seen = state.coordination.observe(&address, patience, |seen| enough(&seen.settings)).await?;
-    Ok(answer(&name, &seen.map(|seen| seen.settings).unwrap_or_default()))
+    let settings = seen.map(|seen| seen.settings).unwrap_or_default();
+    let seen = Seen { fired: enough(&settings), event: EventView::of(&name, &settings) };
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(seen))
 }

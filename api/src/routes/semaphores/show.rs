@@ -22,6 +22,8 @@ struct Shown {
     name: String,
     /// Permits in all.
     permits: i32,
+    /// Permits that nobody holds.
+    available: i64,
     /// Who holds some, the first 100 that were granted.
     holders: Vec<Holder>,
     /// How many stand in the line.
@@ -49,6 +51,7 @@ pub(crate) async fn show(
     let seen = state.coordination.look(&semaphore(whose.owner(&caller)?, name.clone())).await?;
     let seen = seen.and_then(|seen| Some((seen.settings.capacity?, seen)));
     let (permits, seen) = seen.ok_or_else(|| refused(&Reply::NotConfigured))?;
-    let shown = Shown { name: name.to_string(), permits, holders: seen.holders, waiting: seen.waiting };
+    let available = (i64::from(permits) - seen.permits).max(0);
+    let shown = Shown { name: name.to_string(), permits, available, holders: seen.holders, waiting: seen.waiting };
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(shown))
 }

@@ -16,3 +16,4 @@ mod selection;
 pub(crate) mod show;
 pub(crate) mod submission;
 pub(crate) mod submit;
+pub(crate) mod wait;

@@ -109,7 +109,8 @@ pub(super) fn times(filter: &mut Fields<'_>) -> Times {
     Times { after: filter.instant("created_after"), before: filter.instant("created_before") }
 }
 
-fn ids(value: &RawValue) -> Option<Vec<TaskId>> {
+/// A list of 1 to 1000 different tasks' ids.
+pub(super) fn ids(value: &RawValue) -> Option<Vec<TaskId>> {
     let ids = typed::<Vec<String>>(value).filter(|ids| (1..=limits::BATCH_MAX).contains(&ids.len()))?;
     let ids: Vec<TaskId> = ids.iter().map(|id| parse_id(id).map(TaskId)).collect::<Option<_>>()?;
     let mut sorted = ids.clone();

@@ -44,6 +44,10 @@ struct NewLease {
     #[schema(minimum = 1, maximum = 600, default = 30)]
     ttl: Option<f64>,
     ack: Option<Ack>,
+    /// On a queue that is shut down: whether to wait for what others have fetched, which may come back. False: be told
+    /// `queue_shut_down` as soon as nothing is ready, as Python's `get` is.
+    #[schema(default = true)]
+    until_finished: Option<bool>,
 }
 
 /// An item that was fetched.
@@ -139,6 +143,7 @@ fn read(body: Option<&[u8]>, secret: Option<Vec<u8>>) -> Result<Get, Problem> {
     let owner = fields.optional("owner", "must be a string of 1 to 128 bytes", leases::label).unwrap_or_default();
     let ttl_ms = fields.optional("ttl", TTL_MUST, leases::ttl).unwrap_or(limits::TTL_DEFAULT);
     let ack = fields.optional("ack", "must be manual or auto", typed::<Ack>).unwrap_or(Ack::Manual);
-    let terms = Terms { owner, permits: 1, ttl_ms, reentrant: false, secret };
+    let waits = fields.optional("until_finished", "must be true or false", typed).unwrap_or(true);
+    let terms = Terms { owner, permits: 1, ttl_ms, reentrant: false, secret, leaves_empty: !waits };
     fields.finish(Some(Get { id, terms, auto: ack == Ack::Auto, asker: Asker::default() }))
 }

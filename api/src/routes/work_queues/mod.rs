@@ -9,6 +9,7 @@ pub(crate) mod get;
 pub(crate) mod give_back;
 pub(crate) mod join;
 pub(crate) mod list;
+pub(crate) mod purge;
 pub(crate) mod put;
 pub(crate) mod put_back;
 pub(crate) mod show;

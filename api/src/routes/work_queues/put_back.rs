@@ -53,7 +53,8 @@ struct PutBack {
     params(NamePath, OrderQuery),
     request_body(content = Option<PutBackSchema>, example = json!({})),
     responses((status = 200, description = "Done.", body = PutBack, example = json!({"put_back": 3}))),
-    extensions(("x-problems" = json!([NamePath::PROBLEMS, OrderQuery::PROBLEMS, JsonBody::PROBLEMS, [Code::NotConfigured]]))),
+    extensions(("x-problems" = json!([NamePath::PROBLEMS, OrderQuery::PROBLEMS, JsonBody::PROBLEMS,
+        [Code::NotConfigured, Code::QueueShutDown]]))),
 )]
 pub(crate) async fn put_back(
     state: Data<ApiState>,

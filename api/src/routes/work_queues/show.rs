@@ -25,8 +25,12 @@ struct Shown {
     max_attempts: i32,
     /// It takes no more.
     shut_down: bool,
+    /// It gives nothing either, and drops what nobody has.
+    immediate: bool,
     /// Consumers that wait for an item.
     waiting: i64,
+    /// Producers that wait for room.
+    waiting_producers: i64,
     #[serde(flatten)]
     counts: QueueCounts,
 }
@@ -41,7 +45,8 @@ struct Shown {
     tag = "coordination",
     params(NamePath, Whose),
     responses((status = 200, description = "The queue.", body = Shown, example = json!({
-        "name": "mails", "order": "fifo", "maxsize": 100, "max_attempts": 5, "shut_down": false, "waiting": 0,
+        "name": "mails", "order": "fifo", "maxsize": 100, "max_attempts": 5, "shut_down": false, "immediate": false, "waiting": 0,
+        "waiting_producers": 0,
         "ready": 3, "delayed": 0, "in_flight": 1, "unfinished": 4, "dead": 0
     }))),
     extensions(("x-problems" = json!([NamePath::PROBLEMS, Whose::PROBLEMS, [Code::NotConfigured]]))),
@@ -61,7 +66,9 @@ pub(crate) async fn show(
         maxsize: seen.settings.capacity,
         max_attempts: seen.settings.attempts_max,
         shut_down: seen.settings.flag,
+        immediate: seen.settings.halted,
         waiting: seen.waiting,
+        waiting_producers: seen.producers,
         counts: state.store.queue_counts(&address).await?,
     };
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(shown))

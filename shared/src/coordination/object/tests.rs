@@ -26,7 +26,7 @@ fn by(number: u8, wait: Millis) -> Asker {
 fn op() -> impl Strategy<Value = Op> {
     let acquire = (0..8_u8, 1..4, any::<bool>(), 0..3_u8, prop_oneof![Just(0), Just(20_000)]).prop_map(
         |(at, permits, reentrant, owner, wait)| {
-            let terms = Terms { owner: owner.to_string(), permits, ttl_ms: 2_000, reentrant, secret: None };
+            let terms = Terms { owner: owner.to_string(), permits, ttl_ms: 2_000, reentrant, ..Terms::default() };
             Op::Acquire { id: id(at), terms, expect: None, asker: asker(wait) }
         },
     );
@@ -106,8 +106,8 @@ fn a_condition_loses_no_notify_and_needs_the_lock() {
     let mut lock = Object::new(Kind::Lock, 0, (1, 1000));
     let acquire = |at: u8| Op::Acquire { id: id(at), terms: Terms::default(), expect: None, asker: asker(0) };
     assert!(matches!(lock.step(&acquire(0)), Reply::Held(_)));
-    let park = Op::Park { share: share(0), id: id(1), line: "c".into(), asker: asker(1_000) };
-    assert_eq!((lock.step(&park), lock.step(&park)), (Reply::Parked, Reply::Parked), "safe to repeat");
+    let park = Op::Park { share: share(0), id: id(1), line: "c".into(), asker: asker(1_000), timeout: None };
+    assert_eq!((lock.step(&park), lock.step(&park)), (Reply::Parked(None), Reply::Parked(None)), "safe to repeat");
     let notify = |at: u8| Op::Notify { share: share(at), line: "c".into(), count: 1 };
     assert_eq!(lock.step(&notify(2)), Reply::NotHeld);
     assert!(matches!(lock.step(&acquire(2)), Reply::Held(_)));
@@ -115,7 +115,7 @@ fn a_condition_loses_no_notify_and_needs_the_lock() {
     assert!(matches!(lock.step(&park), Reply::Waiting(1)), "notified, and behind who holds it");
     assert_eq!(lock.step(&Op::Release(share(2))), Reply::Released);
     assert!(lock.done.woken.contains(&id(1)));
-    assert!(matches!(lock.step(&park), Reply::Held(_)));
+    assert!(matches!(lock.step(&park), Reply::Woken { notified: true, .. }));
 }
 
 /// A waiter that gives its place up may have been granted an item, and not know it: the item is not done.
@@ -183,7 +183,7 @@ fn waiters_are_counted_in_all_lines() {
         lock.step(&Op::Acquire { id: id(0), terms: Terms::default(), expect: None, asker: asker(0) }),
         Reply::Held(_)
     ));
-    let park = Op::Park { share: share(0), id: id(1), line: "c".into(), asker: asker(1_000) };
+    let park = Op::Park { share: share(0), id: id(1), line: "c".into(), asker: asker(1_000), timeout: None };
     assert_eq!(lock.step(&park), Reply::TooManyWaiters);
     assert!(lock.leases[&id(0)].is_held(), "and the lock is kept");
 }
@@ -272,12 +272,18 @@ fn an_item_that_nobody_has_seen_comes_back_uncounted() {
 #[test]
 fn a_notify_of_one_who_is_gone_goes_to_the_next() {
     let acquire = |lease: u8| Op::Acquire { id: id(lease), terms: Terms::default(), expect: None, asker: by(lease, 0) };
-    let park = |from: u8, to: u8| Op::Park { share: share(from), id: id(to), line: "c".into(), asker: by(to, 60_000) };
+    let park = |from: u8, to: u8| Op::Park {
+        share: share(from),
+        id: id(to),
+        line: "c".into(),
+        asker: by(to, 60_000),
+        timeout: None,
+    };
     let start = || {
         let mut lock = Object::new(Kind::Lock, 0, (1, 1000));
         for at in 0..3 {
             assert!(matches!(lock.step(&acquire(at)), Reply::Held(_)));
-            assert_eq!(lock.step(&park(at, 10 + at)), Reply::Parked);
+            assert_eq!(lock.step(&park(at, 10 + at)), Reply::Parked(None));
         }
         assert!(matches!(lock.step(&acquire(3)), Reply::Held(_)));
         assert_eq!(lock.step(&Op::Notify { share: share(3), line: "c".into(), count: 1 }), Reply::Notified(1));
@@ -287,22 +293,22 @@ fn a_notify_of_one_who_is_gone_goes_to_the_next() {
     let mut lock = start();
     assert_eq!(lock.step(&Op::Release(share(3))), Reply::Released);
     lock.now += limits::CLAIM;
-    assert!(matches!(lock.step(&park(1, 11)), Reply::Held(_)));
+    assert!(matches!(lock.step(&park(1, 11)), Reply::Woken { notified: true, .. }));
     assert_eq!(lock.step(&park(0, 10)), Reply::Lost);
-    assert_eq!(lock.step(&park(2, 12)), Reply::Parked, "one only");
+    assert_eq!(lock.step(&park(2, 12)), Reply::Parked(None), "one only");
     // hung up in the lock's line, twice
     let mut lock = start();
     assert_eq!(lock.step(&abandon(10, 10)), Reply::Released);
     assert_eq!(lock.step(&abandon(11, 11)), Reply::Released);
     assert_eq!(lock.step(&Op::Release(share(3))), Reply::Released);
-    assert!(matches!(lock.step(&park(2, 12)), Reply::Held(_)));
+    assert!(matches!(lock.step(&park(2, 12)), Reply::Woken { notified: true, .. }));
     // gave up in order, also when it is asked again
     let mut lock = start();
     assert_eq!(
         [lock.step(&Op::Release(share(10))), lock.step(&Op::Release(share(10)))],
         [Reply::ReleasedNotified, Reply::ReleasedNotified]
     );
-    assert_eq!(lock.step(&park(1, 11)), Reply::Parked);
+    assert_eq!(lock.step(&park(1, 11)), Reply::Parked(None));
     assert_eq!(lock.step(&Op::Release(share(11))), Reply::Released);
 }
 
@@ -377,4 +383,116 @@ fn dead_items_come_back_to_their_places() {
         })
         .collect();
     assert_eq!(next, [id(100), id(101), id(102)]);
+}
+
+/// A wait whose time limit is over stands in the lock's line, takes no notify from others, and says how it ended.
+#[test]
+fn a_wait_on_a_condition_ends_in_time() {
+    let mut lock = Object::new(Kind::Lock, 0, (1, 1000));
+    let acquire =
+        |lease: u8| Op::Acquire { id: id(lease), terms: Terms::default(), expect: None, asker: by(lease, 9_000) };
+    let park = |from: u8, to: u8, timeout| {
+        let asker = by(to, 60_000);
+        Op::Park { share: share(from), id: id(to), line: "c".into(), asker, timeout: Some(timeout) }
+    };
+    assert!(matches!(lock.step(&acquire(0)), Reply::Held(_)));
+    assert_eq!(lock.step(&park(0, 10, 1_000)), Reply::Parked(Some(1_000)));
+    assert!(matches!(lock.step(&acquire(1)), Reply::Held(_)));
+    assert_eq!(lock.step(&park(1, 11, 5_000)), Reply::Parked(Some(5_000)));
+    assert!(matches!(lock.step(&acquire(2)), Reply::Held(_)));
+    lock.now += 1_000;
+    let notify = Op::Notify { share: share(2), line: "c".into(), count: 1 };
+    assert_eq!(lock.step(&notify), Reply::Notified(1), "the one whose time is not over");
+    assert!(matches!(lock.step(&park(0, 10, 1_000)), Reply::Waiting(2)));
+    assert_eq!(lock.step(&Op::Release(share(2))), Reply::Released);
+    let woken = |lock: &mut Object, from, to| match lock.step(&park(from, to, 1_000)) {
+        Reply::Woken { notified, .. } => notified,
+        other => panic!("{other:?}"),
+    };
+    assert!(!woken(&mut lock, 0, 10), "it stood in the line first");
+    assert_eq!(lock.step(&Op::Release(share(10))), Reply::Released);
+    assert!(woken(&mut lock, 1, 11));
+    lock.now += 9_000;
+    assert!(woken(&mut lock, 1, 11), "the limit is void, and the answer stays");
+    // no time at all: it stands behind who stands there
+    assert!(matches!(lock.step(&acquire(3)), Reply::Waiting(1)));
+    assert_eq!(lock.step(&park(11, 12, 0)), Reply::Parked(Some(0)));
+    assert!(lock.leases[&id(3)].is_held());
+    assert!(matches!(lock.step(&park(11, 12, 0)), Reply::Waiting(1)));
+}
+
+#[test]
+fn a_barrier_breaks_for_all_or_for_nobody() {
+    let mut barrier = Object::new(Kind::Barrier, 0, (1, 1000));
+    let arrive = |at: u8, timeout| Op::Arrive { id: id(at), timeout };
+    let here = |count, left| Reply::Arrived { count, left };
+    assert_eq!(
+        [barrier.step(&Op::Abort), barrier.step(&Op::Leave(id(0)))],
+        [Reply::NotConfigured, Reply::NotConfigured]
+    );
+    barrier.step(&Op::Resize(3));
+    assert_eq!(barrier.step(&arrive(0, None)), here(1, None));
+    assert_eq!(barrier.step(&arrive(1, Some(500))), here(2, Some(500)));
+    barrier.now += 500;
+    assert_eq!([barrier.step(&arrive(0, None)), barrier.step(&arrive(1, None))], [Reply::Broken, Reply::Broken]);
+    assert_eq!([barrier.step(&arrive(2, None)), barrier.step(&Op::Leave(id(0)))], [Reply::Broken, Reply::Broken]);
+    assert!(matches!(barrier.step(&Op::Reset), Reply::Done(settings) if !settings.flag && settings.generation == 0));
+    assert_eq!(barrier.step(&arrive(0, None)), Reply::Broken, "of the one before");
+    for at in 3..5 {
+        barrier.step(&arrive(at, Some(500)));
+    }
+    assert_eq!([barrier.step(&Op::Leave(id(4))), barrier.step(&Op::Leave(id(4)))], [Reply::Released, Reply::Released]);
+    assert_eq!(barrier.step(&arrive(4, None)), Reply::Lost);
+    assert_eq!([barrier.step(&Op::Leave(id(5))), barrier.step(&arrive(5, None))], [Reply::Released, Reply::Lost]);
+    barrier.step(&arrive(6, None));
+    assert_eq!(barrier.step(&arrive(7, None)), Reply::Passed(1, 2));
+    barrier.now += 1_000;
+    assert_eq!(barrier.step(&arrive(3, None)), Reply::Passed(1, 0), "its limit is void");
+    assert_eq!(barrier.step(&Op::Leave(id(6))), Reply::Passed(1, 1));
+    assert!(matches!(barrier.step(&Op::Abort), Reply::Done(settings) if settings.flag));
+    assert_eq!(barrier.step(&arrive(3, None)), Reply::Passed(1, 0), "who has passed has passed");
+}
+
+#[test]
+fn a_queue_is_purged_and_halted() {
+    let mut queue = Object::new(Kind::WorkQueue, 0, (1, 1000));
+    assert_eq!(queue.step(&Op::Purge), Reply::NotConfigured);
+    queue.step(&Op::Configure { capacity: Some(Some(2)), order: None, attempts_max: Some(3) });
+    let put = |at: u8, delay| {
+        Op::Put(Put { id: id(at), priority: 0.0, delay, payload: Bytes::from_static(b"1"), asker: by(at, 9_000) })
+    };
+    let get = |at: u8, leaves_empty, wait| {
+        let terms = Terms { leaves_empty, ..Terms::default() };
+        Op::Get(Get { id: id(at), terms, auto: false, asker: by(at, wait) })
+    };
+    for (at, delay) in [(100, 0), (101, 0), (102, 9_000)] {
+        queue.step(&put(at, delay));
+    }
+    assert!(matches!(queue.step(&get(0, false, 0)), Reply::Fetched(_)));
+    queue.step(&put(103, 0));
+    assert!(matches!(queue.step(&put(104, 0)), Reply::Waiting(_)), "it is full");
+    assert_eq!(
+        [queue.step(&Op::Purge), queue.step(&put(104, 0))],
+        [Reply::Purged(3), Reply::Accepted { known: false }]
+    );
+    assert_eq!(queue.step(&put(103, 0)), Reply::Accepted { known: true }, "as one that is done");
+    // consumers that choose differently, when nothing is ready and one is in flight
+    assert!(matches!(queue.step(&get(1, false, 0)), Reply::Fetched(_)));
+    assert!(matches!(
+        (queue.step(&get(2, true, 9_000)), queue.step(&get(3, false, 9_000))),
+        (Reply::Waiting(1), Reply::Waiting(2))
+    ));
+    assert_eq!(queue.step(&Op::Finish(share(1))), Reply::Released);
+    queue.step(&Op::Flag(true));
+    assert_eq!(
+        [queue.step(&get(2, true, 9_000)), queue.step(&get(3, false, 9_000))],
+        [Reply::ShutDown, Reply::Waiting(1)]
+    );
+    assert_eq!(queue.step(&get(4, true, 9_000)), Reply::ShutDown);
+    assert!(matches!(queue.step(&Op::Halt), Reply::Done(settings) if settings.flag && settings.halted));
+    assert_eq!(queue.step(&get(3, false, 9_000)), Reply::ShutDown);
+    let before = queue.settings.generation;
+    assert_eq!(queue.step(&Op::GiveBack(share(0), 0)), Reply::Released);
+    assert_eq!((queue.items[&id(100)].state, queue.settings.generation), (ItemState::Done, before + 1));
+    assert!(matches!(queue.step(&Op::Flag(false)), Reply::Done(settings) if !settings.halted));
 }

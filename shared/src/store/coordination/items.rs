@@ -1,6 +1,6 @@
 //! Items of work queues: which of them a step can look at, and what it has changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use deadpool_postgres::Transaction;
@@ -8,14 +8,15 @@ use futures::future::try_join;
 use tokio_postgres::Error as PgError;
 use uuid::Uuid;
 
-use crate::coordination::{Item, ItemState, Kind, Object, PUTS, Reply, Unseen};
+use crate::coordination::{Item, ItemState, Kind, Object, PUTS, Reply, Unseen, limits};
 
 /// Of the order, beside two for each request.
 const FIRST_READY: i32 = 16;
 /// Of those whose delay is over.
 const DUE_MAX: i64 = 64;
 
-/// Named ones, those of the leases in sight, those whose delay is over, and the first ones in the queue's order.
+/// Named ones, those of the leases in sight, those whose delay is over, the first ones in the queue's order, and where items are to
+/// be removed those whose delay is not over.
 const ITEMS: &str = "
     SELECT i.object_id, i.id, i.state::text, i.priority, i.turn, i.until_ms, i.attempt, i.digest FROM (
         SELECT n.object_id, n.id FROM unnest($1::uuid[], $2::uuid[]) AS n(object_id, id)
@@ -38,6 +39,10 @@ const ITEMS: &str = "
             SELECT i.object_id, i.id FROM work_item i WHERE i.object_id = q.object_id AND i.state = 'ready'
             ORDER BY i.priority DESC, i.turn DESC LIMIT q.most
         ) f
+        UNION
+        SELECT l.object_id, l.id FROM unnest($7::uuid[]) AS q(object_id) CROSS JOIN LATERAL (
+            SELECT i.object_id, i.id FROM work_item i WHERE i.object_id = q.object_id AND i.state = 'delayed' LIMIT $8
+        ) l
     ) p JOIN work_item i ON i.object_id = p.object_id AND i.id = p.id";
 
 /// How many are ready, open, and promised, no further than it matters.
@@ -66,25 +71,30 @@ const PAYLOADS: &str = "
     SELECT i.object_id, i.id, i.payload FROM unnest($1::uuid[], $2::uuid[]) AS n(object_id, id)
     JOIN work_item i ON i.object_id = n.object_id AND i.id = n.id";
 
-/// Loads what can be looked at of each queue among the objects. `requests` tells how many there are for each.
+/// Loads what can be looked at of each queue among the objects. `requests` tells how many there are for each; of the `purged` ones,
+/// and of those that are halted, as many items as one step removes are looked at.
 pub(super) async fn load(
     db: &Transaction<'_>,
     objects: &mut BTreeMap<Uuid, Object>,
-    requests: &BTreeMap<Uuid, i32>,
+    (requests, purged): (&BTreeMap<Uuid, i32>, &BTreeSet<Uuid>),
     named: &[(Uuid, Uuid)],
 ) -> Result<(), PgError> {
     let (mut queues, mut first, mut most, mut now, mut of, mut ids) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut emptied: Vec<Uuid> = Vec::new();
     for (id, object) in objects.iter().filter(|(_, object)| object.kind == Kind::WorkQueue) {
         let count = requests.get(id).copied().unwrap_or(1);
+        let is_emptied = object.settings.halted || purged.contains(id);
+        let removed = if is_emptied { limits::PURGED_MAX } else { 0 };
+        emptied.extend(is_emptied.then_some(*id));
         let leased = object.leases.values().filter_map(|lease| lease.item);
         let before = ids.len();
         ids.extend(named.iter().filter(|(of, _)| of == id).map(|(_, item)| *item).chain(leased));
         of.resize(ids.len(), *id);
         let here = i32::try_from(ids.len() - before).unwrap_or(i32::MAX);
         queues.push(*id);
-        first.push(FIRST_READY + 2 * count);
-        most.push(FIRST_READY + 2 * count + here + i32::try_from(DUE_MAX).unwrap_or(0) + 1);
+        first.push(FIRST_READY + 2 * count + removed);
+        most.push(FIRST_READY + 2 * (count + removed) + here + i32::try_from(DUE_MAX).unwrap_or(0) + 1);
         now.push(object.now);
     }
     if queues.is_empty() {
@@ -92,7 +102,7 @@ pub(super) async fn load(
     }
     let (items, counts) = (db.prepare_cached(ITEMS).await?, db.prepare_cached(COUNTS).await?);
     let (items, counts) = try_join(
-        db.query(&items, &[&of, &ids, &queues, &first, &now, &DUE_MAX]),
+        db.query(&items, &[&of, &ids, &queues, &first, &now, &DUE_MAX, &emptied, &i64::from(limits::PURGED_MAX)]),
         db.query(&counts, &[&queues, &most, &PUTS]),
     )
     .await?;

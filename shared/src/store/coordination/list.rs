@@ -18,7 +18,7 @@ const COUNTED_MAX: i64 = 100;
 const LIST: &str = "
     SELECT c.name, c.capacity, c.configured, c.generation, c.flag, c.item_order, c.attempts_max,
         (SELECT count(*) FROM (SELECT FROM lease l WHERE l.object_id = c.id AND l.standing = 'held' LIMIT $6) held),
-        (SELECT count(*) FROM (SELECT FROM lease l WHERE l.object_id = c.id AND l.standing = 'waiting' LIMIT $6) waiting)
+        (SELECT count(*) FROM (SELECT FROM lease l WHERE l.object_id = c.id AND l.standing = 'waiting' LIMIT $6) waiting), c.halted
     FROM (
         SELECT * FROM coordination WHERE owner_id = $1 AND kind = $2::text::coordination_kind AND name > $3
         ORDER BY name LIMIT $5
@@ -106,6 +106,7 @@ fn listed(row: &Row) -> Result<ListedObject, StoreError> {
             flag: row.try_get(4)?,
             order: Order::numbered(row.try_get(5)?),
             attempts_max: row.try_get(6)?,
+            halted: row.try_get(9)?,
         },
         held: row.try_get(7)?,
         waiting: row.try_get(8)?,

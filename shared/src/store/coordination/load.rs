@@ -1,7 +1,7 @@
 //! What of an object a step can look at: the leases that the requests name, those that hold and have run out (of a lock or a
 //! barrier all that hold), as many of the first of each line as could be let in, and of a condition as many as have to take the
-//! notify of one that may be gone. Who waits and has run out is not there, unless it has a notify to pass on or is named: whoever
-//! looks at what is due names it.
+//! notify of one that may be gone, and those whose time limit is over. Who waits and has run out is not there, unless it
+//! has a notify to pass on or is named: whoever looks at what is due names it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use tokio_postgres::{Error as PgError, Row};
 use uuid::Uuid;
 
 use super::{change::Change, items};
-use crate::coordination::{Kind, Lease, Millis, Object, Order, PUTS, Settings, Sight, Standing, Terms, View};
+use crate::coordination::{Kind, Lease, Millis, Object, Order, PUTS, Settings, Standing, Terms, View, limits};
 
 /// Of a line, beside one for each request: several may be let in at once.
 const FIRST_OF_A_LINE: i32 = 8;
@@ -27,11 +27,11 @@ const LOCK: &str = "
     ON CONFLICT (id) DO UPDATE SET clock_ms = greatest(c.clock_ms,
         coalesce($5::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint))
     RETURNING id, kind::text, clock_ms, capacity, configured, generation, flag, nextval('coordination_turn'), item_order,
-        attempts_max";
+        attempts_max, halted";
 
 const LEASES: &str = "
     SELECT l.object_id, l.id, l.standing::text, l.line, l.turn, l.until_ms, l.since_ms, l.claimed, l.owner, l.permits,
-        l.ttl_ms, l.reentrant, l.secret, l.item_id, l.asker, l.notified
+        l.ttl_ms, l.reentrant, l.secret, l.item_id, l.asker, l.notified, l.leaves_empty, l.alarm_ms
     FROM (
         SELECT n.object_id, n.id FROM unnest($1::uuid[], $2::uuid[]) AS n(object_id, id)
         UNION
@@ -39,7 +39,7 @@ const LEASES: &str = "
         JOIN coordination c ON c.id = f.object_id CROSS JOIN LATERAL (
             SELECT l.object_id, l.id FROM lease l
             WHERE l.object_id = f.object_id AND l.line = f.line AND l.standing = 'waiting'
-                AND (l.until_ms > c.clock_ms) IS TRUE
+                AND (l.until_ms > c.clock_ms) IS TRUE AND (l.alarm_ms > 0 AND l.alarm_ms <= c.clock_ms) IS NOT TRUE
             ORDER BY l.turn LIMIT f.most
         ) w
         UNION
@@ -70,9 +70,17 @@ const LEASES: &str = "
         ) n CROSS JOIN LATERAL (
             SELECT l.object_id, l.id FROM lease l
             WHERE l.object_id = o.object_id AND l.line = n.line AND l.standing = 'waiting'
-                AND (l.until_ms > c.clock_ms) IS TRUE
+                AND (l.until_ms > c.clock_ms) IS TRUE AND (l.alarm_ms > 0 AND l.alarm_ms <= c.clock_ms) IS NOT TRUE
             ORDER BY l.turn LIMIT n.most
         ) s
+        UNION
+        SELECT r.object_id, r.id FROM unnest($6::uuid[]) AS o(object_id)
+        JOIN coordination c ON c.id = o.object_id CROSS JOIN LATERAL (
+            SELECT l.object_id, l.id FROM lease l
+            WHERE l.standing = 'waiting' AND l.alarm_ms > 0 AND (l.object_id, l.alarm_ms) >= (o.object_id, 1::bigint)
+                AND (l.object_id, l.alarm_ms) <= (o.object_id, c.clock_ms) AND (l.until_ms > c.clock_ms) IS TRUE
+            ORDER BY l.object_id, l.alarm_ms, l.turn LIMIT $10
+        ) r
     ) p JOIN lease l ON l.object_id = p.object_id AND l.id = p.id";
 
 const SUMS: &str = "
@@ -108,8 +116,10 @@ pub(super) struct Wanted {
     whole: Vec<bool>,
     /// Where something is to be broken or deleted: whatever holds could end.
     broken: Vec<bool>,
-    /// What is to be deleted: everybody who waits is looked at.
-    deleted: Vec<Uuid>,
+    /// Where everybody who waits is looked at.
+    waiters: Vec<Uuid>,
+    /// Queues of which as many items as one step removes are looked at.
+    purged: BTreeSet<Uuid>,
     named: (Vec<Uuid>, Vec<Uuid>),
     lines: BTreeMap<(Uuid, String), i32>,
     requests: BTreeMap<Uuid, i32>,
@@ -131,12 +141,13 @@ impl Wanted {
                 wanted.broken.push(false);
             }
             let sight = row.op.sight();
-            if sight > Sight::First
+            if sight.sees_holders()
                 && let (Some(whole), Some(broken)) = (wanted.whole.last_mut(), wanted.broken.last_mut())
             {
                 (*whole, *broken) = (true, true);
             }
-            wanted.deleted.extend((sight == Sight::Everybody).then_some(id));
+            wanted.waiters.extend(sight.sees_waiters().then_some(id));
+            wanted.purged.extend(row.op.purges().then_some(id));
             for lease in row.op.names() {
                 wanted.named.0.push(id);
                 wanted.named.1.push(lease);
@@ -183,8 +194,9 @@ impl Wanted {
                     &most,
                     &self.ids,
                     &self.whole,
-                    &self.deleted,
+                    &self.waiters,
                     &self.broken,
+                    &i64::from(limits::NOTIFIED_MAX),
                 ],
             ),
             db.query(&sums, &[&self.ids]),
@@ -205,7 +217,7 @@ impl Wanted {
             }
         }
         self.find_pinned(&free, &mut objects)?;
-        items::load(db, &mut objects, &self.requests, &self.items).await?;
+        items::load(db, &mut objects, (&self.requests, &self.purged), &self.items).await?;
         Ok(objects)
     }
 
@@ -267,6 +279,7 @@ fn object(row: &Row) -> Result<(Uuid, Object), PgError> {
         flag: row.try_get(6)?,
         order: Order::numbered(row.try_get(8)?),
         attempts_max: row.try_get(9)?,
+        halted: row.try_get(10)?,
     };
     Ok((row.try_get(0)?, object))
 }
@@ -287,9 +300,11 @@ fn lease(row: &Row) -> Result<Lease, PgError> {
             ttl_ms: row.try_get(10)?,
             reentrant: row.try_get(11)?,
             secret: row.try_get(12)?,
+            leaves_empty: row.try_get(16)?,
         },
         item: row.try_get(13)?,
         asker: row.try_get(14)?,
         notified: row.try_get(15)?,
+        alarm: row.try_get(17)?,
     })
 }

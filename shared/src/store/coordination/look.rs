@@ -18,7 +18,9 @@ const OBJECT: &str = "
     SELECT c.capacity, c.configured, c.generation, c.flag,
         (SELECT count(*) FROM lease w WHERE w.object_id = c.id AND w.line = '' AND w.standing = 'waiting'),
         (SELECT count(*) FROM lease h WHERE h.object_id = c.id AND h.standing = 'held'), c.item_order, c.attempts_max,
-        EXISTS (SELECT FROM work_item i WHERE i.object_id = c.id AND i.state IN ('ready', 'delayed', 'leased'))
+        EXISTS (SELECT FROM work_item i WHERE i.object_id = c.id AND i.state IN ('ready', 'delayed', 'leased')), c.halted,
+        (SELECT count(*) FROM lease p WHERE p.object_id = c.id AND p.line = 'put' AND p.standing = 'waiting'),
+        (SELECT coalesce(sum(s.permits), 0) FROM lease s WHERE s.object_id = c.id AND s.standing = 'held')
     FROM coordination c WHERE c.id = $1";
 
 const HOLDERS: &str = "
@@ -51,10 +53,24 @@ const TICK: &str = "
         ORDER BY until_ms LIMIT $4
     ) d JOIN coordination c ON c.id = d.object_id
     UNION ALL
+    SELECT 2::int2, d.object_id, d.id, NULL, c.owner_id, c.kind::text, c.name FROM (
+        SELECT object_id, id FROM lease
+        WHERE standing = 'waiting' AND alarm_ms > 0
+            AND alarm_ms <= (extract(epoch FROM statement_timestamp()) * 1000)::bigint
+        ORDER BY alarm_ms LIMIT $4
+    ) d JOIN coordination c ON c.id = d.object_id
+    UNION ALL
     SELECT 3::int2, NULL, NULL, m.until_ms - (extract(epoch FROM statement_timestamp()) * 1000)::bigint, NULL, NULL, NULL FROM (
         SELECT until_ms FROM lease
         WHERE standing IN ('waiting', 'held') AND until_ms > (extract(epoch FROM statement_timestamp()) * 1000)::bigint
         ORDER BY until_ms LIMIT 1
+    ) m
+    UNION ALL
+    SELECT 3::int2, NULL, NULL, m.alarm_ms - (extract(epoch FROM statement_timestamp()) * 1000)::bigint, NULL, NULL, NULL FROM (
+        SELECT alarm_ms FROM lease
+        WHERE standing = 'waiting' AND alarm_ms > (extract(epoch FROM statement_timestamp()) * 1000)::bigint
+            AND alarm_ms > 0
+        ORDER BY alarm_ms LIMIT 1
     ) m";
 
 /// Who holds.
@@ -77,8 +93,12 @@ pub struct ObjectView {
     pub settings: Settings,
     /// How many wait in its own line.
     pub waiting: i64,
+    /// How many producers wait for room in a queue.
+    pub producers: i64,
     /// How many leases hold.
     pub held: i64,
+    /// How many permits they hold.
+    pub permits: i64,
     /// Of a queue, whether something is not done.
     pub open: bool,
     /// Who holds, the first 100.
@@ -124,6 +144,7 @@ impl Store {
             flag: row.try_get(3)?,
             order: Order::numbered(row.try_get(6)?),
             attempts_max: row.try_get(7)?,
+            halted: row.try_get(9)?,
         };
         let holder = |row: &tokio_postgres::Row| {
             let expires_in = seconds(row.try_get(3)?);
@@ -134,7 +155,9 @@ impl Store {
         Ok(Some(ObjectView {
             settings,
             waiting: row.try_get(4)?,
+            producers: row.try_get(10)?,
             held: row.try_get(5)?,
+            permits: row.try_get(11)?,
             open: row.try_get(8)?,
             holders,
         }))
@@ -152,7 +175,10 @@ impl Store {
                 0 => due.moved.push((row.try_get(1)?, row.try_get(2)?)),
                 1 => due.generations.push((row.try_get(1)?, row.try_get(3)?)),
                 2 => due.over.push((address(&row)?, row.try_get(2)?)),
-                _ => due.next = row.try_get(3)?,
+                _ => {
+                    let next: Millis = row.try_get(3)?;
+                    due.next = Some(due.next.map_or(next, |known| known.min(next)));
+                }
             }
         }
         Ok(due)

@@ -10,23 +10,25 @@ use crate::coordination::{Lease, Object};
 
 const LEASES: &str = "
     INSERT INTO lease AS l (object_id, id, standing, line, turn, until_ms, since_ms, claimed, owner, permits, ttl_ms,
-        reentrant, secret, item_id, asker, notified)
+        reentrant, secret, item_id, asker, notified, leaves_empty, alarm_ms)
     SELECT object_id, id, standing::lease_standing, line, turn, until_ms, since_ms, claimed, owner, permits, ttl_ms,
-        reentrant, secret, item_id, asker, notified
+        reentrant, secret, item_id, asker, notified, leaves_empty, alarm_ms
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bool[],
-            $9::text[], $10::int4[], $11::int4[], $12::bool[], $13::bytea[], $14::uuid[], $15::uuid[], $16::text[])
+            $9::text[], $10::int4[], $11::int4[], $12::bool[], $13::bytea[], $14::uuid[], $15::uuid[], $16::text[], $17::bool[],
+            $18::bigint[])
         AS n(object_id, id, standing, line, turn, until_ms, since_ms, claimed, owner, permits, ttl_ms, reentrant, secret,
-            item_id, asker, notified)
+            item_id, asker, notified, leaves_empty, alarm_ms)
     ON CONFLICT (object_id, id) DO UPDATE SET standing = excluded.standing, line = excluded.line, turn = excluded.turn,
         until_ms = excluded.until_ms, since_ms = excluded.since_ms, claimed = excluded.claimed, owner = excluded.owner,
         permits = excluded.permits, ttl_ms = excluded.ttl_ms, reentrant = excluded.reentrant, secret = excluded.secret,
-        item_id = excluded.item_id, asker = excluded.asker, notified = excluded.notified";
+        item_id = excluded.item_id, asker = excluded.asker, notified = excluded.notified,
+        leaves_empty = excluded.leaves_empty, alarm_ms = excluded.alarm_ms";
 
 const SETTINGS: &str = "
     UPDATE coordination c SET capacity = n.capacity, configured = n.configured, generation = n.generation, flag = n.flag,
-        item_order = n.item_order, attempts_max = n.attempts_max
-    FROM unnest($1::uuid[], $2::int4[], $3::bool[], $4::bigint[], $5::bool[], $6::int2[], $7::int4[])
-        AS n(id, capacity, configured, generation, flag, item_order, attempts_max)
+        item_order = n.item_order, attempts_max = n.attempts_max, halted = n.halted
+    FROM unnest($1::uuid[], $2::int4[], $3::bool[], $4::bigint[], $5::bool[], $6::int2[], $7::int4[], $8::bool[])
+        AS n(id, capacity, configured, generation, flag, item_order, attempts_max, halted)
     WHERE c.id = n.id";
 
 /// Prepares what [`Written::save`] sends; the connection remembers it.
@@ -96,6 +98,8 @@ impl<'a> Written<'a> {
                 &each(all, |lease| lease.item),
                 &each(all, |lease| lease.asker),
                 &each(all, |lease| lease.notified.as_deref()),
+                &each(all, |lease| lease.terms.leaves_empty),
+                &each(all, |lease| lease.alarm),
             ],
         )
         .await?;
@@ -119,6 +123,7 @@ impl<'a> Written<'a> {
                 &each(all, |object| object.settings.flag),
                 &each(all, |object| object.settings.order.number()),
                 &each(all, |object| object.settings.attempts_max),
+                &each(all, |object| object.settings.halted),
             ],
         )
         .await?;

@@ -42,7 +42,8 @@ const LOCK_AHEAD: &str = "
 
 /// In later statements than the lock, which see all that was written before it.
 const SET_BACK: [&str; 3] = [
-    "UPDATE lease l SET until_ms = l.until_ms - a.ms, since_ms = l.since_ms - a.ms
+    "UPDATE lease l SET until_ms = l.until_ms - a.ms, since_ms = l.since_ms - a.ms,
+            alarm_ms = CASE WHEN l.alarm_ms > 0 THEN greatest(l.alarm_ms - a.ms, 1) ELSE l.alarm_ms END
         FROM unnest($1::uuid[], $2::bigint[]) AS a(id, ms) WHERE l.object_id = a.id",
     "UPDATE work_item i SET until_ms = i.until_ms - a.ms
         FROM unnest($1::uuid[], $2::bigint[]) AS a(id, ms) WHERE i.object_id = a.id",

@@ -20,6 +20,7 @@ mod reschedule;
 mod rescue;
 mod retry;
 mod show;
+mod standing;
 mod unique;
 
 pub use accept::{Accept, Accepted, Offer};
@@ -38,3 +39,4 @@ pub use reschedule::Rescheduled;
 pub use rescue::Rescued;
 pub use retry::Retriable;
 pub use show::{AttemptView, TaskView};
+pub use standing::TaskStanding;

@@ -2,7 +2,7 @@
 //! every operation at one moment between its request and its answer.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt::Debug,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -19,6 +19,7 @@ const OPERATIONS: usize = 5;
 const HISTORIES: usize = 60;
 const PERMITS: u64 = 3;
 const ROOM: usize = 2;
+const PARTIES: usize = 3;
 
 /// A number that nobody chooses, below `end`.
 fn dice(end: u128) -> u128 {
@@ -78,14 +79,17 @@ impl SequentialSpec for Shares {
     }
 }
 
-/// A queue in which so many items fit, each gone when it is fetched.
+/// A queue in which so many items fit, each gone when it is fetched; and whether it is shut down at once.
 #[derive(Clone, Debug, Default)]
-struct Items(VecDeque<Uuid>);
+struct Items(VecDeque<Uuid>, bool);
 
 #[derive(Clone, Debug)]
 enum ItemOp {
     Put(Uuid),
     Get,
+    Purge,
+    /// Shut down at once, or opened again.
+    Halt(bool),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -94,6 +98,9 @@ enum ItemRet {
     Full,
     Got(Uuid),
     Empty,
+    Purged(usize),
+    ShutDown,
+    Done,
 }
 
 impl SequentialSpec for Items {
@@ -102,12 +109,21 @@ impl SequentialSpec for Items {
 
     fn invoke(&mut self, op: &ItemOp) -> ItemRet {
         match op {
+            ItemOp::Put(_) | ItemOp::Get if self.1 => ItemRet::ShutDown,
             ItemOp::Put(_) if self.0.len() >= ROOM => ItemRet::Full,
             ItemOp::Put(item) => {
                 self.0.push_back(*item);
                 ItemRet::In
             }
             ItemOp::Get => self.0.pop_front().map_or(ItemRet::Empty, ItemRet::Got),
+            ItemOp::Purge => ItemRet::Purged(self.0.drain(..).count()),
+            ItemOp::Halt(halted) => {
+                self.1 = *halted;
+                if *halted {
+                    self.0.clear();
+                }
+                ItemRet::Done
+            }
         }
     }
 }
@@ -132,6 +148,81 @@ impl SequentialSpec for Flag {
             self.0 = *flag;
         }
         (self.0, self.1)
+    }
+}
+
+/// A barrier of three, and whether each of those who came is in, has passed, or was refused.
+#[derive(Clone, Debug, Default)]
+struct Gate {
+    broken: bool,
+    generation: u64,
+    here: Vec<Uuid>,
+    passed: BTreeMap<Uuid, (u64, usize)>,
+    refused: BTreeSet<Uuid>,
+}
+
+#[derive(Clone, Debug)]
+enum GateOp {
+    Arrive(Uuid),
+    Leave(Uuid),
+    Abort,
+    Reset,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum GateRet {
+    Passed(u64, usize),
+    Here(usize),
+    Broken,
+    Left,
+    Done,
+}
+
+impl Gate {
+    fn is_told(&self, id: Uuid) -> Option<GateRet> {
+        let passed = self.passed.get(&id).map(|(generation, index)| GateRet::Passed(*generation, *index));
+        passed.or_else(|| self.refused.contains(&id).then_some(GateRet::Broken))
+    }
+}
+
+impl SequentialSpec for Gate {
+    type Op = GateOp;
+    type Ret = GateRet;
+
+    fn invoke(&mut self, op: &GateOp) -> GateRet {
+        match op {
+            GateOp::Arrive(id) => {
+                if let Some(told) = self.is_told(*id) {
+                    return told;
+                }
+                if self.broken {
+                    return GateRet::Broken;
+                }
+                if !self.here.contains(id) {
+                    self.here.push(*id);
+                }
+                if self.here.len() < PARTIES {
+                    return GateRet::Here(self.here.len());
+                }
+                self.generation += 1;
+                for (index, id) in self.here.drain(..).enumerate() {
+                    self.passed.insert(id, (self.generation, index));
+                }
+                self.is_told(*id).unwrap_or(GateRet::Broken)
+            }
+            GateOp::Leave(id) => {
+                if let Some(told) = self.is_told(*id) {
+                    return told;
+                }
+                self.here.retain(|here| here != id);
+                GateRet::Left
+            }
+            GateOp::Abort | GateOp::Reset => {
+                self.refused.extend(self.here.drain(..));
+                self.broken = matches!(op, GateOp::Abort);
+                GateRet::Done
+            }
+        }
     }
 }
 
@@ -274,10 +365,11 @@ async fn work_queues_are_linearizable() {
             let item = Uuid::new_v4();
             let put = async {
                 let body = json!({"item_id": item, "payload": 1});
-                match three.ask(client, Method::POST, &format!("{queue}/items"), body).await.0 {
-                    StatusCode::CREATED => ItemRet::In,
-                    StatusCode::CONFLICT => ItemRet::Full,
-                    other => panic!("{other}"),
+                match three.ask(client, Method::POST, &format!("{queue}/items"), body).await {
+                    (StatusCode::CREATED, _) => ItemRet::In,
+                    (StatusCode::CONFLICT, problem) if problem["code"] == "queue_full" => ItemRet::Full,
+                    (StatusCode::CONFLICT, problem) if problem["code"] == "queue_shut_down" => ItemRet::ShutDown,
+                    other => panic!("{other:?}"),
                 }
             };
             let get = async {
@@ -288,14 +380,28 @@ async fn work_queues_are_linearizable() {
                         ItemRet::Got(got["item_id"].as_str().and_then(|id| id.parse().ok()).expect("an id"))
                     }
                     StatusCode::NO_CONTENT => ItemRet::Empty,
+                    StatusCode::CONFLICT => ItemRet::ShutDown,
                     other => panic!("{other}: {got}"),
                 }
             };
-            if dice(2) == 0 {
-                recorder.call(client, ItemOp::Put(item), put).await;
-            } else {
-                recorder.call(client, ItemOp::Get, get).await;
-            }
+            let purge = async {
+                let (_, purged) = three.ask(client, Method::POST, &format!("{queue}/purge"), json!({})).await;
+                ItemRet::Purged(usize::try_from(purged["purged"].as_u64().expect("a number")).unwrap_or(usize::MAX))
+            };
+            let halt = async |halted: bool| {
+                let (method, body) =
+                    if halted { (Method::POST, json!({"immediate": true})) } else { (Method::DELETE, json!({})) };
+                let (status, shut) = three.ask(client, method, &format!("{queue}/shutdown"), body).await;
+                assert_eq!((status, &shut["immediate"]), (StatusCode::OK, &json!(halted)));
+                ItemRet::Done
+            };
+            match dice(20) {
+                0 => recorder.call(client, ItemOp::Purge, purge).await,
+                1 => recorder.call(client, ItemOp::Halt(true), halt(true)).await,
+                2 | 3 => recorder.call(client, ItemOp::Halt(false), halt(false)).await,
+                even if even % 2 == 0 => recorder.call(client, ItemOp::Put(item), put).await,
+                _ => recorder.call(client, ItemOp::Get, get).await,
+            };
         }
     };
     histories("queue", Items::default(), client).await;
@@ -323,7 +429,50 @@ async fn events_are_linearizable() {
     histories("event", Flag::default(), client).await;
 }
 
-/// What cannot have been is told: two that hold a lock, a fence that falls, an item out of turn.
+#[tokio::test]
+async fn barriers_are_linearizable() {
+    let three = Three::start("linear-gates").await;
+    for at in 0..HISTORIES {
+        let (status, _) =
+            three.ask(0, Method::PUT, &format!("/v1/barriers/barrier-{at}"), json!({"parties": PARTIES})).await;
+        assert_eq!(status, StatusCode::OK);
+    }
+    let client = async |client: usize, name: String, recorder: Arc<Recorder<Gate>>| {
+        let barrier = format!("/v1/barriers/{name}");
+        let mut mine = Uuid::new_v4();
+        for _ in 0..OPERATIONS {
+            let (method, path, op) = match dice(12) {
+                0 => (Method::POST, format!("{barrier}/abort"), GateOp::Abort),
+                1 | 2 => (Method::POST, format!("{barrier}/reset"), GateOp::Reset),
+                3 | 4 => (Method::DELETE, format!("{barrier}/arrivals/{mine}"), GateOp::Leave(mine)),
+                _ => (Method::POST, format!("{barrier}/arrivals"), GateOp::Arrive(mine)),
+            };
+            let ask = async {
+                let (status, told) = three.ask(client, method, &path, json!({ "arrival_id": mine })).await;
+                match status {
+                    StatusCode::OK if told["open"] == true => {
+                        let number = |name: &str| told[name].as_u64().expect("a number");
+                        GateRet::Passed(number("generation"), usize::try_from(number("index")).unwrap_or(usize::MAX))
+                    }
+                    StatusCode::OK => GateRet::Done,
+                    StatusCode::ACCEPTED => GateRet::Here(
+                        told["arrived"].as_u64().and_then(|here| usize::try_from(here).ok()).expect("a number"),
+                    ),
+                    StatusCode::NO_CONTENT => GateRet::Left,
+                    StatusCode::CONFLICT => GateRet::Broken,
+                    other => panic!("{other}: {told}"),
+                }
+            };
+            // an id that stands there is asked for again, and its end is heard of; then it is another one's turn
+            if !matches!(recorder.call(client, op, ask).await, GateRet::Here(_) | GateRet::Done) {
+                mine = Uuid::new_v4();
+            }
+        }
+    };
+    histories("barrier", Gate::default(), client).await;
+}
+
+/// What cannot have been is told: two that hold a lock, a fence that falls, an item out of turn, somebody at a broken barrier.
 #[tokio::test]
 async fn impossible_histories_are_refused() {
     let ids = [Uuid::new_v4(), Uuid::new_v4()];
@@ -343,4 +492,9 @@ async fn impossible_histories_are_refused() {
     queue.call(0, ItemOp::Put(ids[1]), async { ItemRet::In }).await;
     queue.call(1, ItemOp::Get, async { ItemRet::Got(ids[1]) }).await;
     assert!(!queue.is_consistent());
+    let gate = Recorder::new(Gate::default());
+    gate.call(0, GateOp::Arrive(ids[0]), async { GateRet::Here(1) }).await;
+    gate.call(1, GateOp::Abort, async { GateRet::Done }).await;
+    gate.call(0, GateOp::Arrive(ids[0]), async { GateRet::Here(1) }).await;
+    assert!(!gate.is_consistent());
 }

@@ -68,7 +68,7 @@ fn terms(permits: i32) -> impl Strategy<Value = Terms> {
             permits,
             ttl_ms,
             reentrant,
-            secret: None,
+            ..Terms::default()
         },
     )
 }
@@ -91,11 +91,20 @@ fn release() -> impl Strategy<Value = Op> {
     number().prop_map(|at| Op::Release(share(at)))
 }
 
+/// None, and some that end before, with and after what else does.
+fn time_limit() -> impl Strategy<Value = Option<Millis>> {
+    prop_oneof![2 => Just(None), 1 => Just(Some(0)), 2 => (1..2_000_i64).prop_map(Some), 1 => Just(Some(20_000))]
+}
+
 fn of_lock() -> BoxedStrategy<Op> {
     let line = || prop_oneof![Just("a".to_owned()), Just("b".to_owned())];
-    let park = (number(), number(), line(), asker()).prop_filter_map("itself", |(at, other, line, asker)| {
-        (at != other).then(|| Op::Park { share: share(at), id: id(other), line, asker })
-    });
+    let timeout = time_limit();
+    let park = (number(), number(), line(), asker(), timeout).prop_filter_map(
+        "itself",
+        |(at, other, line, asker, timeout)| {
+            (at != other).then(|| Op::Park { share: share(at), id: id(other), line, asker, timeout })
+        },
+    );
     let notify = (number(), line(), 1..4).prop_map(|(at, line, count)| Op::Notify { share: share(at), line, count });
     prop_oneof![
         40 => acquire(1),
@@ -123,7 +132,10 @@ fn of_semaphore() -> BoxedStrategy<Op> {
 
 fn of_barrier() -> BoxedStrategy<Op> {
     prop_oneof![
-        60 => number().prop_map(|at| Op::Arrive(id(at))),
+        60 => (number(), time_limit()).prop_map(|(at, timeout)| Op::Arrive { id: id(at), timeout }),
+        15 => number().prop_map(|at| Op::Leave(id(at))),
+        2 => Just(Op::Abort),
+        6 => Just(Op::Reset),
         10 => (1..5).prop_map(Op::Resize),
         1 => Just(Op::Delete),
     ]
@@ -137,8 +149,10 @@ fn of_queue() -> BoxedStrategy<Op> {
             Op::Put(Put { id: id(at), priority: f64::from(priority), delay, payload, asker })
         },
     );
-    let get = (number(), terms(1), prop::bool::weighted(0.2), asker())
-        .prop_map(|(at, terms, auto, asker)| Op::Get(Get { id: id(at), terms, auto, asker }));
+    let rarely = || prop::bool::weighted(0.2);
+    let get = (number(), terms(1), rarely(), rarely(), asker()).prop_map(|(at, terms, leaves_empty, auto, asker)| {
+        Op::Get(Get { id: id(at), terms: Terms { leaves_empty, ..terms }, auto, asker })
+    });
     let order = prop_oneof![Just(Order::Fifo), Just(Order::Lifo), Just(Order::Priority)];
     let order = prop::option::of(order);
     let capacity = prop_oneof![Just(None), Just(Some(None)), (1..4).prop_map(|most| Some(Some(most)))];
@@ -159,6 +173,8 @@ fn of_queue() -> BoxedStrategy<Op> {
         10 => renew(),
         10 => configure,
         10 => prop::bool::weighted(0.3).prop_map(Op::Flag),
+        1 => Just(Op::Halt),
+        2 => Just(Op::Purge),
         10 => abandon(number()),
         10 => tickets,
         10 => (100..140_u8).prop_map(|at| Op::Withdraw(id(at))),
@@ -227,13 +243,15 @@ impl Engine {
 
     /// What is left: leases and items, without the numbers of turns.
     async fn left(&self, address: &Address, now: Millis) -> BTreeMap<Uuid, String> {
-        let leases = "SELECT id, standing::text, line, until_ms, claimed, item_id FROM lease WHERE object_id = $1";
+        let leases =
+            "SELECT id, standing::text, line, until_ms, claimed, item_id, alarm_ms FROM lease WHERE object_id = $1";
         let items = "SELECT id, state::text, priority, until_ms, attempt FROM work_item WHERE object_id = $1";
         let mut left = BTreeMap::new();
         for row in self.client.query(leases, &[&address.id()]).await.expect("rows") {
             let standing: String = row.get(1);
             let standing = Standing::named(&standing).expect("a standing");
-            left.insert(row.get(0), lease_text(standing, row.get(2), row.get(3), row.get(4), row.get(5), now));
+            let text = lease_text(standing, row.get(2), row.get(3), row.get(4), row.get(5), now);
+            left.insert(row.get(0), format!("{text} {:?}", row.get::<_, Option<i64>>(6)));
         }
         for row in self.client.query(items, &[&address.id()]).await.expect("rows") {
             let (state, priority, until): (String, f64, i64) = (row.get(1), row.get(2), row.get(3));
@@ -255,7 +273,7 @@ fn lease_text(standing: Standing, line: &str, until: Millis, claimed: bool, item
 fn left_of(object: &Object) -> BTreeMap<Uuid, String> {
     let leases = object.leases.values().map(|lease| {
         let text = lease_text(lease.standing, &lease.line, lease.until, lease.claimed, lease.item, object.now);
-        (lease.id, text)
+        (lease.id, format!("{text} {:?}", lease.alarm))
     });
     let items = object
         .items
@@ -286,6 +304,9 @@ fn same(fences: &mut Fences, expected: &Reply, got: &Reply) -> bool {
     let mut grants = |ours: &Grant, theirs: &Grant| ours.left == theirs.left && fences.agree(ours.fence, theirs.fence);
     match (expected, got) {
         (Reply::Held(ours), Reply::Held(theirs)) => grants(ours, theirs),
+        (Reply::Woken { grant: ours, notified: was }, Reply::Woken { grant: theirs, notified }) => {
+            was == notified && grants(ours, theirs)
+        }
         (Reply::Fetched(ours), Reply::Fetched(theirs)) => {
             let same = (ours.item, ours.attempt) == (theirs.item, theirs.attempt);
             same && theirs.payload == format!("{}", ours.item.as_u128() - 1) && grants(&ours.grant, &theirs.grant)
@@ -305,12 +326,14 @@ async fn check(engine: &Engine, address: &Address, steps: &[Step]) -> Result<(),
         engine.settle(address).await;
         object.pass();
         // a larger semaphore may let in more than is in sight, and what follows in the same commit would see that
-        let batches: Vec<&[Op]> =
-            if ops.iter().any(|op| matches!(op, Op::Resize(_) | Op::Configure { .. } | Op::Flag(_) | Op::Delete)) {
-                ops.chunks(1).collect()
-            } else {
-                vec![ops]
-            };
+        let batches: Vec<&[Op]> = if ops
+            .iter()
+            .any(|op| matches!(op, Op::Resize(_) | Op::Configure { .. } | Op::Flag(_) | Op::Halt | Op::Delete))
+        {
+            ops.chunks(1).collect()
+        } else {
+            vec![ops]
+        };
         for ops in batches {
             let expected: Vec<Reply> = ops.iter().map(|op| object.step(op)).collect();
             let got = engine.ask(address, ops).await;
