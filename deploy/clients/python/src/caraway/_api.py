@@ -23,6 +23,11 @@ def submit_tasks(body: _types.Batch, *, idempotency_key: str | None = None, trac
     return make("POST", "/v1/tasks/batch", headers={"Idempotency-Key": idempotency_key, "traceparent": traceparent}, body=body)
 
 
+def wait_for_tasks(body: _types.NewTaskWait, *, wait: float | None = None) -> Call:
+    """Wait for many tasks"""
+    return make("POST", "/v1/tasks/wait", query={"wait": wait}, body=body)
+
+
 def get_task(id: str, *, wait: float | None = None, if_none_match: str | None = None) -> Call:
     """Show a task"""
     return make("GET", "/v1/tasks/{}", (id,), query={"wait": wait}, headers={"If-None-Match": if_none_match})
@@ -308,6 +313,21 @@ def arrive_at_barrier(name: str, body: _types.NewArrival, *, wait: float | None 
     return make("POST", "/v1/barriers/{}/arrivals", (name,), query={"wait": wait}, body=body)
 
 
+def withdraw_arrival(name: str, arrival_id: str) -> Call:
+    """Take an arrival back"""
+    return make("DELETE", "/v1/barriers/{}/arrivals/{}", (name, arrival_id,))
+
+
+def abort_barrier(name: str) -> Call:
+    """Break a barrier"""
+    return make("POST", "/v1/barriers/{}/abort", (name,))
+
+
+def reset_barrier(name: str) -> Call:
+    """Reset a barrier"""
+    return make("POST", "/v1/barriers/{}/reset", (name,))
+
+
 def list_barriers(*, user_id: int | None = None, cursor: str | None = None, limit: int | None = None) -> Call:
     """List the barriers"""
     return make("GET", "/v1/barriers", query={"user_id": user_id, "cursor": cursor, "limit": limit})
@@ -368,14 +388,19 @@ def join_work_queue(name: str, *, wait: float | None = None) -> Call:
     return make("GET", "/v1/work-queues/{}/join", (name,), query={"wait": wait})
 
 
-def shut_work_queue_down(name: str) -> Call:
+def shut_work_queue_down(name: str, body: _types.NewShutDown | None = None) -> Call:
     """Shut a work queue down"""
-    return make("POST", "/v1/work-queues/{}/shutdown", (name,))
+    return make("POST", "/v1/work-queues/{}/shutdown", (name,), body=... if body is None else body)
 
 
 def open_work_queue(name: str) -> Call:
     """Open a work queue again"""
     return make("DELETE", "/v1/work-queues/{}/shutdown", (name,))
+
+
+def purge_work_queue(name: str) -> Call:
+    """Empty a work queue"""
+    return make("POST", "/v1/work-queues/{}/purge", (name,))
 
 
 def list_dead_work_items(name: str, *, user_id: int | None = None, cursor: str | None = None, limit: int | None = None) -> Call:

@@ -1,6 +1,6 @@
 """Conditions: to wait gives the lock back and stands in its line again, in one step of the server."""
 
-from . import _api, _later, _types
+from . import _api, _types
 from ._call import WAIT_MAX, Steps
 from ._clock import now
 from ._errors import CarawayError
@@ -53,15 +53,15 @@ class Waiters:
     def _park(self, lease: Lease, wait_id: str, timeout: float | None) -> Steps[tuple[Lease, bool]]:
         deadline = Deadline(timeout)
         terms, client = self.mutex.terms, self.mutex.client
-        ids = {"lock": self.mutex.name, "lease_id": lease.lease_id, "wait_id": wait_id}
+        ids: _types.NewConditionWait = {"lock": self.mutex.name, "lease_id": lease.lease_id, "wait_id": wait_id}
         first = True
         while True:
             sent = now()
             timed = timeout is not None and not client.lacks("timed waits")
-            body = {**ids, "timeout": timeout} if timed else ids
+            body: _types.NewConditionWait = {**ids, "timeout": timeout} if timed else ids
             try:
                 # It is told the lock's answer at the end of its own time limit, however long the line is.
-                reply = yield from send(_later.wait_on_condition(self.name, body, wait=WAIT_MAX if timed else deadline.wait()))
+                reply = yield from send(_api.wait_on_condition(self.name, body, wait=WAIT_MAX if timed else deadline.wait()))
             except UnknownField:
                 client.note_lack("timed waits")
                 continue

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
-from . import _api, _later
+from . import _api, _types
 from ._call import Steps
 from ._client import Client
 from ._ids import new_id
@@ -59,12 +59,12 @@ class Items:
         )
 
     def _ask(self, lease_id: str, wait: float | None) -> Any:
-        body: dict[str, Any] = {"lease_id": lease_id, "owner": self.client.holder, "ttl": self.terms.ttl}
+        body: _types.NewItemLease = {"lease_id": lease_id, "owner": self.client.holder, "ttl": self.terms.ttl}
         if not self.manual:
             body["ack"] = "auto"
         if not self.client.lacks("until_finished"):
             body["until_finished"] = False
-        return _later.get_work_item(self.name, body, wait=wait)
+        return _api.get_work_item(self.name, body, wait=wait)
 
     def configure(self) -> Steps[None]:
         """Once for each client: makes it, and says how it works."""
@@ -199,7 +199,7 @@ class Items:
         """It takes no more; with `immediate` it gives no more either."""
         yield from self.configure()
         if immediate:
-            yield from send(_later.shut_work_queue_down(self.name, {"immediate": True}))
+            yield from send(_api.shut_work_queue_down(self.name, {"immediate": True}))
         else:
             yield from send(_api.shut_work_queue_down(self.name))
 

@@ -2,7 +2,7 @@
 
 import threading
 
-from . import _api, _later
+from . import _api, _types
 from ._call import Steps
 from ._client import Client
 from ._errors import Problem
@@ -37,14 +37,14 @@ class Party:
         timeout = self.timeout if timeout is None else timeout
         yield from self.configure()
         arrival_id = new_id()
-        body: dict[str, object] = {"arrival_id": arrival_id}
+        body: _types.NewArrival = {"arrival_id": arrival_id}
         if timeout is not None:
             body["timeout"] = max(timeout, 0.0)
         try:
             while True:
                 # The server ends the wait by its own clock; it is asked for a little more, to hear of it in one request.
                 wait = Deadline(None if timeout is None else timeout + 1.0).wait()
-                reply = yield from send(_later.arrive_at_barrier(self.name, body, wait=wait))
+                reply = yield from send(_api.arrive_at_barrier(self.name, body, wait=wait))
                 if reply.status == 200:
                     return int(reply.json()["index"])
         except GeneratorExit:
@@ -55,19 +55,19 @@ class Party:
             raise _broken(error) from error
         except BaseException:
             # One that is not waited with any more must not be missing to others, nor count for them.
-            yield from leave(_later.withdraw_arrival(self.name, arrival_id))
-            yield from leave(_later.abort_barrier(self.name))
+            yield from leave(_api.withdraw_arrival(self.name, arrival_id))
+            yield from leave(_api.abort_barrier(self.name))
             raise
 
     def abort(self) -> Steps[None]:
         """Breaks it: who waits, and who comes before a reset, gets BrokenBarrierError."""
         yield from self.configure()
-        yield from send(_later.abort_barrier(self.name))
+        yield from send(_api.abort_barrier(self.name))
 
     def reset(self) -> Steps[None]:
         """Empties it. Who waits gets BrokenBarrierError."""
         yield from self.configure()
-        yield from send(_later.reset_barrier(self.name))
+        yield from send(_api.reset_barrier(self.name))
 
     def state(self) -> Steps[tuple[int, bool]]:
         """How many wait, and whether it is broken."""

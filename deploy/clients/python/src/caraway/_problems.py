@@ -3,6 +3,7 @@
 # Made by deploy/clients/generate of api/openapi.json, as long as that is: change neither by hand.
 
 import queue
+import threading
 from typing import Any, cast
 
 from ._call import Reply
@@ -400,6 +401,12 @@ class HeldTwice(Problem, RuntimeError):
     code = "held_twice"
 
 
+class BrokenBarrier(Problem, threading.BrokenBarrierError):
+    """The barrier is broken"""
+
+    code = "broken_barrier"
+
+
 class QueueFull(Problem, queue.Full):
     """The queue is full"""
 
@@ -562,6 +569,7 @@ BY_CODE: dict[str, type[Problem]] = {
     "too_many_waiters": TooManyWaiters,
     "too_many_holds": TooManyHolds,
     "held_twice": HeldTwice,
+    "broken_barrier": BrokenBarrier,
     "queue_full": QueueFull,
     "queue_not_empty": QueueNotEmpty,
     "item_already_in": ItemAlreadyIn,

@@ -112,6 +112,13 @@ class Barrier(TypedDict):
     """How many have arrived since it was last open."""
     generation: int
     """How often it was open."""
+    broken: bool
+    """Who arrives is refused, until it is reset."""
+
+class BarrierCondition(TypedDict):
+    """Whether a barrier is broken."""
+
+    broken: bool
 
 class BarrierSize(TypedDict):
     """How many it takes."""
@@ -567,6 +574,8 @@ class Lease(_LeaseAlways, total=False):
     """Seconds from the moment at which this was answered. Count from when you sent the request."""
     waiting: int
     """How many stand in the line, this one included."""
+    notified: bool
+    """Of a wait on a condition that has the lock again: whether it was notified, or its `timeout` was over before."""
 
 LeaseState = Literal["held", "waiting", "parked"]
 """Where a lease stands."""
@@ -611,6 +620,8 @@ class ListedBarrier(TypedDict):
     """How many have arrived since it was last open, no further than 100."""
     generation: int
     """How often it was open."""
+    broken: bool
+    """Who arrives is refused, until it is reset."""
 
 class ListedEvent(TypedDict):
     """An event in a list."""
@@ -737,15 +748,17 @@ class NewApiKey(_NewApiKeyAlways, total=False):
     user_id: int | None
     """Whose; left out: your own. For the operator only."""
 
-class NewArrival(TypedDict):
-    """An arrival."""
-
+class _NewArrivalAlways(TypedDict):
     arrival_id: str
     """New for each arrival: however often it is sent, it counts once."""
 
-class NewConditionWait(TypedDict):
-    """A wait."""
+class NewArrival(_NewArrivalAlways, total=False):
+    """An arrival."""
 
+    timeout: float | None
+    """Seconds after which it breaks the barrier for all, unless that has opened before; as Python's `wait(timeout)` does. Counts from the first request with this `arrival_id`."""
+
+class _NewConditionWaitAlways(TypedDict):
     lock: str
     """The lock that guards what is waited for."""
     lease_id: str
@@ -753,11 +766,21 @@ class NewConditionWait(TypedDict):
     wait_id: str
     """The lease that you will have then: a new id."""
 
-class NewData(TypedDict):
-    """A new value."""
+class NewConditionWait(_NewConditionWaitAlways, total=False):
+    """A wait."""
 
+    timeout: float | None
+    """Seconds after which it no longer waits for a notify, and goes into the lock's line without one. Counts from the first request with this `wait_id`."""
+
+class _NewDataAlways(TypedDict):
     value: Any
     """Any JSON."""
+
+class NewData(_NewDataAlways, total=False):
+    """A new value."""
+
+    ttl: float | None
+    """Seconds after which it is gone, as if it had been deleted; left out, it lasts until it is changed."""
 
 class NewItemLease(TypedDict, total=False):
     """What is wanted."""
@@ -769,6 +792,8 @@ class NewItemLease(TypedDict, total=False):
     ttl: float | None
     """Seconds after which the item comes back unless it is done or the lease is renewed."""
     ack: Ack | None
+    until_finished: bool | None
+    """On a queue that is shut down: whether to wait for what others have fetched, which may come back. False: be told `queue_shut_down` as soon as nothing is ready, as Python's `get` is."""
 
 class NewLockLease(TypedDict, total=False):
     """A lock that is wanted."""
@@ -805,6 +830,21 @@ class NewQuotas(TypedDict, total=False):
     """Bytes of items, values by key and items of work queues, those that tasks have made included."""
     requests_per_second: int | None
     """Requests a second, and how many may come at once."""
+
+class NewShutDown(TypedDict, total=False):
+    """How it is shut down."""
+
+    immediate: bool | None
+    """Remove what nobody has, and give nothing more."""
+
+class _NewTaskWaitAlways(TypedDict):
+    ids: list[TaskId]
+    """All different."""
+
+class NewTaskWait(_NewTaskWaitAlways, total=False):
+    """Which tasks."""
+
+    until: TaskWaitUntil | None
 
 class _NewUserAlways(TypedDict):
     name: str
@@ -853,7 +893,7 @@ class Notify(_NotifyAlways, total=False):
     """Whom to notify."""
 
     count: int | None
-    """How many; 1000 are all that one request moves."""
+    """How many; as many may wait as one request notifies."""
 
 OnConflict = Literal["return_existing", "reject", "replace", "keep_latest"]
 """What becomes of a second task."""
@@ -983,7 +1023,7 @@ class Problem(_ProblemAlways, total=False):
     errors: list[Fault]
     """Everything that is wrong with the request, part by part."""
 
-ProblemCode = Literal["bad_request", "empty_body", "malformed_json", "unauthorized", "missing_scope", "queue_forbidden", "foreign_host", "foreign_origin", "not_found", "task_not_found", "workflow_not_found", "item_not_found", "data_not_found", "user_not_found", "api_key_not_found", "method_not_allowed", "body_timeout", "task_not_finished", "task_failed", "task_cancelled", "task_expired", "result_not_kept", "task_already_finished", "task_not_scheduled", "task_in_workflow", "workflow_not_finished", "workflow_failed", "workflow_cancelled", "workflow_already_finished", "duplicate_task", "contended", "name_taken", "operator_stays", "too_many_keys", "idempotency_in_flight", "idempotency_key_reused", "invalid_idempotency_key", "precondition_failed", "body_too_large", "input_too_large", "unsupported_media_type", "unfit_form", "range_not_satisfiable", "content_type_mismatch", "invalid_request", "unknown_field", "unknown_parameter", "unsupported_search", "nul_character", "nested_too_deep", "unknown_task", "unknown_queue", "invalid_arguments", "item_not_image", "would_block", "lease_lost", "lease_not_found", "not_owner", "wrong_secret", "lease_id_reused", "not_configured", "never_fits", "too_many_waiters", "too_many_holds", "held_twice", "queue_full", "queue_not_empty", "item_already_in", "item_id_reused", "queue_shut_down", "payload_too_large", "lease_in_use", "rate_limited", "quota_exceeded", "internal", "database_unavailable", "database_read_only", "outcome_unknown", "overloaded", "no_worker_yet", "not_ready"]
+ProblemCode = Literal["bad_request", "empty_body", "malformed_json", "unauthorized", "missing_scope", "queue_forbidden", "foreign_host", "foreign_origin", "not_found", "task_not_found", "workflow_not_found", "item_not_found", "data_not_found", "user_not_found", "api_key_not_found", "method_not_allowed", "body_timeout", "task_not_finished", "task_failed", "task_cancelled", "task_expired", "result_not_kept", "task_already_finished", "task_not_scheduled", "task_in_workflow", "workflow_not_finished", "workflow_failed", "workflow_cancelled", "workflow_already_finished", "duplicate_task", "contended", "name_taken", "operator_stays", "too_many_keys", "idempotency_in_flight", "idempotency_key_reused", "invalid_idempotency_key", "precondition_failed", "body_too_large", "input_too_large", "unsupported_media_type", "unfit_form", "range_not_satisfiable", "content_type_mismatch", "invalid_request", "unknown_field", "unknown_parameter", "unsupported_search", "nul_character", "nested_too_deep", "unknown_task", "unknown_queue", "invalid_arguments", "item_not_image", "would_block", "lease_lost", "lease_not_found", "not_owner", "wrong_secret", "lease_id_reused", "not_configured", "never_fits", "too_many_waiters", "too_many_holds", "held_twice", "broken_barrier", "queue_full", "queue_not_empty", "item_already_in", "item_id_reused", "queue_shut_down", "payload_too_large", "lease_in_use", "rate_limited", "quota_exceeded", "internal", "database_unavailable", "database_read_only", "outcome_unknown", "overloaded", "no_worker_yet", "not_ready"]
 """What kind of problem. The list is closed: a code is never renamed and never reused."""
 
 class ProblemKind(TypedDict):
@@ -1002,6 +1042,14 @@ class ProblemKind(TypedDict):
     """Whether the same request may well succeed later."""
     example: Problem
     """A document of this kind."""
+
+class PurgedItems(TypedDict):
+    """What was removed."""
+
+    purged: int
+    """How many items."""
+    more: bool
+    """There may be more: repeat it."""
 
 class QuarantinedMessage(TypedDict):
     """A message that was put aside, as the API shows it."""
@@ -1152,12 +1200,20 @@ Rotate = int
 Scope = Literal["queued", "incomplete", "period"]
 """How long a task keeps others like it away."""
 
+class SeenEvent(Event):
+    """An event, and what has become of what was waited for."""
+
+    fired: bool
+    """It is set, or was since the generation that you know; without `since`, since the request came."""
+
 class Semaphore(TypedDict):
     """A semaphore."""
 
     name: str
     permits: int
     """Permits in all."""
+    available: int
+    """Permits that nobody holds."""
     holders: list[Holder]
     """Who holds some, the first 100 that were granted."""
     waiting: int
@@ -1173,6 +1229,8 @@ class ShutDown(TypedDict):
     """Whether a queue takes more."""
 
     shut_down: bool
+    immediate: bool
+    """It gives nothing either, and drops what nobody has."""
 
 class Started(TypedDict):
     """The whole answer, as the cheatsheet has it."""
@@ -1307,6 +1365,19 @@ class TaskType(TypedDict):
     cpu: bool
     """Whether it burns CPU."""
 
+class TaskWait(TypedDict):
+    """Where they stand."""
+
+    done: bool
+    """What was waited for is so: one has ended, or all have."""
+    ended: int
+    """How many have ended, or are not there."""
+    tasks: list[WaitedTask]
+    """In the order given."""
+
+TaskWaitUntil = Literal["any", "all"]
+"""When the answer is wanted."""
+
 Unique = TypedDict("Unique", {
     "key": "str | None",
     "by": "list[UniquePart] | None",
@@ -1338,6 +1409,24 @@ class User(TypedDict):
     disabled_at: str | None
     """Since when its keys are refused; null where they are not."""
 
+class _WaitedTaskAlways(TypedDict):
+    id: TaskId
+
+class WaitedTask(_WaitedTaskAlways, total=False):
+    """Where one task stands. What is left out is not known, or not there yet."""
+
+    state: State
+    result: Any
+    """Of one that has ended: what it returned; null where it returned nothing, failed, or was told to keep no result."""
+    error: dict[str, Any]
+    """Of one that has ended: the error of its last attempt that had one."""
+    store_result: bool
+    """Of one that has succeeded: whether its result was kept."""
+    omitted: bool
+    """It has ended, and what it left did not fit into this answer: `GET /v1/tasks/{id}/result` has it."""
+    problem: Problem
+    """Why nothing is told: there is no such task, or the key is not for its queue. It is waited for no longer."""
+
 When = Literal["succeeded", "failed", "finished"]
 """How a dependency must end."""
 
@@ -1354,8 +1443,12 @@ class _WorkQueueAlways(QueueCounts):
     max_attempts: int
     shut_down: bool
     """It takes no more."""
+    immediate: bool
+    """It gives nothing either, and drops what nobody has."""
     waiting: int
     """Consumers that wait for an item."""
+    waiting_producers: int
+    """Producers that wait for room."""
 
 class WorkQueue(_WorkQueueAlways, total=False):
     """A work queue."""

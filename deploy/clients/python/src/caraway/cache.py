@@ -4,7 +4,7 @@ while it was loaded."""
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from . import _api, _later
+from . import _api, _types
 from ._call import Reply, Steps
 from ._client import AsyncCaraway, Caraway, default, default_async
 from ._errors import UnsupportedByServer
@@ -12,6 +12,7 @@ from ._ids import new_id
 from ._problems import DataNotFound, PreconditionFailed, UnknownField
 from ._retry import send
 from .asyncio import Lock as AsyncLock
+from .codec import _pairs
 from .threading import Lock
 
 T = TypeVar("T")
@@ -36,9 +37,10 @@ class _Data:
             reply = yield from send(_api.get_data(self.key(key)))
         except DataNotFound:
             return _MISSING, None
-        value = reply.json()["value"]
-        loading = isinstance(value, dict) and list(value) == [_LOADING]  # pyright: ignore[reportUnknownArgumentType]
-        return (_MISSING if loading else value), reply.headers["etag"]
+        value: Any = reply.json()["value"]
+        loading = _is_mark(value)
+        answer: Any = _MISSING if loading else value
+        return answer, reply.headers["etag"]
 
     def set(self, key: str, value: Any, ttl: float | None) -> Steps[None]:
         yield from self._put(key, value, ttl, None, None)
@@ -69,16 +71,20 @@ class _Data:
             pass
 
     def _put(self, key: str, value: Any, ttl: float | None, if_match: str | None, if_none_match: str | None) -> Steps[Reply]:
-        body: dict[str, Any] = {"value": value}
+        body: _types.NewData = {"value": value}
         if ttl is not None:
             body["ttl"] = ttl
         try:
-            return (yield from send(_later.put_data(self.key(key), body, if_match=if_match, if_none_match=if_none_match)))
+            return (yield from send(_api.put_data(self.key(key), body, if_match=if_match, if_none_match=if_none_match)))
         except UnknownField as error:
             raise UnsupportedByServer("the server keeps values for ever: it is older than this client") from error
 
 
 _MISSING: Any = object()
+
+
+def _is_mark(value: Any) -> bool:
+    return isinstance(value, dict) and list(_pairs(value)) == [_LOADING]
 
 
 class Cache:

@@ -6,7 +6,7 @@ from concurrent.futures import Executor as _Executor
 from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar, cast
 
-from . import _api, _later
+from . import _api
 from ._client import Caraway
 from ._errors import CarawayError, Problem, UnsupportedByServer
 from ._fork import forget_in_child
@@ -61,9 +61,12 @@ class Executor(_Executor):
         """Submits it, and its future."""
         if self._shut_down:
             raise RuntimeError("cannot schedule new futures after shutdown")
-        declared = cast("Declared[Any, Any] | None", fn if isinstance(fn, Declared) else None)
-        name = declared.name if declared else f"{fn.__module__}.{fn.__qualname__}"
-        options = cast(Options, {**(declared.options if declared else {}), **self._options})
+        function: Any = fn
+        if isinstance(function, Declared):
+            name, own = function.name, function.options
+        else:
+            name, own = f"{function.__module__}.{function.__qualname__}", Options()
+        options = cast(Options, {**own, **self._options})
         wanted = Wanted(name, tuple(args), dict(kwargs), options)
         call = _api.submit_task(cast(Any, wanted.document()), idempotency_key=new_id())
         document = self._app.client.run(submit(call))
@@ -130,7 +133,7 @@ class _Poller:
 
     def _ended(self, ids: list[str]) -> "dict[str, Document | CarawayError]":
         try:
-            reply = self._client.call(_later.wait_for_tasks({"ids": ids, "until": "any"}, wait=ROUND_SECONDS))
+            reply = self._client.call(_api.wait_for_tasks({"ids": ids, "until": "any"}, wait=ROUND_SECONDS))
         except UnsupportedByServer:
             return self._one_by_one(ids)
         found: dict[str, Document | CarawayError] = {}

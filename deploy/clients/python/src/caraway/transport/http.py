@@ -32,11 +32,7 @@ class Pool:
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
-        self._tls: ssl.SSLContext | None = None
-        if origin.tls:
-            import ssl  # not loaded for what needs none
-
-            self._tls = ssl.create_default_context()
+        self._tls = _tls() if origin.tls else None
         self._lock = threading.Lock()
         self._idle: list[_Connection] = []
         self._closed = False
@@ -89,6 +85,12 @@ class Pool:
                 self._idle.append(connection)
                 return
         connection.close()
+
+
+def _tls() -> "ssl.SSLContext":
+    import ssl  # not loaded for what needs none
+
+    return ssl.create_default_context()
 
 
 class _Connection:
