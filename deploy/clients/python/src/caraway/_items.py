@@ -1,7 +1,7 @@
 """Queues: what `queue.Queue` and `asyncio.Queue` have in common.
 
-With `task_done`, a `get` takes a lease that is renewed until the item is done with; it comes again otherwise. Without, an
-item is done with when it is fetched.
+With `task_done`, a `get` takes a lease that is renewed until the item is done with; it comes again otherwise. Without, `get`
+itself is done with the item before it returns.
 """
 
 import queue
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from . import _api, _types
 from ._call import Steps
 from ._client import Client
+from ._errors import CarawayError
 from ._ids import new_id
 from ._keeper import keeper
 from ._lease import Lease, lease_lost
@@ -60,8 +61,6 @@ class Items:
 
     def _ask(self, lease_id: str, wait: float | None) -> Any:
         body: _types.NewItemLease = {"lease_id": lease_id, "owner": self.client.holder, "ttl": self.terms.ttl}
-        if not self.manual:
-            body["ack"] = "auto"
         if not self.client.lacks("until_finished"):
             body["until_finished"] = False
         return _api.get_work_item(self.name, body, wait=wait)
@@ -142,21 +141,42 @@ class Items:
         return self._made(lambda: self._get(timeout))
 
     def _get(self, timeout: float | None) -> Steps[Any]:
-        owner = self.me()
+        owner, deadline = self.me(), Deadline(timeout)
+        while True:
+            granted = yield from self._granted(timeout if timeout == 0 else deadline.left())
+            if granted is None:
+                raise queue.Empty
+            lease, answer = granted
+            if self.manual:
+                self.held.append((owner, lease))
+                keeper.keep(lease)
+                break
+            if (yield from self._finished(lease)):
+                break
+        value: Any = self.codec.decode(answer["payload"])
+        return as_heap_item(value) if self.order == "priority" else value
+
+    def _granted(self, timeout: float | None) -> Steps[tuple[Lease, dict[str, Any]] | None]:
         try:
-            granted = yield from stand_in_line(self.terms, timeout)
+            return (yield from stand_in_line(self.terms, timeout))
         except UnknownField:
             # The server is older; another thread may have found that out at the same time.
             self.client.note_lack("until_finished")
-            granted = yield from stand_in_line(self.terms, timeout)
-        if granted is None:
-            raise queue.Empty
-        lease, answer = granted
-        if self.manual:
-            self.held.append((owner, lease))
-            keeper.keep(lease)
-        value: Any = self.codec.decode(answer["payload"])
-        return as_heap_item(value) if self.order == "priority" else value
+            return (yield from stand_in_line(self.terms, timeout))
+
+    def _finished(self, lease: Lease) -> Steps[bool]:
+        """Done with as soon as it is here. Not by `ack: auto`: an item whose answer is lost on its way would be lost with it.
+        False, if it took so long that somebody else may have it."""
+        try:
+            yield from send(_api.work_item_done(self.name, lease.lease_id))
+        except LeaseLost:
+            return False
+        except (GeneratorExit, CarawayError):
+            raise
+        except BaseException:
+            yield from leave(self.terms.release(lease.lease_id))
+            raise
+        return True
 
     def done(self) -> Steps[None]:
         """The oldest item that this thread has is done with; if it has none, the oldest of all."""
