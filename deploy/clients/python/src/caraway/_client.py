@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ._call import Call, Exchange, Reply, Sleep, Steps
 from ._clock import now
@@ -14,6 +14,9 @@ from ._ids import new_id
 from ._retry import send
 from ._settings import origin
 from .transport.http import Pool
+
+if TYPE_CHECKING:
+    from .items import AsyncItems, AsyncUsers, Items, Users
 
 T = TypeVar("T")
 
@@ -76,6 +79,20 @@ class Caraway(Client):
         """Sends a call of `caraway.api`, again and again until it is answered; a problem is raised."""
         return self.run(send(call))
 
+    @property
+    def items(self) -> "Items":
+        """What is stored here."""
+        from .items import Items
+
+        return Items(self)
+
+    @property
+    def users(self) -> "Users":
+        """Who uses it."""
+        from .items import Users
+
+        return Users(self)
+
     def close(self) -> None:
         """Closes connections. What is held is kept until it is given back."""
         self.pool.close()
@@ -106,6 +123,20 @@ class AsyncCaraway(Client):
     async def call(self, call: Call) -> Reply:
         """Sends a call of `caraway.api`, again and again until it is answered; a problem is raised."""
         return await self.run(send(call))
+
+    @property
+    def items(self) -> "AsyncItems":
+        """What is stored here."""
+        from .items import AsyncItems
+
+        return AsyncItems(self)
+
+    @property
+    def users(self) -> "AsyncUsers":
+        """Who uses it."""
+        from .items import AsyncUsers
+
+        return AsyncUsers(self)
 
     async def aclose(self) -> None:
         """Closes the connections of this event loop. What is held is kept until it is given back."""
