@@ -4,6 +4,7 @@ With `task_done`, a `get` takes a lease that is renewed until the item is done w
 itself is done with the item before it returns.
 """
 
+import math
 import queue
 import weakref
 from collections.abc import Callable, Hashable
@@ -70,7 +71,7 @@ class Items:
         if not self.client.prepared("work-queue", self.name, self.order, str(self.maxsize)):
             try:
                 order: Any = self.order
-                yield from send(_api.configure_work_queue(self.name, {"order": order, "maxsize": self.maxsize if self.maxsize > 0 else None}))
+                yield from send(_api.configure_work_queue(self.name, {"order": order, "maxsize": math.ceil(self.maxsize) if self.maxsize > 0 else None}))
             except BaseException:
                 self.unprepare()
                 raise

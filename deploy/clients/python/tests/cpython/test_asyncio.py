@@ -200,4 +200,5 @@ class PriorityQueueJoinTests(QueueJoinTests):
     q_class = staticmethod(FAKE.PriorityQueue)
 
 
+# Theirs are inherited from the one that is marked.
 mark_skips(globals())
