@@ -1,15 +1,19 @@
-"""Must-show 5: random operations beside a model, while a proxy cuts connections before and after the server has the request.
+"""Must-show 5: random operations beside a model, while a proxy cuts connections before and after the server has the request, and
+while servers are killed.
 
 Each thread has objects of its own, so the model knows every answer; all threads share the client, its pool and the keeper. A
 request that was repeated and done twice shows up as an item too many, a permit too few, a task that ran twice.
 """
 
+import itertools
 import os
 import queue
 import random
+import subprocess
 import threading
 import unittest
 from collections import Counter, deque
+from pathlib import Path
 from typing import Any
 
 from caraway import App, Caraway, _api
@@ -21,6 +25,7 @@ from .proxy import Cutting
 
 OPERATIONS = int(os.environ.get("CARAWAY_MODEL_OPERATIONS", "2000"))
 THREADS = 8
+DEV = Path(__file__).resolve().parents[4] / "dev"
 # Of a piece of a connection, either way, to be its last one.
 CHANCE = 0.03
 
@@ -140,7 +145,7 @@ class Model:
         found: list[str] = []
         cursor = None
         while True:
-            page = direct.call(_api.list_tasks(tag=[self.key], cursor=cursor, limit=100)).json()
+            page = direct.call(_api.list_tasks(tag=self.key, cursor=cursor, limit=100)).json()
             found += [one["id"] for one in page["data"]]
             cursor = page["next_cursor"]
             if cursor is None:
@@ -148,19 +153,15 @@ class Model:
         assert sorted(found) == sorted(self.tasks), (len(found), len(self.tasks))
 
 
-class Cuts(unittest.TestCase):
-    def test_nothing_is_lost_or_done_twice(self) -> None:
-        seed = int(os.environ.get("CARAWAY_MODEL_SEED", random.randrange(1 << 30)))
+class Faults(unittest.TestCase):
+    def _run(self, client: Caraway, seed: int, operations: int) -> "Counter[str]":
         print(f"seed {seed}", flush=True)
-        proxy = Cutting(os.environ["CARAWAY_URL"], CHANCE, seed)
-        direct = Caraway()
-        client = Caraway(proxy.url, os.environ.get("CARAWAY_API_KEY"))
         models = [Model(client, seed + number) for number in range(THREADS)]
         failures: list[BaseException] = []
 
         def run(model: Model) -> None:
             try:
-                for _ in range(OPERATIONS // THREADS):
+                for _ in range(operations // THREADS):
                     model.step()
                     if failures:
                         return
@@ -174,11 +175,40 @@ class Cuts(unittest.TestCase):
             thread.join()
         if failures:
             raise failures[0]
-        for model in models:
-            model.check_tasks(direct)
-        total = sum((model.done for model in models), Counter[str]())
+        with Caraway() as direct:
+            for model in models:
+                model.check_tasks(direct)
+        return sum((model.done for model in models), Counter[str]())
+
+    def test_connections_are_cut(self) -> None:
+        seed = int(os.environ.get("CARAWAY_MODEL_SEED", random.randrange(1 << 30)))
+        proxy = Cutting(os.environ["CARAWAY_URL"], CHANCE, seed)
+        with Caraway(proxy.url, os.environ.get("CARAWAY_API_KEY")) as client:
+            total = self._run(client, seed, OPERATIONS)
+        proxy.close()
         print(f"{sum(total.values())} operations, {proxy.cuts} cuts: {dict(total)}", flush=True)
         self.assertGreater(proxy.cuts, OPERATIONS // 100, "it was attacked")
-        proxy.close()
-        client.close()
-        direct.close()
+
+    @unittest.skipUnless("CARAWAY_DEV_DIR" in os.environ, "deploy/dev test-python has servers that may be killed")
+    def test_servers_are_killed(self) -> None:
+        """The API, Redis and PostgreSQL, one after the other, until all operations are done."""
+        over, faults = threading.Event(), list[str]()
+
+        def attack() -> None:
+            for part in itertools.cycle(("api-1", "redis", "api-1", "postgres")):
+                for command in ("kill", "start"):
+                    subprocess.run([DEV, command, part], check=True, stdout=subprocess.DEVNULL)
+                faults.append(part)
+                if over.wait(1.0):
+                    return
+
+        attacker = threading.Thread(target=attack)
+        attacker.start()
+        try:
+            with Caraway() as client:
+                total = self._run(client, random.randrange(1 << 30), OPERATIONS)
+        finally:
+            over.set()
+            attacker.join()
+        print(f"{sum(total.values())} operations, killed: {dict(Counter(faults))}", flush=True)
+        self.assertGreater(len(faults), 2, "it was attacked")
