@@ -289,7 +289,7 @@ async fn a_large_queue_is_emptied_in_steps() {
         // 2,500 more, as many requests would have put them in
         api.sql(
             "INSERT INTO work_item (object_id, id, state, priority, turn, until_ms, attempt, payload)
-             SELECT c.id, gen_random_uuid(), 'ready', 0, 4096 * 1000000 + n, 0, 0, '1'
+             SELECT c.id, gen_random_uuid(), 'ready', 0, 4096 * 1000000::bigint + n, 0, 0, '1'
              FROM coordination c, generate_series(1, 2500) n WHERE c.kind = 'work_queue' AND c.name = $1",
             &[&name],
         )

@@ -5,7 +5,7 @@
 use actix_web::{HttpResponse, http::header, web::Data};
 use caraway_shared::{
     store::tasks::TaskStanding,
-    task::{State, TaskId},
+    task::{State, TaskError, TaskId},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -74,7 +74,7 @@ struct Entry {
     result: Option<Box<RawValue>>,
     /// Of one that has ended: the error of its last attempt that had one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = Object)]
+    #[schema(required = false, value_type = TaskError)]
     error: Option<Box<RawValue>>,
     /// Of one that has succeeded: whether its result was kept.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -465,7 +465,7 @@ fn a_queue_is_purged_and_halted() {
         let terms = Terms { leaves_empty, ..Terms::default() };
         Op::Get(Get { id: id(at), terms, auto: false, asker: by(at, wait) })
     };
-    for (at, delay) in [(100, 0), (101, 0), (102, 9_000)] {
+    for (at, delay) in [(102, 9_000), (100, 0), (101, 0)] {
         queue.step(&put(at, delay));
     }
     assert!(matches!(queue.step(&get(0, false, 0)), Reply::Fetched(_)));
