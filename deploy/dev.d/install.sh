@@ -1,7 +1,7 @@
 # What the machine has to have, from the distribution's own packages.
 # shellcheck shell=bash
 
-# install_missing [build|fuzz|node|drill]
+# install_missing [build|fuzz|python|node|drill]
 install_missing() {
     local packages
     mapfile -t packages < <(missing_packages "$@")
@@ -23,7 +23,11 @@ missing_packages() {
         has_library libvips || echo libvips-dev
         has_library libturbojpeg || echo libturbojpeg0-dev
     fi
-    if [[ ${1:-} == fuzz ]] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+    # CPython's own tests are run on the client.
+    if [[ ${1:-} == python ]] && ! python3 -c 'import test.lock_tests' 2>/dev/null; then
+        echo libpython3-testsuite
+    fi
+    if [[ ${1:-} == fuzz || ${1:-} == python ]] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
         echo python3-venv
     fi
     if [[ ${1:-} == drill ]] && ! compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null; then

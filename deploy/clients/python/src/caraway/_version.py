@@ -1,0 +1,3 @@
+"""The version of this package, which is that of the API it speaks."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,1 @@
+"""What carries bytes: sockets that block, and streams of asyncio."""
