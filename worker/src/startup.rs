@@ -130,7 +130,12 @@ impl Worker {
 
         tokio::spawn(session::beat(Arc::clone(&engine), consuming.clone(), done.clone()));
         tokio::spawn(session::progress(Arc::clone(&engine), done.clone()));
-        tokio::spawn(relay::run(engine.store.clone(), engine.publisher.clone(), Some(engine.lease.watch()), consuming.clone()));
+        tokio::spawn(relay::run(
+            engine.store.clone(),
+            engine.publisher.clone(),
+            Some(engine.lease.watch()),
+            consuming.clone(),
+        ));
         maintain::start(&engine, &consuming);
         for lane in engine.lanes.clone() {
             engine.tracker.spawn(serve(Arc::clone(&engine), lane, consuming.clone()));

@@ -116,8 +116,7 @@ async fn data_that_looks_like_a_reference_can_be_written() {
 #[tokio::test]
 async fn a_result_that_was_never_kept_is_no_null() {
     let api = Api::start().await;
-    let finish =
-        "UPDATE task_run SET state = 'succeeded', epoch = 1, attempt = 1, finished_at = now(), result = $2 WHERE id = $1";
+    let finish = "UPDATE task_run SET state = 'succeeded', epoch = 1, attempt = 1, finished_at = now(), result = $2 WHERE id = $1";
     let none = api.submit(r#"{"name": "add", "args": [1, 2], "store_result": false}"#).await;
     api.sql(finish, &[&none, &None::<Vec<u8>>]).await;
     api.get(&format!("/v1/tasks/{none}/result")).await.assert_problem(409, "result_not_kept");

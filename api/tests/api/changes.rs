@@ -22,7 +22,8 @@ async fn ask(api: &Api, method: Method, task: &str, body: &str) -> Answer {
 
 async fn set(api: &Api, task: Uuid, state: &str) {
     let ended = if ["running", "queued"].contains(&state) { "NULL" } else { "now()" };
-    let sql = format!("UPDATE task_run SET state = '{state}', epoch = 1, attempt = 1, finished_at = {ended} WHERE id = $1");
+    let sql =
+        format!("UPDATE task_run SET state = '{state}', epoch = 1, attempt = 1, finished_at = {ended} WHERE id = $1");
     api.sql(&sql, &[&task]).await;
 }
 

@@ -262,15 +262,15 @@ async fn a_pulse_of_an_event_is_seen_by_all_who_wait() {
     let two = beside(&one).await;
     let at = "/v1/events/deployed";
     assert_eq!(one.get(at).await.json(), json!({"name": "deployed", "set": false, "generation": 0, "fired": false}));
-    let mut waits = Vec::new();
+    let mut polls = Vec::new();
     for api in [&one, &two, &one] {
         let (client, url) = (api.client.clone(), format!("{}{at}?wait=20&since=0", api.url));
-        waits.push(tokio::spawn(async move { Answer::of(client.get(url).send().await.unwrap()).await.json() }));
+        polls.push(tokio::spawn(async move { Answer::of(client.get(url).send().await.unwrap()).await.json() }));
     }
     ask(&two, Method::PUT, at, None).await;
     ask(&one, Method::DELETE, at, None).await;
-    for wait in waits {
-        let seen = wait.await.unwrap();
+    for poll in polls {
+        let seen = poll.await.unwrap();
         assert_eq!((&seen["generation"], &seen["fired"]), (&json!(1), &json!(true)), "{seen}");
     }
     // between two polls

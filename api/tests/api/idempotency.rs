@@ -24,7 +24,11 @@ async fn the_same_request_gets_the_same_answer() {
     let first = post(&api, "/v1/tasks", "\"key-1\"", ADD).await;
     assert_eq!((first.status.as_u16(), first.header("idempotency-replayed")), (202, ""), "{}", first.text());
     // what becomes of the task changes nothing, not even its end
-    api.sql("WITH gone AS (DELETE FROM task_run RETURNING id) DELETE FROM task_spec s USING gone g WHERE s.id = g.id", &[]).await;
+    api.sql(
+        "WITH gone AS (DELETE FROM task_run RETURNING id) DELETE FROM task_spec s USING gone g WHERE s.id = g.id",
+        &[],
+    )
+    .await;
     let again = post(&api, "/v1/tasks", "key-1", ADD).await;
     assert_eq!((again.status.as_u16(), again.header("idempotency-replayed")), (202, "true"));
     assert_eq!((again.json(), again.header("location")), (first.json(), first.header("location")));
@@ -140,7 +144,11 @@ async fn what_is_gone_since_changes_no_answer() {
     for (path, key, body) in &requests {
         first.push(post(&api, path, key, &body.to_string()).await);
     }
-    api.sql("WITH gone AS (DELETE FROM task_run RETURNING id) DELETE FROM task_spec s USING gone g WHERE s.id = g.id", &[]).await;
+    api.sql(
+        "WITH gone AS (DELETE FROM task_run RETURNING id) DELETE FROM task_spec s USING gone g WHERE s.id = g.id",
+        &[],
+    )
+    .await;
     for ((path, key, body), first) in requests.iter().zip(first) {
         let again = post(&api, path, key, &body.to_string()).await;
         assert!(first.status.is_success(), "{path}: {}", first.text());

@@ -1,8 +1,6 @@
 //! Unique tasks: others like one give way to it.
 
-use caraway_shared::{
-    store::{Chore, Keep},
-};
+use caraway_shared::store::{Chore, Keep};
 use futures::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;

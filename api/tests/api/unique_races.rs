@@ -137,7 +137,10 @@ async fn a_key_that_vanishes_is_taken_again() {
     let body = json!({ "name": "add", "args": [1, 2], "unique": unique });
     let request = tokio::spawn(api.client.post(url).json(&body).send());
     waits_for_a_lock(&api, "task_unique").await;
-    retention.batch_execute("DELETE FROM task_unique; DELETE FROM task_run; DELETE FROM task_spec; COMMIT").await.unwrap();
+    retention
+        .batch_execute("DELETE FROM task_unique; DELETE FROM task_run; DELETE FROM task_spec; COMMIT")
+        .await
+        .unwrap();
     let first = Answer::of(request.await.unwrap().unwrap()).await;
     assert_eq!(first.status, 202, "{}", first.text());
     let second = submit(&api, unique).await;

@@ -75,7 +75,11 @@ async fn the_newest_of_a_batch_wins() {
         assert_eq!(states, ["cancelled", "cancelled", "queued"], "{rule}");
         let held = "SELECT FROM task_unique u JOIN task t ON t.id = u.task_id WHERE t.state = 'queued'";
         assert_eq!(api.sql(held, &[]).await.len(), 1, "{rule}");
-        api.sql("WITH gone AS (DELETE FROM task_run RETURNING id) DELETE FROM task_spec s USING gone g WHERE s.id = g.id", &[]).await;
+        api.sql(
+            "WITH gone AS (DELETE FROM task_run RETURNING id) DELETE FROM task_spec s USING gone g WHERE s.id = g.id",
+            &[],
+        )
+        .await;
         api.sql("DELETE FROM task_unique", &[]).await;
     }
     api.stop().await;

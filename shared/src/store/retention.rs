@@ -46,7 +46,8 @@ const TASKS: &str = "
         (SELECT count(*) FROM gone) AS gone";
 
 /// What was accepted so long ago that it can be past its time: an id begins with its millisecond.
-const OLD: &str = "id < (SELECT rpad(lpad(to_hex((extract(epoch FROM now() - least($3::float8, $4::float8) * interval '1 second')
+const OLD: &str =
+    "id < (SELECT rpad(lpad(to_hex((extract(epoch FROM now() - least($3::float8, $4::float8) * interval '1 second')
             * 1000)::bigint), 12, '0'), 32, '0')::uuid)";
 
 /// What says itself how long it is kept.

@@ -226,7 +226,13 @@ fn would(ids: &[TaskId], asked: &[Asked], of: &Selection, next: Option<Uuid>) ->
         (Asked::Refused(_), Selection::Matching(_)) => None,
     };
     let tasks: Vec<Entry> = ids.iter().zip(asked).filter_map(entry).collect();
-    Answer { dry_run: true, batch_id: None, retried: 0, next_cursor: of.next(ids.len(), last(ids, &tasks), next), tasks }
+    Answer {
+        dry_run: true,
+        batch_id: None,
+        retried: 0,
+        next_cursor: of.next(ids.len(), last(ids, &tasks), next),
+        tasks,
+    }
 }
 
 impl Entry {

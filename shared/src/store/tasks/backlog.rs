@@ -41,8 +41,7 @@ const COUNT: &str = "
     )
     SELECT (SELECT count(*) FROM exact) + (SELECT coalesce(sum(cardinality(b.ids)), 0)::int8 FROM sized b WHERE b.up_to > $2)";
 
-const OF_OWNER: &str =
-    "SELECT id, queued, ids FROM backlog WHERE owner_id = $1 ORDER BY owner_id, queued, id LIMIT $3";
+const OF_OWNER: &str = "SELECT id, queued, ids FROM backlog WHERE owner_id = $1 ORDER BY owner_id, queued, id LIMIT $3";
 
 /// The next rows, and of them those go in which no task is in its stage any more.
 const CLEAR: &str = "

@@ -45,11 +45,7 @@ impl Store {
         self.cancel_next_of(owner, from).await.map_err(StoreError::of_edit)
     }
 
-    async fn cancel_next_of(
-        &self,
-        owner: OwnerId,
-        from: CancelledUpTo,
-    ) -> Result<Option<CancelledUpTo>, StoreError> {
+    async fn cancel_next_of(&self, owner: OwnerId, from: CancelledUpTo) -> Result<Option<CancelledUpTo>, StoreError> {
         let db = self.edits().begin(owner, None).await?;
         let unstarted = db.prepare_cached(&UNSTARTED.replace("{is_still}", IS_STILL)).await?;
         let mut found: Vec<Row> = db.query(&unstarted, &[&owner.0, &from.0, &ROWS_AT_ONCE]).await?;

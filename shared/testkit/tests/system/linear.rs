@@ -40,4 +40,5 @@ async fn the_cost_of_a_task_is_its_own() {
     assert!(each > 0 && each < READS_MAX, "{each}");
 }
 
-const READS: &str = "SELECT coalesce(sum(idx_tup_read), 0)::int8 FROM pg_stat_user_indexes WHERE relname IN ('task_spec', 'task_run')";
+const READS: &str =
+    "SELECT coalesce(sum(idx_tup_read), 0)::int8 FROM pg_stat_user_indexes WHERE relname IN ('task_spec', 'task_run')";

@@ -47,7 +47,12 @@ async fn what_is_past_its_time_goes() {
 async fn age(stage: &Stage, task: uuid::Uuid) -> uuid::Uuid {
     let then = task.as_u128() - (2 * 86_400_000_u128 << 80);
     let aged = uuid::Uuid::from_u128(then);
-    for (table, more) in [("task_spec", ""), ("ended", ""), ("attempt", ""), ("task_run", ", finished_at = finished_at - interval '2 days'")] {
+    for (table, more) in [
+        ("task_spec", ""),
+        ("ended", ""),
+        ("attempt", ""),
+        ("task_run", ", finished_at = finished_at - interval '2 days'"),
+    ] {
         let id = if table == "attempt" { "task_id" } else { "id" };
         let past = format!("UPDATE {table} SET {id} = $2{more} WHERE {id} = $1");
         stage.database.execute(&past, &[&task, &aged]).await.expect("time can pass");

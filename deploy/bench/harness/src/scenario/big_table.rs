@@ -50,7 +50,8 @@ async fn fill(bench: &Bench) -> anyhow::Result<()> {
     let mut running = Running::start(&bench.servers, System::Caraway, Setup::default()).await?;
     running.shut_down().await?;
     let client = bench.servers.keep(running.site).await?;
-    let model: uuid::Uuid = client.query_one("SELECT id FROM task WHERE state = 'succeeded' LIMIT 1", &[]).await?.get(0);
+    let model: uuid::Uuid =
+        client.query_one("SELECT id FROM task WHERE state = 'succeeded' LIMIT 1", &[]).await?.get(0);
     let began: String = client.query_one("SELECT now()::text", &[]).await?.get(0);
     for (table, name, value) in [("task_run", "", ""), ("task_spec", "name, ", "'filler', ")] {
         let columns: String = client.query_one(COLUMNS, &[&table]).await?.get(0);
@@ -61,7 +62,9 @@ async fn fill(bench: &Bench) -> anyhow::Result<()> {
         );
         client.execute(&sql, &[&model]).await?;
     }
-    client.execute("DELETE FROM task_run WHERE id NOT IN (SELECT id FROM task_spec WHERE name = 'filler')", &[]).await?;
+    client
+        .execute("DELETE FROM task_run WHERE id NOT IN (SELECT id FROM task_spec WHERE name = 'filler')", &[])
+        .await?;
     client.execute("DELETE FROM task_spec WHERE name <> 'filler'", &[]).await?;
     client.batch_execute("TRUNCATE backlog, owed, hold").await?;
     client.batch_execute("VACUUM (FREEZE, ANALYZE) task_spec, task_run").await?;
@@ -70,7 +73,8 @@ async fn fill(bench: &Bench) -> anyhow::Result<()> {
 
 /// In no order.
 async fn fillers(running: &Running) -> anyhow::Result<Vec<String>> {
-    let sql = "SELECT id FROM task_spec TABLESAMPLE BERNOULLI (10) WHERE name = 'filler' ORDER BY md5(id::text) LIMIT $1";
+    let sql =
+        "SELECT id FROM task_spec TABLESAMPLE BERNOULLI (10) WHERE name = 'filler' ORDER BY md5(id::text) LIMIT $1";
     let rows = running.site.client.query(sql, &[&i64::try_from(status::COLD)?]).await?;
     Ok(rows.iter().map(|row| format!("/v1/tasks/{}", row.get::<_, uuid::Uuid>(0))).collect())
 }

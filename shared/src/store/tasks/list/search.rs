@@ -59,7 +59,8 @@ const WALK: &str = "
     SELECT n.id, {matches} AS matches FROM newest n ORDER BY n.id DESC";
 
 /// A condition on the tasks `n` of [`WALK`]; `$7` are the states.
-const IN_STATES: &str = "EXISTS (SELECT FROM task_run r WHERE r.id = n.id AND (r.state = ANY($7::text[]::task_state[])) IS TRUE)";
+const IN_STATES: &str =
+    "EXISTS (SELECT FROM task_run r WHERE r.id = n.id AND (r.state = ANY($7::text[]::task_state[])) IS TRUE)";
 
 const NOT_RETRIED: &str = "NOT EXISTS (SELECT FROM task_spec o WHERE o.retry_of = {id})";
 
@@ -143,7 +144,9 @@ async fn find(db: &Connection, sought: &Sought, wanted: usize) -> Result<Read, S
         Search::Parts { states, queue, name, error_code } => {
             let parts = Parts { db, sought, queue, name, wanted };
             match (error_code, states.as_slice()) {
-                (Some(code), states) if states.is_empty() || states.contains(&State::Failed) => parts.failed(code).await,
+                (Some(code), states) if states.is_empty() || states.contains(&State::Failed) => {
+                    parts.failed(code).await
+                }
                 (Some(_), _) => Ok(Read::default()),
                 (None, []) => parts.all().await,
                 (None, states) => parts.in_states(states).await,
@@ -178,8 +181,10 @@ impl Parts<'_> {
         };
         let put_aside = of(&[State::Scheduled, State::Waiting]);
         let queued = of(&[State::Queued]);
-        let stages: Vec<bool> =
-            [(!queued.is_empty()).then_some(true), (!put_aside.is_empty()).then_some(false)].into_iter().flatten().collect();
+        let stages: Vec<bool> = [(!queued.is_empty()).then_some(true), (!put_aside.is_empty()).then_some(false)]
+            .into_iter()
+            .flatten()
+            .collect();
         if states.contains(&State::Succeeded) || (!stages.is_empty() && self.is_long(&stages).await?) {
             let words: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
             let matches = format!("({IN_STATES} AND {})", self.unretried("n.id"));
