@@ -55,7 +55,7 @@ impl Engine {
     }
 
     async fn beat_once(&self, consuming: &CancellationToken) -> Result<(), StoreError> {
-        match self.store.beat(self.session_id(), &self.load()).await? {
+        match self.store.beat(self.session_id(), &self.load(), !consuming.is_cancelled()).await? {
             BeatAnswer::Alive { cancelled, drain, reconciles, sighting } => {
                 self.lease.told(reconciles);
                 self.sightings.send_replace(Some(sighting));

@@ -109,11 +109,11 @@ const BEAT: &str = "
     WITH beat AS (
         UPDATE session SET beat = beat + 1, seen_at = now(), queues = $2 WHERE id = $1 AND NOT dead RETURNING drain
     ), lease AS (
-        UPDATE upkeep SET holder = $1, held_until = now() + interval '6 seconds'
-        WHERE name = 'reconcilers' AND (holder = $1 OR held_until < now()) AND EXISTS (SELECT FROM beat)
-        RETURNING holder
+        UPDATE upkeep SET holder = $1, held_until = CASE WHEN $3 THEN now() + interval '6 seconds' ELSE '-infinity' END
+        WHERE name = 'reconcilers' AND (holder = $1 OR ($3 AND held_until < now())) AND EXISTS (SELECT FROM beat)
+        RETURNING $3::bool AS held
     )
-    SELECT b.drain, EXISTS (SELECT FROM lease) AS reconciles, clock_timestamp() AS clock,
+    SELECT b.drain, EXISTS (SELECT FROM lease WHERE held) AS reconciles, clock_timestamp() AS clock,
         ARRAY(SELECT id FROM session WHERE NOT dead ORDER BY id) AS ids,
         ARRAY(SELECT beat FROM session WHERE NOT dead ORDER BY id) AS beats
     FROM beat b";
@@ -149,11 +149,17 @@ impl Store {
         Ok(SessionId(row.try_get(0)?))
     }
 
-    /// One beat; brings back cancel and drain orders, and what it sees of the others.
-    pub async fn beat(&self, id: SessionId, queues: &[LoadedQueue]) -> Result<BeatAnswer, StoreError> {
+    /// One beat; brings back cancel and drain orders, and what it sees of the others. A worker that stops does not reconcile: it
+    /// frees the lease.
+    pub async fn beat(
+        &self,
+        id: SessionId,
+        queues: &[LoadedQueue],
+        may_reconcile: bool,
+    ) -> Result<BeatAnswer, StoreError> {
         let db = self.beats().await?;
         let beat = db.prepare_cached(BEAT).await?;
-        let Some(row) = db.query_opt(&beat, &[&id.0, &queues_json(queues)]).await? else {
+        let Some(row) = db.query_opt(&beat, &[&id.0, &queues_json(queues), &may_reconcile]).await? else {
             return Ok(BeatAnswer::Dead);
         };
         let (ids, beats): (Vec<i64>, Vec<i64>) = (row.try_get("ids")?, row.try_get("beats")?);
