@@ -56,6 +56,7 @@ mod refusals;
 mod results;
 mod retries;
 mod server;
+mod size;
 mod strangers;
 mod submit;
 mod task_waits;
