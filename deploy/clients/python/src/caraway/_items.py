@@ -14,6 +14,7 @@ from . import _api, _types
 from ._call import Steps
 from ._client import Client
 from ._errors import CarawayError
+from ._fork import forget_in_child
 from ._ids import new_id
 from ._keeper import keeper
 from ._lease import Lease, lease_lost
@@ -50,6 +51,7 @@ class Items:
         self.me = me
         self.manual = manual
         self.held: list[tuple[Hashable, Lease]] = []
+        forget_in_child(self)
         weakref.finalize(self, _abandon, self.held)
         self.terms = Terms(
             client.pool,
@@ -59,6 +61,10 @@ class Items:
             # An item that came in an answer which was lost must not count as done.
             release=lambda lease_id: _api.give_back_work_item(name, lease_id),
         )
+
+    def forget(self) -> None:
+        """After a fork: the items are the parent's."""
+        self.held.clear()
 
     def _ask(self, lease_id: str, wait: float | None) -> Any:
         body: _types.NewItemLease = {"lease_id": lease_id, "owner": self.client.holder, "ttl": self.terms.ttl}

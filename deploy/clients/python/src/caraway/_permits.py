@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from . import _api
 from ._call import Steps
 from ._client import Client
+from ._fork import forget_in_child
 from ._keeper import keeper
 from ._lease import Lease, lease_lost
 from ._line import Terms, stand_in_line
@@ -28,6 +29,7 @@ class Permits:
         self.strict = strict
         self.me = me
         self.held: list[tuple[Hashable, Lease]] = []
+        forget_in_child(self)
         weakref.finalize(self, _abandon, self.held)
         self.terms = Terms(
             client.pool,
@@ -36,6 +38,10 @@ class Permits:
             renew=lambda lease_id: _api.renew_permits(name, lease_id),
             release=lambda lease_id: _api.release_permits(name, lease_id),
         )
+
+    def forget(self) -> None:
+        """After a fork: the permits are the parent's."""
+        self.held.clear()
 
     def _configure(self) -> Steps[None]:
         if not self.client.prepared("semaphore", self.name, str(self.value)):

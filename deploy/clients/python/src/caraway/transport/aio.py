@@ -1,7 +1,6 @@
 """Streams of asyncio. Each event loop has connections of its own, as many idle ones as a thread's pool keeps."""
 
 import asyncio
-import os
 import ssl
 import sys
 from weakref import WeakKeyDictionary
@@ -30,7 +29,6 @@ class AsyncPool:
         self._origin = origin
         self._tls = ssl.create_default_context() if origin.tls else None
         self._idle: WeakKeyDictionary[asyncio.AbstractEventLoop, _Idle] = WeakKeyDictionary()
-        self._process = os.getpid()
         forget_in_child(self)
 
     def forget(self) -> None:
@@ -40,7 +38,6 @@ class AsyncPool:
                 connection.abandon()
             _parents.extend(idle)
         self._idle = WeakKeyDictionary()
-        self._process = os.getpid()
 
     async def exchange(self, step: Exchange) -> Reply:
         """Sends it once, and reads the answer."""
