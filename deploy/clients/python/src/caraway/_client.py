@@ -44,11 +44,12 @@ class Client:
         self._guard = threading.Lock()
 
     def prepared(self, *what: str) -> bool:
-        """Whether this client has set it up before; from now on it counts as set up."""
-        if what in self._prepared:
-            return True
+        """Whether this client has set it up before."""
+        return what in self._prepared
+
+    def note_prepared(self, *what: str) -> None:
+        """It is set up. Noted afterwards: until then others set it up, too, which does no harm."""
         self._prepared.add(what)
-        return False
 
     def unprepare(self, *what: str) -> None:
         """It has to be set up again: it was not there."""

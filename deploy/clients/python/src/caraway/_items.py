@@ -75,12 +75,10 @@ class Items:
     def configure(self) -> Steps[None]:
         """Once for each client: makes it, and says how it works."""
         if not self.client.prepared("work-queue", self.name, self.order, str(self.maxsize)):
-            try:
-                order: Any = self.order
-                yield from send(_api.configure_work_queue(self.name, {"order": order, "maxsize": math.ceil(self.maxsize) if self.maxsize > 0 else None}))
-            except BaseException:
-                self.unprepare()
-                raise
+            order: Any = self.order
+            maxsize = math.ceil(self.maxsize) if self.maxsize > 0 else None
+            yield from send(_api.configure_work_queue(self.name, {"order": order, "maxsize": maxsize}))
+            self.client.note_prepared("work-queue", self.name, self.order, str(self.maxsize))
 
     def unprepare(self) -> None:
         """It has to be made again."""

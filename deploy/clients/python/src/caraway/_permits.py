@@ -45,11 +45,8 @@ class Permits:
 
     def _configure(self) -> Steps[None]:
         if not self.client.prepared("semaphore", self.name, str(self.value)):
-            try:
-                yield from send(_api.configure_semaphore(self.name, {"permits": self.value}))
-            except BaseException:
-                self.client.unprepare("semaphore", self.name, str(self.value))
-                raise
+            yield from send(_api.configure_semaphore(self.name, {"permits": self.value}))
+            self.client.note_prepared("semaphore", self.name, str(self.value))
 
     def acquire(self, timeout: float | None) -> Steps[bool]:
         """Whether there was a permit in time."""
