@@ -54,9 +54,8 @@ class Party:
         except Problem as error:
             raise _broken(error) from error
         except BaseException:
-            # One that is not waited with any more must not be missing to others, nor count for them.
+            # One that is not waited with any more must not count for others.
             yield from leave(_api.withdraw_arrival(self.name, arrival_id))
-            yield from leave(_api.abort_barrier(self.name))
             raise
 
     def abort(self) -> Steps[None]:
