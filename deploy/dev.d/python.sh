@@ -49,6 +49,7 @@ check_python_types() (
 run_python_tests() (
     # shellcheck source=/dev/null
     source "$STATE/python-client/env"
+    # Some of the tests kill these servers, and no others.
     export CARAWAY_DEV_DIR=$STATE/python-client PYTHONPATH=$PYTHON_CLIENT/src PYTHONDONTWRITEBYTECODE=1
     cd "$PYTHON_CLIENT" || exit
     if (($#)); then

@@ -28,7 +28,7 @@ class Call:
     headers: dict[str, str] = field(default_factory=dict[str, str])
     # How long the server may wait before it answers.
     wait: float = 0.0
-    # How often it may be sent: once where nobody waits for it any more.
+    # For so many seconds it is repeated; 30 where nothing is said.
     give_up_after: float | None = None
 
 

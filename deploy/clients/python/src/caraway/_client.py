@@ -3,14 +3,15 @@
 import os
 import socket
 import threading
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
 
 from ._call import Call, Exchange, Reply, Sleep, Steps
 from ._clock import now
 from ._drive import drive, drive_async
 from ._fork import forget_in_child
-from ._ids import new_id
 from ._retry import send
 from ._settings import origin
 from .transport.http import Pool
@@ -30,6 +31,7 @@ class Client:
         self._origin = origin(url, key)
         # For what has no event loop: the keeper, and threads.
         self.pool = Pool(self._origin)
+        self._shared: WeakValueDictionary[str, Any] = WeakValueDictionary()
         self._lacks: dict[str, float] = {}
         self._prepared: set[tuple[str, ...]] = set()
         self.forget()
@@ -39,18 +41,28 @@ class Client:
         """After a fork: another process is another holder."""
         # Of whom a lease is, for people who look at it.
         self.holder = f"{socket.gethostname()[:60]}:{os.getpid()}"
-        self.secret = new_id()
+        self._guard = threading.Lock()
 
     def prepared(self, *what: str) -> bool:
-        """Whether this client has set it up before; from now on it counts as set up."""
-        if what in self._prepared:
-            return True
+        """Whether this client has set it up before."""
+        return what in self._prepared
+
+    def note_prepared(self, *what: str) -> None:
+        """It is set up. Noted afterwards: until then others set it up, too, which does no harm."""
         self._prepared.add(what)
-        return False
 
     def unprepare(self, *what: str) -> None:
         """It has to be set up again: it was not there."""
         self._prepared.discard(what)
+
+    def shared(self, name: str, make: Callable[[], T]) -> T:
+        """What all objects of this client with that name have in common, as long as one of them lives."""
+        with self._guard:
+            found: Any = self._shared.get(name)
+            if found is None:
+                found = self._shared[name] = make()
+            thing: T = found
+            return thing
 
     def lacks(self, what: str) -> bool:
         """Whether the server is known not to have it. It is asked again after a minute: it may have been upgraded."""

@@ -14,6 +14,7 @@ from . import _api, _types
 from ._call import Steps
 from ._client import Client
 from ._errors import CarawayError
+from ._fork import forget_in_child
 from ._ids import new_id
 from ._keeper import keeper
 from ._lease import Lease, lease_lost
@@ -50,6 +51,7 @@ class Items:
         self.me = me
         self.manual = manual
         self.held: list[tuple[Hashable, Lease]] = []
+        forget_in_child(self)
         weakref.finalize(self, _abandon, self.held)
         self.terms = Terms(
             client.pool,
@@ -60,6 +62,10 @@ class Items:
             release=lambda lease_id: _api.give_back_work_item(name, lease_id),
         )
 
+    def forget(self) -> None:
+        """After a fork: the items are the parent's."""
+        self.held.clear()
+
     def _ask(self, lease_id: str, wait: float | None) -> Any:
         body: _types.NewItemLease = {"lease_id": lease_id, "owner": self.client.holder, "ttl": self.terms.ttl}
         if not self.client.lacks("until_finished"):
@@ -69,12 +75,10 @@ class Items:
     def configure(self) -> Steps[None]:
         """Once for each client: makes it, and says how it works."""
         if not self.client.prepared("work-queue", self.name, self.order, str(self.maxsize)):
-            try:
-                order: Any = self.order
-                yield from send(_api.configure_work_queue(self.name, {"order": order, "maxsize": math.ceil(self.maxsize) if self.maxsize > 0 else None}))
-            except BaseException:
-                self.unprepare()
-                raise
+            order: Any = self.order
+            maxsize = math.ceil(self.maxsize) if self.maxsize > 0 else None
+            yield from send(_api.configure_work_queue(self.name, {"order": order, "maxsize": maxsize}))
+            self.client.note_prepared("work-queue", self.name, self.order, str(self.maxsize))
 
     def unprepare(self) -> None:
         """It has to be made again."""

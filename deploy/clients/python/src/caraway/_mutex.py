@@ -3,11 +3,11 @@
 import logging
 import weakref
 from collections.abc import Callable, Hashable
-from weakref import WeakValueDictionary
 
 from . import _api
 from ._call import Steps
 from ._client import Client
+from ._fork import forget_in_child
 from ._keeper import keeper
 from ._lease import Lease, Lost, lease_lost
 from ._line import Terms, stand_in_line
@@ -33,7 +33,12 @@ class Holds:
 
     def __init__(self) -> None:
         self.all: list[Hold] = []
+        forget_in_child(self)
         weakref.finalize(self, _abandon, self.all)
+
+    def forget(self) -> None:
+        """After a fork: they are the parent's, and neither this release nor this finalizer ends them."""
+        self.all.clear()
 
     def of(self, owner: Hashable) -> Hold | None:
         """The latest hold of this thread or task."""
@@ -129,9 +134,6 @@ class Mutex:
         return lease
 
 
-_shared: "WeakValueDictionary[tuple[int, str], Holds]" = WeakValueDictionary()
-
-
 class Reentrant(Mutex):
     """A lock that a thread or task may acquire again. Objects of one client with the same name are one lock.
 
@@ -141,7 +143,8 @@ class Reentrant(Mutex):
     reentrant = True
 
     def _make_holds(self) -> Holds:
-        return _shared.setdefault((id(self.client), self.name), Holds())
+        holds: Holds = self.client.shared(self.name, Holds)
+        return holds
 
     def acquire(self, timeout: float | None) -> Steps[bool]:
         hold = self.holds.of(self.me())

@@ -8,7 +8,7 @@ from ._client import Client
 from ._errors import Problem
 from ._ids import new_id
 from ._line import Deadline, leave
-from ._problems import LeaseLost
+from ._problems import LeaseLost, NotConfigured
 from ._retry import send
 
 
@@ -26,11 +26,8 @@ class Party:
     def configure(self) -> Steps[None]:
         """Once for each client, so that there is one to arrive at."""
         if not self.client.prepared("barrier", self.name, str(self.parties)):
-            try:
-                yield from send(_api.configure_barrier(self.name, {"parties": self.parties}))
-            except BaseException:
-                self.client.unprepare("barrier", self.name, str(self.parties))
-                raise
+            yield from send(_api.configure_barrier(self.name, {"parties": self.parties}))
+            self.client.note_prepared("barrier", self.name, str(self.parties))
 
     def wait(self, timeout: float | None) -> Steps[int]:
         """Which of the arrivals this was, from 0. If the time is over first, the barrier is broken for all."""
@@ -49,14 +46,16 @@ class Party:
                     return int(reply.json()["index"])
         except GeneratorExit:
             raise
+        except NotConfigured:  # somebody deleted it; whoever stood at it is told so, and comes again
+            self.client.unprepare("barrier", self.name, str(self.parties))
+            raise
         except LeaseLost as error:
             raise threading.BrokenBarrierError(str(error)) from error
         except Problem as error:
             raise _broken(error) from error
         except BaseException:
-            # One that is not waited with any more must not be missing to others, nor count for them.
+            # One that is not waited with any more must not count for others.
             yield from leave(_api.withdraw_arrival(self.name, arrival_id))
-            yield from leave(_api.abort_barrier(self.name))
             raise
 
     def abort(self) -> Steps[None]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from . import _api
 from ._call import Steps
 from ._client import Client
+from ._fork import forget_in_child
 from ._keeper import keeper
 from ._lease import Lease, lease_lost
 from ._line import Terms, stand_in_line
@@ -28,6 +29,7 @@ class Permits:
         self.strict = strict
         self.me = me
         self.held: list[tuple[Hashable, Lease]] = []
+        forget_in_child(self)
         weakref.finalize(self, _abandon, self.held)
         self.terms = Terms(
             client.pool,
@@ -37,13 +39,14 @@ class Permits:
             release=lambda lease_id: _api.release_permits(name, lease_id),
         )
 
+    def forget(self) -> None:
+        """After a fork: the permits are the parent's."""
+        self.held.clear()
+
     def _configure(self) -> Steps[None]:
         if not self.client.prepared("semaphore", self.name, str(self.value)):
-            try:
-                yield from send(_api.configure_semaphore(self.name, {"permits": self.value}))
-            except BaseException:
-                self.client.unprepare("semaphore", self.name, str(self.value))
-                raise
+            yield from send(_api.configure_semaphore(self.name, {"permits": self.value}))
+            self.client.note_prepared("semaphore", self.name, str(self.value))
 
     def acquire(self, timeout: float | None) -> Steps[bool]:
         """Whether there was a permit in time."""

@@ -11,7 +11,9 @@ import unittest
 from caraway import LeaseLost, _api
 from caraway import threading as shared
 from caraway._client import default
+from caraway._keeper import keeper
 from caraway.asyncio import Lock as AsyncLock
+from caraway.queue import Queue
 
 from . import name, until
 
@@ -103,10 +105,37 @@ class Leases(unittest.TestCase):
             child = os.fork()
             if child == 0:
                 time.sleep(0.5)
-                os._exit(0 if not lock.acquire(blocking=False) else 1)
+                try:
+                    lock.release()
+                except RuntimeError:
+                    pass  # as it should
+                else:
+                    os._exit(2)
+                os._exit(1 if lock.acquire(blocking=False) else 0)
             time.sleep(1.5)
             self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
             self.assertFalse(lock.lost.is_set())
+
+    def test_a_child_ends_nothing_of_its_parent(self) -> None:
+        permits, items = shared.Semaphore(name("inherited")), Queue[int](name("inherited"))
+        items.put(1)
+        items.get()
+        permits.acquire()
+        child = os.fork()
+        if child == 0:
+            del permits
+            with self.assertRaises(ValueError):
+                items.task_done()
+            del items
+            shared.Event(name("other")).set()  # so that a keeper could run
+            keeper.start()
+            time.sleep(1.5)  # longer than a keeper waits before it gives back what was collected
+            os._exit(0)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+        self.assertFalse(permits.acquire(blocking=False))
+        self.assertEqual(items.unfinished_tasks, 1)
+        items.task_done()
+        permits.release()
 
     def test_a_reentrant_lock_is_one_for_all_objects_of_its_name(self) -> None:
         what = name("tree")

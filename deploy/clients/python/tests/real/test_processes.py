@@ -95,6 +95,32 @@ class Sockets(unittest.TestCase):
         os.close(write)
 
 
+    def test_a_child_of_a_loop_has_none_either(self) -> None:
+        import asyncio
+
+        from caraway import asyncio as awaited
+
+        async def run() -> None:
+            event = awaited.Event(name("sockets"))
+            waiting = asyncio.create_task(event.wait())  # its connection is lent when the child is made
+            await event.is_set()
+            before = _sockets()
+            read, write = os.pipe()
+            child = os.fork()
+            if child == 0:
+                os.write(write, repr(_sockets()).encode())
+                os._exit(0)
+            self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+            self.assertEqual(os.read(read, 1000), b"set()")
+            self.assertEqual(_sockets(), before)
+            await event.set()
+            self.assertTrue(await waiting)
+            os.close(read)
+            os.close(write)
+
+        asyncio.run(run())
+
+
 def _sockets() -> set[str]:
     """Those to the server."""
     from urllib.parse import urlsplit

@@ -1,10 +1,9 @@
 """Streams of asyncio. Each event loop has connections of its own, as many idle ones as a thread's pool keeps."""
 
 import asyncio
-import os
 import ssl
 import sys
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from .._call import Exchange, Reply
 from .._clock import now
@@ -30,17 +29,17 @@ class AsyncPool:
         self._origin = origin
         self._tls = ssl.create_default_context() if origin.tls else None
         self._idle: WeakKeyDictionary[asyncio.AbstractEventLoop, _Idle] = WeakKeyDictionary()
-        self._process = os.getpid()
+        # Those that are lent, too: a child has copies of all sockets.
+        self._all: WeakSet[_Connection] = WeakSet()
         forget_in_child(self)
 
     def forget(self) -> None:
         """After a fork: the loops and their sockets are the parent's."""
-        for idle in self._idle.values():
-            for connection in idle:
-                connection.abandon()
-            _parents.extend(idle)
+        for connection in list(self._all):
+            connection.abandon()
+            _parents.append(connection)
+        self._all = WeakSet()
         self._idle = WeakKeyDictionary()
-        self._process = os.getpid()
 
     async def exchange(self, step: Exchange) -> Reply:
         """Sends it once, and reads the answer."""
@@ -77,7 +76,9 @@ class AsyncPool:
         connecting = asyncio.open_connection(self._origin.host, self._origin.port, ssl=self._tls, limit=LINE_MAX)
         try:
             async with _timeout(min(CONNECT_SECONDS, max(until - now(), 0.01))):
-                return _Connection(*await connecting)
+                connection = _Connection(*await connecting)
+                self._all.add(connection)
+                return connection
         except asyncio.TimeoutError as error:
             raise NoAnswer(f"{self._origin.host}:{self._origin.port} does not answer") from error
         except OSError as error:

@@ -10,6 +10,7 @@ import select
 import socket
 import threading
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from .._call import Exchange, Reply
 from .._clock import now
@@ -35,13 +36,15 @@ class Pool:
         self._tls = _tls() if origin.tls else None
         self._lock = threading.Lock()
         self._idle: list[_Connection] = []
+        # Those that are lent, too: a child has copies of all sockets.
+        self._all: WeakSet[_Connection] = WeakSet()
         self._closed = False
         forget_in_child(self)
 
     def forget(self) -> None:
         """After a fork: the sockets are the parent's. They are closed here and not shut down, which would end the parent's."""
-        idle, self._idle, self._lock = self._idle, [], threading.Lock()
-        for connection in idle:
+        inherited, self._all, self._idle, self._lock = list(self._all), WeakSet(), [], threading.Lock()
+        for connection in inherited:
             connection.close()
 
     def exchange(self, step: Exchange) -> Reply:
@@ -73,7 +76,10 @@ class Pool:
             with self._lock:
                 connection = self._idle.pop() if self._idle else None
             if connection is None:
-                return _Connection(self._origin, self._tls, min(CONNECT_SECONDS, max(until - now(), 0.01)))
+                connection = _Connection(self._origin, self._tls, min(CONNECT_SECONDS, max(until - now(), 0.01)))
+                with self._lock:
+                    self._all.add(connection)
+                return connection
             if connection.used_at >= oldest and connection.is_open():
                 return connection
             connection.close()
