@@ -23,7 +23,7 @@ async fn batches() {
     let answer = it.post("each for itself", "/v1/tasks/batch", some).await;
     let batch = answer["batch_id"].as_str().expect("an id").to_owned();
     it.pages("the tasks of the batch", &format!("/v1/tasks?batch_id={batch}")).await;
-    it.pages("those that are queued", &format!("/v1/tasks?batch_id={batch}&state=queued")).await;
+    it.get("those that are queued", &format!("/v1/tasks?batch_id={batch}&state=queued")).await;
     it.get("one of the batch", &format!("/v1/tasks/{}", answer["tasks"][1]["task"]["id"].as_str().expect("an id")))
         .await;
     let all = json!({ "atomic": true, "tasks": [say(&it, "1"), say(&it, "2")] });
@@ -55,5 +55,4 @@ async fn ended(it: &mut Recorder) {
     }
     let batch = answer["batch_id"].as_str().expect("an id");
     it.pages("its tasks have ended", &format!("/v1/tasks?batch_id={batch}")).await;
-    it.pages("those that failed", &format!("/v1/tasks?batch_id={batch}&state=failed")).await;
 }

@@ -1,8 +1,13 @@
 //! `GET /v1/tasks` with every filter, alone and together, followed page by page.
 
+use std::time::Duration;
+
+use caraway_testkit::eventually;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Recorder, submit::with};
+use crate::stage::SOON;
 
 #[tokio::test]
 async fn task_lists() {
@@ -76,6 +81,7 @@ async fn some_of_each(it: &mut Recorder) -> String {
     }
     let middle = it.quietly(tagged(echo(it, json!(2)), json!(["äöü"]))).await;
     it.until(&middle, "succeeded").await;
+    let boundary = after(it, &middle).await;
     let once = json!({ "max_attempts": 1 });
     let stopped = with(with(it.task("sleep", json!({ "seconds": 60 })), "soft_timeout", json!(0.1)), "retry", once);
     let stopped = it.quietly(stopped).await;
@@ -93,11 +99,24 @@ async fn some_of_each(it: &mut Recorder) -> String {
         it.post("cancelled", &format!("/v1/tasks/{task}/cancel"), json!({})).await;
     }
     it.until(&expiring, "expired").await;
-    it.peek(&format!("/v1/tasks/{middle}")).await["created_at"].as_str().expect("a time").into()
+    boundary.to_string()
+}
+
+/// A time that is clearly after this task and before the next: a search by time goes by ids, whose clock is coarser.
+async fn after(it: &Recorder, task: &str) -> Timestamp {
+    const GAP: Duration = Duration::from_millis(10);
+    let document = it.peek(&format!("/v1/tasks/{task}")).await;
+    let created: Timestamp = document["created_at"].as_str().and_then(|time| time.parse().ok()).expect("a time");
+    eventually(SOON, "the boundary has passed", async || {
+        let now = Timestamp::now();
+        if now > created + 2 * GAP { Ok(()) } else { Err(now.to_string()) }
+    })
+    .await;
+    created + GAP
 }
 
 fn soon() -> String {
-    (jiff::Timestamp::now() + std::time::Duration::from_millis(800)).to_string()
+    (Timestamp::now() + Duration::from_millis(800)).to_string()
 }
 
 async fn refused(it: &mut Recorder) {
