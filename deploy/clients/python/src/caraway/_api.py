@@ -413,7 +413,7 @@ def put_back_dead_work_items(name: str, body: _types.DeadItems | None = None, *,
     return make("POST", "/v1/work-queues/{}/dead-letters/put-back", (name,), query={"user_id": user_id, "reason": reason}, body=... if body is None else body)
 
 
-def list_users(*, cursor: int | None = None, limit: int | None = None) -> Call:
+def list_users(*, cursor: str | None = None, limit: int | None = None) -> Call:
     """List the users"""
     return make("GET", "/v1/users", query={"cursor": cursor, "limit": limit})
 
@@ -443,7 +443,7 @@ def enable_user(id: str) -> Call:
     return make("POST", "/v1/users/{}/enable", (id,))
 
 
-def list_api_keys(*, user_id: int | None = None, cursor: int | None = None, limit: int | None = None) -> Call:
+def list_api_keys(*, user_id: int | None = None, cursor: str | None = None, limit: int | None = None) -> Call:
     """List API keys"""
     return make("GET", "/v1/api-keys", query={"user_id": user_id, "cursor": cursor, "limit": limit})
 
@@ -458,7 +458,7 @@ def revoke_api_key(id: str) -> Call:
     return make("DELETE", "/v1/api-keys/{}", (id,))
 
 
-def list_audit(*, user_id: int | None = None, cursor: int | None = None, limit: int | None = None) -> Call:
+def list_audit(*, user_id: int | None = None, cursor: str | None = None, limit: int | None = None) -> Call:
     """List who broke, deleted or put back what"""
     return make("GET", "/v1/audit", query={"user_id": user_id, "cursor": cursor, "limit": limit})
 
@@ -478,7 +478,7 @@ def list_task_types() -> Call:
     return make("GET", "/v1/task-types")
 
 
-def list_quarantine(*, cursor: int | None = None, limit: int | None = None) -> Call:
+def list_quarantine(*, cursor: str | None = None, limit: int | None = None) -> Call:
     """List what was put aside"""
     return make("GET", "/v1/quarantine", query={"cursor": cursor, "limit": limit})
 

@@ -178,7 +178,8 @@ class CancelAnswer(TypedDict):
     """How many run, and were asked to stop."""
     tasks: list[CancelEntry]
     """In the order given, or the newest first."""
-    next_cursor: TaskId | None
+    next_cursor: str | None
+    """Where a search goes on; null at its end."""
 
 class _CancelEntryAlways(TypedDict):
     id: TaskId
@@ -406,7 +407,7 @@ class FetchedItem(TypedDict):
     """As it was put in."""
 
 Fit = Literal["inside", "outside", "cover", "contain", "fill"]
-"""Into `width` and `height`: whole inside, whole around, cut, on a canvas, or stretched."""
+"""How a picture meets a box of another ratio: whole inside, whole around, cut, on a canvas, or stretched."""
 
 Format = Literal["jpeg", "jpg", "png", "webp", "avif"]
 """A picture's format; `jpg` is `jpeg`."""
@@ -731,7 +732,7 @@ Members = TypedDict("Members", {
 """What some kinds of problem tell beside."""
 
 Metadata = Literal["none", "keep"]
-"""Whether camera, lens, exposure, time and author come along, in JPEG and PNG; never where the picture was taken."""
+"""Whether camera, lens, exposure, time and author come along; never where the picture was taken."""
 
 class _NewApiKeyAlways(TypedDict):
     name: str
@@ -1071,7 +1072,7 @@ class Queue(TypedDict):
     name: str
     """Its name."""
     depth: int
-    """Tasks that wait."""
+    """Tasks that wait. Exact up to ten thousand, an upper bound above."""
     oldest_age: float | None
     """How long the oldest of them has waited, seconds."""
     running: int
@@ -1153,7 +1154,8 @@ class RetryAnswer(TypedDict):
     """How many new tasks there are."""
     tasks: list[RetryEntry]
     """In the order given, or the newest first."""
-    next_cursor: TaskId | None
+    next_cursor: str | None
+    """Where a search goes on; null at its end."""
 
 class _RetryEntryAlways(TypedDict):
     retry_of: TaskId
@@ -1195,7 +1197,7 @@ class RetryMatching(_RetryMatchingAlways, total=False):
     """The `next_cursor` of the answer before."""
 
 Rotate = int
-"""Degrees, clockwise."""
+"""A turn clockwise, in degrees: 0, 90, 180 or 270."""
 
 Scope = Literal["queued", "incomplete", "period"]
 """How long a task keeps others like it away."""
@@ -1418,7 +1420,7 @@ class WaitedTask(_WaitedTaskAlways, total=False):
     state: State
     result: Any
     """Of one that has ended: what it returned; null where it returned nothing, failed, or was told to keep no result."""
-    error: dict[str, Any]
+    error: TaskError
     """Of one that has ended: the error of its last attempt that had one."""
     store_result: bool
     """Of one that has succeeded: whether its result was kept."""
