@@ -38,11 +38,7 @@ mod users;
 mod work_queues;
 mod workflows;
 
-use std::{
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write as _, fs, path::PathBuf};
 
 use caraway_testkit::{Place, Program, Stack, eventually, repository};
 use reqwest::{Client, Method};
@@ -290,7 +286,7 @@ impl Recorder {
 }
 
 fn answers() -> PathBuf {
-    repository().join(Path::new("shared/testkit/tests/system/recorded/answers"))
+    repository().join("shared/testkit/tests/system/recorded/answers")
 }
 
 fn id(document: &Value) -> String {

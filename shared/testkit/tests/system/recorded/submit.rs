@@ -31,7 +31,7 @@ async fn plain(it: &mut Recorder) {
     let wait = [("prefer", "wait=20")];
     it.send("a task that is waited for", Method::POST, "/v1/tasks", &wait, Some(positional)).await;
     let slow = it.held_task("say", json!({ "token": "a" }));
-    it.send("a wait that ends first", Method::POST, "/v1/tasks", &[("prefer", "wait=0.1")], Some(slow)).await;
+    it.send("a wait that ends first", Method::POST, "/v1/tasks", &[("prefer", "wait=1")], Some(slow)).await;
 }
 
 async fn options(it: &mut Recorder) {

@@ -1,6 +1,9 @@
 //! How an answer is written down: JSON as it was sent, laid out for reading, and names in place of what differs from run to run.
 
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::HashMap,
+    fmt::{self, Write as _},
+};
 
 use jiff::Timestamp;
 use serde::{
@@ -107,7 +110,7 @@ impl Names {
             _ if !is_text => sent.into(),
             "next_cursor" => "<cursor>".into(),
             "worker" | "host" => "<worker>".into(),
-            "name" if path.starts_with("/v1/workers") => "<worker>".into(),
+            "name" if path.starts_with("/v1/workers") && sent.contains(':') => "<worker>".into(),
             "instance" => "<request>".into(),
             "key" if sent.starts_with("\"cwy_") => "<key>".into(),
             "fence" | "seq" => "<number>".into(),
@@ -215,10 +218,10 @@ impl Json {
         text.push_str(open);
         for (index, (key, part)) in parts.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
-            text.push_str(&format!("{comma}\n{:indent$}{key}", "", indent = 2 * depth + 2));
+            let _ = write!(text, "{comma}\n{:indent$}{key}", "", indent = 2 * depth + 2);
             part.lay_out(depth + 1, open == "[", text);
         }
-        text.push_str(&format!("\n{:indent$}{close}", "", indent = 2 * depth));
+        let _ = write!(text, "\n{:indent$}{close}", "", indent = 2 * depth);
     }
 }
 

@@ -22,7 +22,7 @@ async fn users() {
     let (narrow, _) =
         key(&mut it, json!({ "name": "narrow", "scopes": scopes, "user_id": shop, "queues": queues })).await;
 
-    let task = as_client(&mut it, &client).await;
+    let (task, group) = as_client(&mut it, &client).await;
     as_narrow(&mut it, &narrow, &task).await;
     beyond_the_quota(&mut it, &client).await;
     as_stranger(&mut it, &stranger, &task).await;
@@ -50,6 +50,8 @@ async fn users() {
     it.pages("the client's tasks after that", "/v1/tasks").await;
     it.pages("the client's workflows after that", "/v1/workflows").await;
     it.key = Some(operator);
+    let workflow = format!("/v1/workflows/{group}?user_id={shop}&reason=nobody%20wants%20it");
+    it.send("the client's workflow is deleted", Method::DELETE, &workflow, &[], None).await;
     it.pages("what was done", "/v1/audit").await;
     it.pages("what was done to one", &format!("/v1/audit?user_id={shop}")).await;
     it.pages("workflows of one", &format!("/v1/workflows?user_id={shop}")).await;
@@ -62,13 +64,14 @@ async fn key(it: &mut Recorder, wanted: Value) -> (String, i64) {
     (made["key"].as_str().expect("a key").into(), made["id"].as_i64().expect("a number"))
 }
 
-async fn as_client(it: &mut Recorder, key: &str) -> String {
+/// Its task, and its workflow.
+async fn as_client(it: &mut Recorder, key: &str) -> (String, String) {
     it.key = Some(key.into());
     let say = it.held_task("say", json!({ "token": "a" }));
     let task = it.submit("the client submits", say.clone()).await;
     it.show("the client's task", &task).await;
-    it.post("a group of the client", "/v1/groups", json!({ "tasks": [say] })).await;
-    task
+    let group = id(&it.post("a group of the client", "/v1/groups", json!({ "tasks": [say] })).await);
+    (task, group)
 }
 
 async fn beyond_the_quota(it: &mut Recorder, key: &str) {
@@ -102,4 +105,5 @@ async fn as_narrow(it: &mut Recorder, key: &str, task: &str) {
     let done = id(&it.post("its own queue", "/v1/tasks", echo).await);
     it.until(&done, "succeeded").await;
     it.pages("its own queue, with a task", &format!("/v1/tasks?queue={}", it.main())).await;
+    it.send("its own task is deleted", Method::DELETE, &format!("/v1/tasks/{done}"), &[], None).await;
 }

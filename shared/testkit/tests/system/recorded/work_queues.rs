@@ -34,7 +34,7 @@ async fn work_queues() {
     it.pages("no dead letters", &format!("{PATH}/dead-letters")).await;
     let lease = self::lease(&mut it).await;
     it.send("done", Method::DELETE, &lease, &[], None).await;
-    it.send("an item is withdrawn", Method::DELETE, &format!("{PATH}/items/{}", items[0]), &[], None).await;
+    it.send("an item is withdrawn", Method::DELETE, &format!("{PATH}/items/{}", items[2]), &[], None).await;
     it.get("not joined yet", &format!("{PATH}/join?wait=0")).await;
     it.pages("work queues", "/v1/work-queues").await;
     it.send("shut down", Method::POST, &format!("{PATH}/shutdown"), &[], Some(json!({}))).await;

@@ -170,7 +170,6 @@ async fn under_way(it: &mut Recorder) {
         it.send(title, Method::DELETE, &format!("/v1/workflows/{workflow}"), &[], None).await;
     }
     it.get("after it was deleted", &format!("/v1/workflows/{workflow}")).await;
-    it.get("one of its tasks", &format!("/v1/tasks/{}", task(0))).await;
 }
 
 async fn next(it: &Recorder, workflow: &str) -> String {
