@@ -23,7 +23,7 @@ async fn submit(api: &Api) -> Uuid {
 
 /// As a worker records it, without telling anybody.
 async fn end(api: &Api, id: Uuid, change: &str) {
-    let change = format!("UPDATE task SET epoch = 1, attempt = 1, finished_at = now(), {change} WHERE id = $1");
+    let change = format!("UPDATE task_run SET epoch = 1, attempt = 1, finished_at = now(), {change} WHERE id = $1");
     api.sql(&change, &[&id]).await;
 }
 
@@ -78,6 +78,7 @@ async fn one_or_all_are_waited_for_without_redis_too() {
             setup.redis_url = format!("redis://{NOWHERE}");
         }
         let api = setup.start().await;
+        api.announce(&[("add", &["x", "y"])]).await;
         let mut ids = Vec::new();
         for _ in 0..20 {
             ids.push(submit(&api).await);

@@ -53,6 +53,8 @@ async fn ended(it: &mut Recorder) {
     for (index, state) in ["succeeded", "failed", "succeeded"].into_iter().enumerate() {
         it.until(answer["tasks"][index]["task"]["id"].as_str().expect("an id"), state).await;
     }
+    let ids: Vec<&Value> = (0..3).map(|index| &answer["tasks"][index]["task"]["id"]).collect();
+    it.post("its tasks are waited for", "/v1/tasks/wait", json!({ "ids": ids, "until": "all" })).await;
     let batch = answer["batch_id"].as_str().expect("an id");
     it.pages("its tasks have ended", &format!("/v1/tasks?batch_id={batch}")).await;
 }

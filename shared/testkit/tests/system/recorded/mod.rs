@@ -90,7 +90,9 @@ impl Recorder {
         let api = place.api().start().await;
         let worker = place.ledger_worker("worker-1", SLOTS).arguments(["--queue".into(), format!("{held}=1")]);
         let worker = worker.start().await;
-        let names = Names::new(vec![(held, "held".into()), (place.queue().into(), "main".into())]);
+        let folder = place.folder().display().to_string();
+        let words = [(folder, "<folder>"), (held, "held"), (place.queue().into(), "main")];
+        let names = Names::new(words.map(|(word, name)| (word, name.to_owned())).to_vec());
         let http = Client::builder().no_proxy().build().expect("a client can be built");
         let (text, key, tag) = (String::new(), None, String::new());
         Self { feature, text, names, http, url: api.url(), key, tag, place, worker, api, stack }

@@ -65,7 +65,10 @@ impl Names {
         let mut named = String::new();
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
-            let length = if let Some(id) = rest.get(..36).and_then(|id| Uuid::try_parse(id).ok()) {
+            let length = if named.ends_with("cursor=") && !first.is_whitespace() {
+                named.push_str("<cursor>");
+                rest.find(['&', ' ', '\n']).unwrap_or(rest.len())
+            } else if let Some(id) = rest.get(..36).and_then(|id| Uuid::try_parse(id).ok()) {
                 let name = self.id(id, class_in_text(&named));
                 named.push_str(&name);
                 36
@@ -108,7 +111,7 @@ impl Names {
         }
         match key {
             _ if !is_text => sent.into(),
-            "next_cursor" => "<cursor>".into(),
+            "next_cursor" | "cursor" => "<cursor>".into(),
             "worker" | "host" => "<worker>".into(),
             "name" if path.starts_with("/v1/workers") && sent.contains(':') => "<worker>".into(),
             "instance" => "<request>".into(),

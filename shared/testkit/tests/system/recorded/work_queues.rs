@@ -37,6 +37,7 @@ async fn work_queues() {
     it.send("an item is withdrawn", Method::DELETE, &format!("{PATH}/items/{}", items[2]), &[], None).await;
     it.get("not joined yet", &format!("{PATH}/join?wait=0")).await;
     it.pages("work queues", "/v1/work-queues").await;
+    it.post("purged", &format!("{PATH}/purge"), json!({})).await;
     it.send("shut down", Method::POST, &format!("{PATH}/shutdown"), &[], Some(json!({}))).await;
     it.send("open again", Method::DELETE, &format!("{PATH}/shutdown"), &[], None).await;
     it.send("deleted", Method::DELETE, PATH, &[], None).await;
