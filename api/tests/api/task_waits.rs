@@ -40,10 +40,11 @@ async fn waits_are(api: &Api, count: u32) {
 #[tokio::test]
 async fn where_tasks_stand_is_told_in_the_order_given() {
     let api = Api::start().await;
-    let ids = [submit(&api).await, submit(&api).await, submit(&api).await, submit(&api).await, Uuid::new_v4()];
+    let dropped = api.submit(r#"{"name": "add", "args": [1, 2], "store_result": false}"#).await;
+    let ids = [submit(&api).await, submit(&api).await, dropped, submit(&api).await, Uuid::new_v4()];
     end(&api, ids[0], "state = 'succeeded', result = '{\"b\":1.50,\"a\":[ ]}'").await;
     end(&api, ids[1], "state = 'failed', error = '{\"code\":\"boom\",\"message\":\"it broke\"}'").await;
-    end(&api, ids[2], "state = 'succeeded', drop_result = true").await;
+    end(&api, ids[2], "state = 'succeeded'").await;
     let answer = post(&api, WAIT, json!({"ids": ids})).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     assert!(answer.text().contains(r#""result":{"b":1.50,"a":[ ]}"#), "byte for byte: {}", answer.text());

@@ -212,7 +212,7 @@ async fn join_returns_when_everything_is_done_and_a_shut_queue_sends_home() {
     eventually_async("the producer", async || (one.sql(waiting, &[]).await[0].get::<_, i64>(0) == 1).then_some(()))
         .await;
     let shut = ask(&one, Method::POST, "/v1/work-queues/q/shutdown", None).await;
-    assert_eq!(shut.json(), json!({"shut_down": true}));
+    assert_eq!(shut.json(), json!({"shut_down": true, "immediate": false}));
     puts.await.unwrap().assert_problem(409, "queue_shut_down");
     post(&two, "/v1/work-queues/q/items", json!({"payload": 4})).await.assert_problem(409, "queue_shut_down");
     assert_eq!(take(&two, "q").await, 2, "what is in it is fetched as before");
