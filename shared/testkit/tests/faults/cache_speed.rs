@@ -17,7 +17,7 @@ const COUNTED: &str = "
     CREATE SEQUENCE loads;
     CREATE FUNCTION counted() RETURNS boolean LANGUAGE sql VOLATILE AS
         $$ SELECT nextval('loads') > 0 AND pg_sleep(0.2) IS NOT NULL $$;
-    CREATE VIEW data AS SELECT owner_id, key, value, version FROM data_stored WHERE counted();";
+    CREATE VIEW data AS SELECT owner_id, key, value, version, ends_at FROM data_stored WHERE counted();";
 
 fn api(place: &Place, name: &str) -> Launch {
     Launch::new(place, "api", name).arguments(["serve", "--http-threads", "1"])
