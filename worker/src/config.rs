@@ -71,26 +71,26 @@ pub(crate) enum Reconcile {
 #[command(next_help_heading = "Retention")]
 struct KeepArgs {
     /// Seconds that tasks and workflows are kept that succeeded, were cancelled or expired, where they say nothing themselves
-    #[arg(long, env = "CARAWAY_KEEP_ENDED", default_value_t = 86_400, value_parser = seconds())]
-    keep_ended: u64,
+    #[arg(long = "keep-ended", env = "CARAWAY_KEEP_ENDED", default_value_t = 86_400, value_parser = seconds())]
+    ended: u64,
     /// Seconds that tasks and workflows are kept that failed
-    #[arg(long, env = "CARAWAY_KEEP_FAILED", default_value_t = 7 * 86_400, value_parser = seconds())]
-    keep_failed: u64,
+    #[arg(long = "keep-failed", env = "CARAWAY_KEEP_FAILED", default_value_t = 7 * 86_400, value_parser = seconds())]
+    failed: u64,
     /// Seconds that the answer to an idempotency key is kept
-    #[arg(long, env = "CARAWAY_KEEP_IDEMPOTENCY_KEYS", default_value_t = 86_400, value_parser = seconds())]
-    keep_idempotency_keys: u64,
+    #[arg(long = "keep-idempotency-keys", env = "CARAWAY_KEEP_IDEMPOTENCY_KEYS", default_value_t = 86_400, value_parser = seconds())]
+    idempotency_keys: u64,
     /// Seconds that sessions of workers that are gone are kept, and snoozed attempts
-    #[arg(long, env = "CARAWAY_KEEP_SESSIONS", default_value_t = 86_400, value_parser = seconds())]
-    keep_sessions: u64,
+    #[arg(long = "keep-sessions", env = "CARAWAY_KEEP_SESSIONS", default_value_t = 86_400, value_parser = seconds())]
+    sessions: u64,
     /// Seconds that messages are kept in quarantine
-    #[arg(long, env = "CARAWAY_KEEP_QUARANTINE", default_value_t = 30 * 86_400, value_parser = seconds())]
-    keep_quarantine: u64,
+    #[arg(long = "keep-quarantine", env = "CARAWAY_KEEP_QUARANTINE", default_value_t = 30 * 86_400, value_parser = seconds())]
+    quarantine: u64,
     /// Seconds that the place of a deleted value is kept
-    #[arg(long, env = "CARAWAY_KEEP_DELETED_DATA", default_value_t = 86_400, value_parser = seconds())]
-    keep_deleted_data: u64,
+    #[arg(long = "keep-deleted-data", env = "CARAWAY_KEEP_DELETED_DATA", default_value_t = 86_400, value_parser = seconds())]
+    deleted_data: u64,
     /// Seconds that the audit log is kept
-    #[arg(long, env = "CARAWAY_KEEP_ORDERS", default_value_t = 400 * 86_400, value_parser = seconds())]
-    keep_orders: u64,
+    #[arg(long = "keep-orders", env = "CARAWAY_KEEP_ORDERS", default_value_t = 400 * 86_400, value_parser = seconds())]
+    orders: u64,
 }
 
 /// Up to a hundred years.
@@ -102,13 +102,13 @@ impl WorkerArgs {
     pub(crate) const fn keep(&self) -> Keep {
         let kept = &self.keep;
         Keep {
-            ended: Duration::from_secs(kept.keep_ended),
-            failed: Duration::from_secs(kept.keep_failed),
-            idempotency_keys: Duration::from_secs(kept.keep_idempotency_keys),
-            sessions: Duration::from_secs(kept.keep_sessions),
-            quarantine: Duration::from_secs(kept.keep_quarantine),
-            deleted_data: Duration::from_secs(kept.keep_deleted_data),
-            orders: Duration::from_secs(kept.keep_orders),
+            ended: Duration::from_secs(kept.ended),
+            failed: Duration::from_secs(kept.failed),
+            idempotency_keys: Duration::from_secs(kept.idempotency_keys),
+            sessions: Duration::from_secs(kept.sessions),
+            quarantine: Duration::from_secs(kept.quarantine),
+            deleted_data: Duration::from_secs(kept.deleted_data),
+            orders: Duration::from_secs(kept.orders),
         }
     }
 

@@ -125,7 +125,7 @@ impl Worker {
         let (consuming, done) = (CancellationToken::new(), CancellationToken::new());
         let in_service = ops::InService::default();
         tokio::spawn(ops::server(listener, Arc::clone(&in_service), metrics, consuming.clone())?);
-        let Some(engine) = signals.unless(self.build(&done)).await.transpose()? else { return Ok(()) };
+        let Some(engine) = signals.unless(Box::pin(self.build(&done))).await.transpose()? else { return Ok(()) };
         let _ = in_service.set(Arc::clone(&engine)); // once only
 
         tokio::spawn(session::beat(Arc::clone(&engine), consuming.clone(), done.clone()));

@@ -148,7 +148,7 @@ pub(crate) fn all(api: &mut ServiceConfig) -> Vec<ListedRoute> {
 
 /// Locks and their kin, across hosts.
 fn coordination(table: Table<'_>) -> Table<'_> {
-    table
+    let table = table
         .service(resource("/v1/locks").route(get(Read, locks::list::list).asks::<ObjectsQuery>()))
         .service(
             resource("/v1/locks/{name}")
@@ -208,7 +208,13 @@ fn coordination(table: Table<'_>) -> Table<'_> {
         )
         .service(resource("/v1/barriers/{name}/arrivals/{arrival_id}").route(delete(Submit, barriers::leave::leave)))
         .service(resource("/v1/barriers/{name}/abort").route(post(Submit, barriers::mend::abort)))
-        .service(resource("/v1/barriers/{name}/reset").route(post(Submit, barriers::mend::reset)))
+        .service(resource("/v1/barriers/{name}/reset").route(post(Submit, barriers::mend::reset)));
+    work_queues(table)
+}
+
+/// Queues of items that no worker of ours runs.
+fn work_queues(table: Table<'_>) -> Table<'_> {
+    table
         .service(
             resource("/v1/work-queues/{name}")
                 .route(put(Submit, work_queues::configure::configure))

@@ -25,7 +25,7 @@ const WITHIN: Duration = Duration::from_millis(200);
 const OWED_AGAIN_MIN: f64 = 5_000.0;
 
 fn size(variable: &str, default: i64) -> i64 {
-    std::env::var(variable).ok().map_or(default, |size| size.parse().expect("a number"))
+    std::env::var(variable).ok().and_then(|size| size.parse().ok()).unwrap_or(default)
 }
 
 /// What ended, of five queues' worth of names, one in a hundred of it badly and with fifty different codes.

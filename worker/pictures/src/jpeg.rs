@@ -53,13 +53,13 @@ fn at_once(source: &Source, header: &JpegHeader, by: Shrink) -> Option<DynamicIm
 
 /// Samples of a picture, which the library shrinks to the size that is asked for. It fails over what it only warns of.
 fn samples(file: &[u8], header: &JpegHeader, size: Size, format: PixelFormat) -> Option<Vec<u8>> {
-    let side = |pixels: u32| usize::try_from(pixels).ok();
+    let in_memory = |pixels: u32| usize::try_from(pixels).ok();
     let mut decompressor = Decompressor::new().ok()?;
     let seen = decompressor.read_header(file).ok()?;
-    if (Some(seen.width), Some(seen.height)) != (side(header.size.width), side(header.size.height)) {
+    if (Some(seen.width), Some(seen.height)) != (in_memory(header.size.width), in_memory(header.size.height)) {
         return None;
     }
-    let (width, height) = (side(size.width)?, side(size.height)?);
+    let (width, height) = (in_memory(size.width)?, in_memory(size.height)?);
     let pitch = width * format.size();
     let mut pixels = vec![0; pitch * height];
     decompressor.decompress(file, Image { pixels: &mut pixels[..], width, pitch, height, format }).ok()?;

@@ -45,7 +45,7 @@ async fn what_is_past_its_time_goes() {
 
 /// Lets two days pass for a task: it ended then, and was accepted then, which is in its id. The new id.
 async fn age(stage: &Stage, task: uuid::Uuid) -> uuid::Uuid {
-    let then = task.as_u128() - (2 * 86_400_000_u128 << 80);
+    let then = task.as_u128() - ((2 * 86_400_000_u128) << 80);
     let aged = uuid::Uuid::from_u128(then);
     for (table, more) in [
         ("task_spec", ""),

@@ -17,10 +17,21 @@ fn chord(client: &Api, children: usize) -> Value {
     json!({ "tasks": tasks, "body": { "name": "gather", "queue": client.task("x", json!({}))["queue"] } })
 }
 
-/// The body of a chord that has ended: how often it ran, and what it returned.
+/// The body of a chord that has ended, which is its last node: how often it ran, and what it returned.
 async fn body(client: &Api, place: &Place, workflow: Uuid, children: usize) -> (usize, Value) {
-    let (_, document) = client.fetch(&format!("/v1/workflows/{workflow}?cursor={children}")).await;
-    let id: Uuid = document["nodes"]["data"][0]["task_id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+    let (mut cursor, mut seen) = (String::new(), 0);
+    let last = loop {
+        let (_, document) = client.fetch(&format!("/v1/workflows/{workflow}?limit=500{cursor}")).await;
+        let page = &document["nodes"];
+        let nodes = page["data"].as_array().expect("a page of nodes");
+        seen += nodes.len();
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break nodes.last().expect("a node").clone(),
+        }
+    };
+    assert_eq!(seen, children + 1);
+    let id: Uuid = last["task_id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
     (place.ledger().read().get(&id).map_or(0, Vec::len), client.show(id).await["result"].clone())
 }
 

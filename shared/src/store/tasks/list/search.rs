@@ -127,9 +127,10 @@ impl Store {
         // one more tells whether there is another page
         let wanted = usize::try_from(sought.limit).unwrap_or(1);
         let mut read = find(&db, sought, wanted + 1).await?;
-        let next = match read.ids.len() > wanted {
-            true => wanted.checked_sub(1).and_then(|last| read.ids.get(last).copied()),
-            false => read.floor,
+        let next = if read.ids.len() > wanted {
+            wanted.checked_sub(1).and_then(|last| read.ids.get(last).copied())
+        } else {
+            read.floor
         };
         read.ids.truncate(wanted);
         Ok(Found { tasks: read.ids.into_iter().map(TaskId).collect(), next })
@@ -181,11 +182,11 @@ impl Parts<'_> {
         };
         let put_aside = of(&[State::Scheduled, State::Waiting]);
         let queued = of(&[State::Queued]);
-        let stages: Vec<bool> = [(!queued.is_empty()).then_some(true), (!put_aside.is_empty()).then_some(false)]
+        let backlogs: Vec<bool> = [(!queued.is_empty()).then_some(true), (!put_aside.is_empty()).then_some(false)]
             .into_iter()
             .flatten()
             .collect();
-        if states.contains(&State::Succeeded) || (!stages.is_empty() && self.is_long(&stages).await?) {
+        if states.contains(&State::Succeeded) || (!backlogs.is_empty() && self.is_long(&backlogs).await?) {
             let words: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
             let matches = format!("({IN_STATES} AND {})", self.unretried("n.id"));
             let walk = WALK.replace("{matches}", &matches);
@@ -197,10 +198,10 @@ impl Parts<'_> {
             let statement = ENDED.replace("{matches}", &self.unretried("n.id"));
             read = windows(self.db, &statement, self.sought, &[self.queue, self.name, &ended], self.wanted).await?;
         }
-        if !stages.is_empty() {
+        if !backlogs.is_empty() {
             let words: Vec<&str> = put_aside.into_iter().chain(queued).collect();
             let statement = UNSTARTED.replace("{is_still}", IS_STILL);
-            read.add(self.ids(&statement, &[&words, &stages]).await?);
+            read.add(self.ids(&statement, &[&words, &backlogs]).await?);
         }
         if states.contains(&State::Running) {
             read.add(self.ids(RUNNING, &[]).await?);
@@ -209,9 +210,9 @@ impl Parts<'_> {
     }
 
     /// Whether there is more in the backlog than is read for one page.
-    async fn is_long(&self, stages: &[bool]) -> Result<bool, StoreError> {
+    async fn is_long(&self, backlogs: &[bool]) -> Result<bool, StoreError> {
         let size = self.db.prepare_cached(BACKLOG_SIZE).await?;
-        let row = self.db.query_one(&size, &[&self.sought.owner.0, &stages, &READ_MAX, self.queue]).await?;
+        let row = self.db.query_one(&size, &[&self.sought.owner.0, &backlogs, &READ_MAX, self.queue]).await?;
         Ok(row.try_get::<_, i64>(0)? > READ_MAX)
     }
 
