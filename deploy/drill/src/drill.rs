@@ -18,7 +18,6 @@ use crate::{
     client::Http,
     clock::now_ms,
     fault::Fault,
-    faults::upgrade::VERSION,
     history::History,
     load::Load,
     samples::{Sample, Sampler},
@@ -166,7 +165,7 @@ pub(crate) async fn run(fault: &Fault, stack: &Arc<Stack>, options: &Options) ->
 async fn run_in(fault: &Fault, stack: &Arc<Stack>, options: &Options, outcome: &mut Outcome) -> anyhow::Result<()> {
     let name = format!("drill-{}", fault.id.to_lowercase());
     let mut setup = options.setup.clone();
-    setup.variables.extend(fault.version.map(|version| (VERSION.to_owned(), version.to_owned())));
+    setup.variables.extend(fault.variable.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let world = Arc::new(World::start(stack, &name, &setup).await?);
     let drill = Drill::start(world, fault, options).await?;
     let sampler = Sampler::start(fault.id, drill.world.rows.clone(), drill.load.lock().await.counter());

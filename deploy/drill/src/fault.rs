@@ -15,8 +15,8 @@ pub(crate) struct Fault {
     pub(crate) mix: Mix,
     /// Submissions a second.
     pub(crate) rate: u32,
-    /// The version of Caraway that all programs are at first, where a fault is about versions.
-    pub(crate) version: Option<&'static str>,
+    /// A variable that all programs have at first, where a fault needs one: its name and its value.
+    pub(crate) variable: Option<(&'static str, &'static str)>,
     /// Counters that must have risen from before the fault to the end: without them it did not happen.
     pub(crate) rises: &'static [&'static str],
     /// Counters that must not have.
@@ -106,5 +106,5 @@ pub(crate) const CI: [&str; 18] = [
 /// What every fault has unless it says otherwise.
 pub(crate) const fn usual(id: &'static str, name: &'static str, inject: Inject) -> Fault {
     let within = Duration::from_secs(10);
-    Fault { id, name, mix: Mix::Mixed, rate: 60, version: None, rises: &[], stays: &[], within, inject }
+    Fault { id, name, mix: Mix::Mixed, rate: 60, variable: None, rises: &[], stays: &[], within, inject }
 }

@@ -10,6 +10,8 @@ use crate::{
 };
 
 const SIGABRT: i32 = 6;
+/// Which workers reconcile.
+pub(crate) const RECONCILE: &str = "CARAWAY_RECONCILE";
 /// A point that the load does not reach by then is not on its way.
 const REACHED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -21,8 +23,10 @@ pub(super) async fn crash_at(drill: &Drill, node: &Node, point: &str) -> anyhow:
         let mut program = node.program.lock().await;
         program.terminate(Duration::from_secs(40)).await; // only the crash itself may cost anybody a try
         program.set_variable("FAILPOINTS", Some(&format!("{point}={passes}*off->return")));
+        program.set_variable(RECONCILE, Some("always")); // it comes by the points of reconcilers, whoever has the lease
         program.respawn();
         program.set_variable("FAILPOINTS", None); // it crashes once
+        program.set_variable(RECONCILE, None);
         program.pid()
     };
     let status = until(REACHED_WITHIN, &format!("{} crashes at {point}", node.name), async || {

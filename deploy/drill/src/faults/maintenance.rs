@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use super::{
     SOON,
     counters::{DEAD, RELAYED},
+    crash::RECONCILE,
 };
 use crate::{
     drill::Drill,
@@ -32,6 +33,7 @@ pub(crate) fn faults() -> Vec<Fault> {
         },
         Fault {
             rises: &[RELAYED, PROMOTED],
+            variable: Some((RECONCILE, "always")),
             ..usual("F42", "many relays and promoters at once", |drill| many(drill).boxed_local())
         },
     ]

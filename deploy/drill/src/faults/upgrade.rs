@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What makes a program one of the versions.
-pub(crate) const VERSION: &str = "CARAWAY_DRILL_VERSION";
+const VERSION: &str = "CARAWAY_DRILL_VERSION";
 /// How long a process may take to stop: its grace, and what it records after it.
 const STOPS_WITHIN: Duration = Duration::from_secs(50);
 const NEW_COLUMN: &str =
@@ -24,7 +24,7 @@ const OLD_COLUMN: &str =
 
 pub(crate) fn faults() -> Vec<Fault> {
     let upgrade = usual("F83", "rolling upgrade N-1, N, N-1, N, then the contract", |drill| roll(drill).boxed_local());
-    vec![Fault { version: Some("previous"), ..upgrade }]
+    vec![Fault { variable: Some((VERSION, "previous")), ..upgrade }]
 }
 
 /// Up, down and up again; the column that the older version reads goes one release later, and then that version is refused.
