@@ -19,7 +19,7 @@ use crate::{
     server::{Api, Setup},
 };
 
-/// Warm. Ten times less than a person notices, and with room for whoever else is at work here.
+/// Warm. Ten times less than a person notices, and with room for other work on the machine.
 const WITHIN: Duration = Duration::from_millis(200);
 /// Tasks a second that the audit owes again.
 const OWED_AGAIN_MIN: f64 = 5_000.0;

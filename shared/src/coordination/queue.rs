@@ -4,6 +4,8 @@
 //! Invariants: an item that was accepted is ready, delayed, leased, done or dead, and never gone before it is done or dead; it is
 //! leased by exactly one live lease; ready items, and places promised to producers, never exceed the capacity at a put; an
 //! item that comes back keeps its place.
+//!
+//! The file is long because all operations on the items of a queue stand beside each other: they share its invariants.
 
 use std::cmp::Ordering;
 

@@ -23,7 +23,7 @@ pub(super) async fn crash_at(drill: &Drill, node: &Node, point: &str) -> anyhow:
         let mut program = node.program.lock().await;
         program.terminate(Duration::from_secs(40)).await; // only the crash itself may cost anybody a try
         program.set_variable("FAILPOINTS", Some(&format!("{point}={passes}*off->return")));
-        program.set_variable(RECONCILE, Some("always")); // it comes by the points of reconcilers, whoever has the lease
+        program.set_variable(RECONCILE, Some("always")); // so it reaches the reconcilers' points, also without the lease
         program.respawn();
         program.set_variable("FAILPOINTS", None); // it crashes once
         program.set_variable(RECONCILE, None);

@@ -1,4 +1,6 @@
 //! What the specification promises, over random histories.
+//!
+//! The file is long because each promise has its test here, over the same generators and the same helpers.
 
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*};
