@@ -44,11 +44,6 @@ fn over_at() -> String {
 }
 
 impl Store {
-    /// What the database's clock says.
-    pub async fn clock(&self) -> Result<Timestamp, StoreError> {
-        Ok(self.connection().await?.query_one("SELECT clock_timestamp()", &[]).await?.try_get(0)?)
-    }
-
     /// Gives up on about `limit` attempts that started since then and ran past their time limit; returns how many.
     pub async fn give_up_overdue(&self, started_since: Timestamp, limit: i64) -> Result<u64, StoreError> {
         let overdue = Reclaim {
