@@ -14,6 +14,14 @@ pub fn connect(port: u16) -> TcpStream {
     stream
 }
 
+/// Whether something can be read already, or the server closed; it stays to be read.
+pub fn has_answer(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let looked = stream.peek(&mut [0]);
+    stream.set_nonblocking(false).unwrap();
+    !matches!(looked, Err(error) if error.kind() == ErrorKind::WouldBlock)
+}
+
 /// Writes everything and reads until the server closes.
 pub fn exchange(port: u16, request: &[u8]) -> String {
     let mut stream = connect(port);
