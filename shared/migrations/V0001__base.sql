@@ -559,7 +559,7 @@ CREATE INDEX lease_notified ON lease (object_id, notified) WHERE notified IS NOT
 CREATE INDEX lease_alarm ON lease (object_id, alarm_ms, turn) WHERE standing = 'waiting' AND alarm_ms > 0;
 CREATE INDEX lease_alarm_due ON lease (alarm_ms) WHERE standing = 'waiting' AND alarm_ms > 0;
 
-CREATE TYPE work_state AS ENUM ('ready', 'delayed', 'leased', 'done', 'dead');
+CREATE TYPE work_state AS ENUM ('ready', 'delayed', 'leased', 'done', 'taken', 'dead');
 
 -- Items of work queues. Who leases one is a row of `lease`.
 CREATE TABLE work_item (
@@ -568,7 +568,7 @@ CREATE TABLE work_item (
     state     work_state NOT NULL,
     priority  float8     NOT NULL,                                 -- lowest first; 0 where the queue heeds none
     turn      bigint     NOT NULL,                                 -- its place among equals, kept when it comes back
-    until_ms  bigint     NOT NULL,                                 -- delayed: ready then; done and dead: is forgotten
+    until_ms  bigint     NOT NULL,                                 -- delayed: ready then; done, taken and dead: is forgotten
     attempt   integer    NOT NULL,                                 -- how often it was fetched
     payload   bytea,                                               -- JSON as the client wrote it; NULL once it is done
     digest    bytea,                                               -- SHA-256 of the payload, so that the id is not used for something else
@@ -582,7 +582,7 @@ CREATE INDEX work_item_open ON work_item (object_id) WHERE state IN ('ready', 'd
 CREATE INDEX work_item_delayed ON work_item (object_id, until_ms) WHERE state = 'delayed';
 CREATE INDEX work_item_due ON work_item (until_ms) WHERE state = 'delayed';
 CREATE INDEX work_item_dead ON work_item (object_id, turn) WHERE state = 'dead';
-CREATE INDEX work_item_over ON work_item (until_ms) WHERE state IN ('done', 'dead');
+CREATE INDEX work_item_over ON work_item (until_ms) WHERE state IN ('done', 'taken', 'dead');
 
 ---------------------------------------------------------------------------------------------------------------------------
 -- The installation and its schema.

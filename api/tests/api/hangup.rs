@@ -219,7 +219,7 @@ async fn an_answer_that_cannot_be_written_takes_back_what_it_brought() {
         let stream = send(&api, "POST", &format!("{queue}/leases"), &shape("", head, body));
         eventually_async("the fetch", async || {
             let query = "SELECT count(*) FROM work_item i JOIN coordination c ON c.id = i.object_id
-                WHERE i.state IN ('leased', 'done') AND i.attempt = 1 AND c.name = $1";
+                WHERE i.state IN ('leased', 'taken') AND i.attempt = 1 AND c.name = $1";
             (api.sql(query, &[&ack]).await[0].get::<_, i64>(0) == 1).then_some(())
         })
         .await;

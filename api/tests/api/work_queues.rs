@@ -95,8 +95,14 @@ async fn what_is_repeated_is_done_once() {
     assert_eq!(counts(&api, "q").await["unfinished"], 0);
     // at most once: done when it is fetched
     put(&api, "q", json!("auto")).await;
-    let auto = get(&api, "q", json!({"ack": "auto"})).await.json();
+    let want = json!({"ack": "auto", "lease_id": Uuid::new_v4()});
+    let auto = get(&api, "q", want.clone()).await.json();
     assert_eq!((&auto["payload"], &counts(&api, "q").await["unfinished"]), (&json!("auto"), &json!(0)));
+    // its answer may be lost on the wire
+    let again = get(&api, "q", want).await.json();
+    for field in ["payload", "item_id", "attempt", "fence"] {
+        assert_eq!(auto[field], again[field], "{field}");
+    }
     api.stop().await;
 }
 

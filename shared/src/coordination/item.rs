@@ -58,6 +58,8 @@ pub enum ItemState {
     Leased,
     /// Done with.
     Done,
+    /// Fetched and done with at once. What is in it stays until it is forgotten, for a client that asks again.
+    Taken,
     /// Fetched too often without being done.
     Dead,
 }
@@ -70,13 +72,15 @@ impl ItemState {
             Self::Delayed => "delayed",
             Self::Leased => "leased",
             Self::Done => "done",
+            Self::Taken => "taken",
             Self::Dead => "dead",
         }
     }
 
     /// The one of this name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Ready, Self::Delayed, Self::Leased, Self::Done, Self::Dead].into_iter().find(|one| one.as_str() == name)
+        let all = [Self::Ready, Self::Delayed, Self::Leased, Self::Done, Self::Taken, Self::Dead];
+        all.into_iter().find(|one| one.as_str() == name)
     }
 }
 
@@ -91,7 +95,7 @@ pub struct Item {
     pub priority: f64,
     /// Its place among equals.
     pub turn: i64,
-    /// Delayed: ready then. Done and dead: is forgotten.
+    /// Delayed: ready then. Done, taken and dead: is forgotten.
     pub until: Millis,
     /// How often it was fetched.
     pub attempt: i32,

@@ -106,7 +106,7 @@ impl Object {
             Op::Acquire { id, terms, expect, asker } => self.acquire(*id, terms, *expect, *asker),
             Op::Renew { share, ttl_ms } => self.renew(share, *ttl_ms),
             Op::Release(share) => self.release(share),
-            Op::Abandon { id, asker, payload } => self.abandon(*id, *asker, payload.as_ref()),
+            Op::Abandon { id, asker } => self.abandon(*id, *asker),
             Op::Break(fence) => self.break_open(*fence),
             Op::Delete => self.delete(),
             Op::Resize(capacity) => self.resize(*capacity),

@@ -38,8 +38,6 @@ pub enum Op {
         id: Uuid,
         /// Which request. What another one has asked for since, or is known to the client, stays.
         asker: Uuid,
-        /// What was in the item that was fetched and done with at once: it goes back.
-        payload: Option<Bytes>,
     },
     /// Takes a lock or permits from who holds them under this fence.
     Break(i64),

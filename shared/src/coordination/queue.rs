@@ -17,7 +17,7 @@ use super::{
     item::{Fetched, Get, Item, ItemState, Order, PUTS, Put, put_ticket},
     limits,
     object::{Millis, Object},
-    op::{Reply, Share},
+    op::{Grant, Reply, Share},
 };
 
 impl Object {
@@ -114,19 +114,12 @@ impl Object {
         Reply::PutBack(count)
     }
 
-    /// An item of whose fetch its client has not heard: as it was before. One that was done with at once has its contents from
-    /// `payload`.
-    pub(super) fn unfetch(&mut self, id: Uuid, was_counted: bool, payload: Option<&Bytes>) {
+    /// An item of whose fetch its client has not heard: as it was before.
+    pub(super) fn unfetch(&mut self, id: Uuid, was_counted: bool) {
         let Some(item) = self.items.get_mut(&id) else { return };
-        let comes_back = match item.state {
-            ItemState::Leased => true,
-            ItemState::Done => payload.is_some(),
-            ItemState::Ready | ItemState::Delayed | ItemState::Dead => false,
-        };
-        if comes_back {
+        if matches!(item.state, ItemState::Leased | ItemState::Taken) {
             (item.state, item.until) = (ItemState::Ready, 0);
             item.attempt -= i32::from(was_counted);
-            item.payload = payload.cloned();
             self.done.items.insert(id);
         }
     }
@@ -138,6 +131,9 @@ impl Object {
         if let Some(lease) = self.known(get.id) {
             if lease.terms.secret != get.terms.secret {
                 return Reply::WrongSecret;
+            }
+            if let Some(taken) = self.taken_before(lease) {
+                return taken;
             }
             let item = lease.item.filter(|_| lease.is_held());
             if lease.standing == Standing::Released && lease.item.is_none() && self.has_nothing_for(&get.terms) {
@@ -165,6 +161,15 @@ impl Object {
             return Reply::Empty;
         }
         self.queue_up(get.id, "", get.terms.clone(), get.asker)
+    }
+
+    /// The answer that a fetch which was done with at once has got before: it may have been lost on its way.
+    fn taken_before(&self, lease: &Lease) -> Option<Reply> {
+        let item = self.items.get(&lease.item?).filter(|item| item.state == ItemState::Taken)?;
+        let is_its_own = lease.standing == Standing::Released && lease.claimed;
+        let grant = Grant { fence: lease.turn, left: 0 };
+        let fetched = Fetched { grant, item: item.id, attempt: item.attempt, payload: Bytes::new() };
+        is_its_own.then_some(Reply::Fetched(fetched))
     }
 
     /// Task done. What was given back before is not done; and an item that was granted to a waiter who has not heard of it, and
@@ -321,7 +326,7 @@ impl Object {
         if get.auto {
             self.end(get.id, Standing::Released);
             self.mark(get.id, true);
-            self.close_item(id, ItemState::Done);
+            self.close_item(id, ItemState::Taken);
         }
         Reply::Fetched(Fetched { grant, item: id, attempt, payload: Bytes::new() })
     }

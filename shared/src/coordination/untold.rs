@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -43,35 +42,20 @@ struct Undo {
     lease: Uuid,
     asker: Uuid,
     asking: Option<BoxFuture<'static, Result<Reply, WriteError>>>,
-    left: Left,
+    /// Whether the request has brought a place, a grant or an item.
+    brought: bool,
 }
 
-/// What a request has left behind.
-#[derive(Default)]
-enum Left {
-    #[default]
-    Nothing,
-    /// A place or a grant.
-    Lease,
-    /// An item, with what is in it.
-    Item(Bytes),
-}
-
-impl Left {
-    fn by(reply: &Reply) -> Self {
-        match reply {
-            Reply::Held(_) | Reply::Woken { .. } | Reply::Waiting(_) | Reply::Parked(_) => Self::Lease,
-            Reply::Fetched(fetched) => Self::Item(fetched.payload.clone()),
-            _ => Self::Nothing,
-        }
-    }
+/// Whether a request that was answered so has brought something.
+const fn brings(reply: &Reply) -> bool {
+    matches!(reply, Reply::Held(_) | Reply::Woken { .. } | Reply::Waiting(_) | Reply::Parked(_) | Reply::Fetched(_))
 }
 
 impl Untold {
     /// A request for this lease that is about to begin.
     pub(super) fn new(coordination: &Coordination, address: &Address, lease: Uuid, asker: Uuid) -> Self {
         let (coordination, address) = (coordination.clone(), address.clone());
-        Self(Some(Undo { coordination, address, lease, asker, asking: None, left: Left::Nothing }))
+        Self(Some(Undo { coordination, address, lease, asker, asking: None, brought: false }))
     }
 
     /// The client knows, as far as one can tell.
@@ -89,7 +73,7 @@ impl Untold {
         let reply = asking.await;
         undo.asking = None;
         match &reply {
-            Ok(reply) => undo.left = Left::by(reply),
+            Ok(reply) => undo.brought = brings(reply),
             Err(_) => self.0 = None,
         }
         reply
@@ -99,7 +83,7 @@ impl Untold {
 impl Drop for Untold {
     fn drop(&mut self) {
         let Some(undo) = self.0.take() else { return };
-        if undo.asking.is_some() || !matches!(undo.left, Left::Nothing) {
+        if undo.asking.is_some() || undo.brought {
             undo.coordination.runtime.clone().spawn(undo.carry_out());
         }
     }
@@ -108,19 +92,14 @@ impl Drop for Untold {
 impl Undo {
     async fn carry_out(mut self) {
         if let Some(asking) = self.asking.take() {
-            match asking.await {
-                Ok(reply) => self.left = Left::by(&reply),
-                // it may have been done: then a place or a grant of this request is there
-                Err(_) => self.left = Left::Lease,
-            }
+            // where there is no answer it may have been done: then what it brought is there
+            self.brought = asking.await.as_ref().map_or(true, brings);
         }
-        let payload = match self.left {
-            Left::Nothing => return,
-            Left::Lease => None,
-            Left::Item(payload) => Some(payload),
-        };
+        if !self.brought {
+            return;
+        }
         let began = Instant::now();
-        let op = Op::Abandon { id: self.lease, asker: self.asker, payload };
+        let op = Op::Abandon { id: self.lease, asker: self.asker };
         while let Err(error) = self.coordination.change(&self.address, op.clone()).await {
             tracing::debug!(%error, "what a client that hung up was granted cannot be given back yet");
             if began.elapsed() > UNDO_FOR {

@@ -211,7 +211,7 @@ fn a_smaller_semaphore_sends_home_who_never_fits() {
 }
 
 fn abandon(lease: u8, asker: u8) -> Op {
-    Op::Abandon { id: id(lease), asker: id(asker), payload: None }
+    Op::Abandon { id: id(lease), asker: id(asker) }
 }
 
 /// A client that hung up: its place is free at once, its grant goes on, and the same id may ask again.
@@ -257,16 +257,42 @@ fn an_item_that_nobody_has_seen_comes_back_uncounted() {
         let mut queue = Object::new(Kind::WorkQueue, 0, (1, 1000));
         queue.step(&Op::Configure { capacity: None, order: None, attempts_max: Some(1) });
         let payload = Bytes::from_static(b"1");
-        queue.step(&Op::Put(Put { id: id(100), priority: 0.0, delay: 0, payload: payload.clone(), asker: asker(0) }));
+        queue.step(&Op::Put(Put { id: id(100), priority: 0.0, delay: 0, payload, asker: asker(0) }));
         let get = |at: u8| Op::Get(Get { id: id(at), terms: Terms::default(), auto, asker: by(at, 0) });
         for at in 0..5 {
             let Reply::Fetched(fetched) = queue.step(&get(at)) else { panic!("nothing to fetch") };
             assert_eq!((fetched.item, fetched.attempt), (id(100), 1));
-            let abandon = Op::Abandon { id: id(at), asker: id(at), payload: Some(payload.clone()) };
+            let abandon = Op::Abandon { id: id(at), asker: id(at) };
             assert_eq!(queue.step(&abandon), Reply::Released);
         }
         assert!(matches!(queue.step(&get(9)), Reply::Fetched(_)));
     }
+}
+
+/// An answer that was written may be lost all the same: whoever asks again, under its own id and with its own secret, gets it again.
+#[test]
+fn an_item_that_was_taken_at_once_is_told_again() {
+    let mut queue = Object::new(Kind::WorkQueue, 0, (1, 1000));
+    queue.step(&Op::Configure { capacity: None, order: None, attempts_max: None });
+    for at in [100, 101] {
+        let payload = Bytes::from_static(b"1");
+        queue.step(&Op::Put(Put { id: id(at), priority: 0.0, delay: 0, payload, asker: asker(0) }));
+    }
+    let get = |at: u8, asked: u8, secret: Option<Vec<u8>>| {
+        let terms = Terms { secret, ..Terms::default() };
+        Op::Get(Get { id: id(at), terms, auto: true, asker: by(asked, 0) })
+    };
+    let secret = Some(vec![1]);
+    let Reply::Fetched(first) = queue.step(&get(1, 1, secret.clone())) else { panic!("nothing to fetch") };
+    for asked in 2..4 {
+        let Reply::Fetched(again) = queue.step(&get(1, asked, secret.clone())) else { panic!("not told again") };
+        assert_eq!((again.item, again.attempt, again.grant.fence), (first.item, 1, first.grant.fence));
+        assert_eq!(queue.step(&abandon(1, asked)), Reply::Missing, "it was told once");
+    }
+    assert_eq!(queue.step(&get(1, 4, None)), Reply::WrongSecret);
+    assert!(matches!(queue.step(&get(2, 5, None)), Reply::Fetched(other) if other.item == id(101)));
+    queue.now += limits::REMEMBERED + 1;
+    assert!(!matches!(queue.step(&get(1, 6, secret)), Reply::Fetched(_)), "it was forgotten");
 }
 
 /// One notify reaches somebody who lives: whoever does not fetch the lock, hangs up, or leaves its place, passes it on; who gives

@@ -61,7 +61,6 @@ impl Batched for Changes {
     fn bytes(row: &Change) -> usize {
         match &row.op {
             Op::Put(put) => put.payload.len(),
-            Op::Abandon { payload, .. } => payload.as_ref().map_or(0, bytes::Bytes::len),
             _ => 0,
         }
     }

@@ -15,7 +15,7 @@ const LEASES: &str = "
 const ITEMS: &str = "
     DELETE FROM work_item WHERE (object_id, id) IN (
         SELECT object_id, id FROM work_item
-        WHERE state IN ('done', 'dead') AND until_ms <= (extract(epoch FROM statement_timestamp()) * 1000)::bigint
+        WHERE state IN ('done', 'taken', 'dead') AND until_ms <= (extract(epoch FROM statement_timestamp()) * 1000)::bigint
         ORDER BY until_ms LIMIT $1)";
 
 /// Objects without settings of their own, unused for a day. Fences come from a sequence, so they go on rising when such a one

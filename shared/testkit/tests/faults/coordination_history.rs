@@ -188,7 +188,7 @@ async fn examine_joins(database: &Database, answers: &[Joined]) -> (usize, usize
     let mut moments = vec![(0_i64, false, true)];
     for (at, row) in rows.iter().enumerate() {
         let (id, state): (Uuid, String) = (row.get(2), row.get(3));
-        if ["done", "dead"].contains(&state.as_str()) {
+        if ["done", "taken", "dead"].contains(&state.as_str()) {
             open.remove(&id);
             before.remove(&id);
         } else {
