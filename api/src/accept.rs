@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use caraway_shared::{
     broken::Rule,
-    broker::Publisher,
+    broker::{HandOver, Publisher},
     store::{
         Store, WriteError, Writer,
         tasks::{
@@ -49,12 +49,12 @@ impl Acceptor {
     pub(crate) const PROBLEMS: &[Code] = &[Code::Overloaded, Code::QuotaExceeded];
 
     /// Starts the accept writers on the current runtime.
-    pub(crate) fn start(store: &Store, publisher: Publisher, quotas: Keeper) -> Self {
+    pub(crate) fn start(store: &Store, publisher: Publisher, hand_over: HandOver, quotas: Keeper) -> Self {
         let offer = || -> Offer {
             let publisher = publisher.clone();
             Box::new(move |owed| publisher.offer(owed))
         };
-        let plain = Writer::start(store, Accept { offer: offer() });
+        let plain = Writer::start(store, Accept { offer: offer(), takers: Box::new(hand_over) });
         let guarded = Writer::start(store, AcceptGuarded { offer: offer() });
         Self { plain, guarded, publisher, quotas, places: Arc::new(Semaphore::new(WAITING_MAX)) }
     }

@@ -18,7 +18,7 @@ use actix_web::{
 use anyhow::Context as _;
 use caraway_serving::{HttpServerConfig, http_server};
 use caraway_shared::{
-    broker::{Link, Publisher, relay},
+    broker::{HandOver, Link, Publisher, relay},
     cache::{self, Cache, CacheConfig},
     config::{Schema, prepare},
     coordination::{Coordination, Upkeep},
@@ -80,7 +80,7 @@ impl Application {
         let quotas = Keeper::new(store.clone(), cache.clone(), callers.clone(), common.postgres_connections / 2);
         let state = ApiState {
             callers,
-            acceptor: Acceptor::start(&store, publisher.clone(), quotas.clone()),
+            acceptor: Acceptor::start(&store, publisher.clone(), HandOver::start(&link, &shutdown), quotas.clone()),
             quotas,
             coordination,
             known: Known::new(store.clone()),

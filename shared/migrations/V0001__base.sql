@@ -236,6 +236,7 @@ CREATE TABLE hold (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     session_id bigint NOT NULL,
     overdue_at timestamptz,                                        -- when the first of these attempts is past its limit and its grace
+    handed     boolean NOT NULL DEFAULT false,                     -- by an accept, to a session that had not asked for these tasks
     ids        uuid[] NOT NULL
 ) WITH (
     toast_tuple_target = 8160,

@@ -37,6 +37,9 @@ pub struct WorkerArgs {
     /// database more with every worker
     #[arg(long, env = "CARAWAY_RECONCILE", value_enum, default_value_t)]
     pub(crate) reconcile: Reconcile,
+    /// Let APIs hand tasks over to this worker at once while it has free slots and nothing waits
+    #[arg(long, env = "CARAWAY_HAND_OVER")]
+    pub(crate) hand_over: bool,
     #[command(flatten)]
     keep: KeepArgs,
     /// Register the small tasks for demonstration and tests: add, echo, sleep, fail

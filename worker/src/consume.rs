@@ -29,6 +29,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    credit::Granted,
     execute::{Executor, execute},
     held::{Held, HeldPointer, Step},
     intake::Intake,
@@ -61,15 +62,17 @@ pub(crate) struct Lane {
     pub(crate) queue: QueueName,
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) slot_count: usize,
+    /// Slots that are kept for what is handed over.
+    pub(crate) granted: Arc<Granted>,
 }
 
 impl Lane {
     pub(crate) fn new(queue: QueueName, slot_count: usize) -> Self {
-        Self { queue, slots: Arc::new(Semaphore::new(slot_count)), slot_count }
+        Self { queue, slots: Arc::new(Semaphore::new(slot_count)), slot_count, granted: Arc::default() }
     }
 
     pub(crate) fn busy(&self) -> usize {
-        self.slot_count - self.slots.available_permits()
+        self.slot_count.saturating_sub(self.slots.available_permits() + self.granted.kept())
     }
 }
 
@@ -107,6 +110,7 @@ async fn serve_once(engine: &Arc<Engine>, lane: &Lane) -> Result<(), BrokerError
     let heard = Heard::new();
     let mut silence = pin!(watch(engine, lane, &heard));
     loop {
+        lane.granted.set_waiting(!held.is_empty());
         tokio::select! {
             delivery = intake.next() => {
                 let delivery = delivery?;
@@ -217,6 +221,7 @@ impl Engine {
             Claimed::Run(claim) => {
                 settle.done();
                 fail::fail_point!("worker.claimed", |_| std::process::abort());
+                metrics::counter!(names::CLAIMED).increment(1);
                 self.note_claimed(queue, class, &claim);
                 self.run(queue, claim, Kept { slot, alone: None });
             }
@@ -270,7 +275,7 @@ impl Engine {
     }
 
     /// Runs a claimed task to its recorded outcome; then the slot is free, unless too many handlers are overdue.
-    fn run(self: &Arc<Self>, queue: &QueueName, claim: Box<Claim>, kept: Kept) {
+    pub(crate) fn run(self: &Arc<Self>, queue: &QueueName, claim: Box<Claim>, kept: Kept) {
         let Some(ticket) = self.running.enter(claim.id, claim.epoch) else { return };
         let (engine, queue) = (Arc::clone(self), queue.clone());
         self.tracker.spawn(async move {
@@ -327,7 +332,7 @@ impl Engine {
         });
     }
 
-    fn note_claimed(&self, queue: &QueueName, class: Class, claim: &Claim) {
+    pub(crate) fn note_claimed(&self, queue: &QueueName, class: Class, claim: &Claim) {
         if let (Some(queued), Some(started)) = (claim.queued_at, claim.started_at) {
             metrics::histogram!(names::WAIT_SECONDS).record(started.duration_since(queued).as_secs_f64().max(0.0));
             self.watermarks.claimed(queue, class, queued);

@@ -54,7 +54,7 @@ impl Engine {
         self.lanes.iter().map(load).collect()
     }
 
-    async fn beat_once(&self, consuming: &CancellationToken) -> Result<(), StoreError> {
+    async fn beat_once(self: &Arc<Self>, consuming: &CancellationToken) -> Result<(), StoreError> {
         match self.store.beat(self.session_id(), &self.load(), !consuming.is_cancelled()).await? {
             BeatAnswer::Alive { cancelled, drain, reconciles, sighting } => {
                 self.lease.told(reconciles);
@@ -66,13 +66,15 @@ impl Engine {
                     tracing::info!("told to drain: no new work is taken");
                     consuming.cancel();
                 }
-                Ok(())
+                self.take_untold().await
             }
             BeatAnswer::Dead => {
                 tracing::warn!(session.id = self.session_id().0, "our session was declared dead; opening a new one");
                 self.lease.told(false);
                 self.running.stop_all(Stop::Disowned);
-                self.open_session().await
+                self.open_session().await?;
+                self.desk.iter().for_each(|desk| desk.reopened.notify_one());
+                Ok(())
             }
         }
     }

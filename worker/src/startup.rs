@@ -9,14 +9,14 @@ use std::{
 
 use anyhow::{Context, bail};
 use caraway_shared::{
-    broker::{Link, Publisher, relay},
+    broker::{CreditLine, Link, Publisher, relay},
     cache::{Cache, CacheConfig, wakeups::Announcer},
     config::{Schema, prepare},
     coordination::Coordination,
     ids::Ids,
     store::{
         Keep, Sighting, Store, StoreError, Writer,
-        tasks::{Claims, HandBacks, Holds, Record},
+        tasks::{Claims, HandBacks, Holds, Record, Takes},
         workflows::Steps,
     },
     task::QueueName,
@@ -35,6 +35,7 @@ use crate::{
     Task, WorkerArgs,
     config::Served,
     consume::{Lane, serve},
+    hand_over::{self, Desk},
     maintain::{self, Lease, Watermarks},
     ops,
     overdue::Overdue,
@@ -80,6 +81,8 @@ pub(crate) struct Engine {
     pub(crate) keep: Keep,
     pub(crate) allowance: Allowance,
     pub(crate) tracker: TaskTracker,
+    /// Where tasks are taken over, if they are.
+    pub(crate) desk: Option<Desk>,
 }
 
 /// A worker to be: flags and an explicit list of tasks.
@@ -138,18 +141,22 @@ impl Worker {
         ));
         maintain::start(&engine, &consuming);
         for lane in engine.lanes.clone() {
+            tokio::spawn(hand_over::grant(Arc::clone(&engine), lane.clone(), consuming.clone()));
             engine.tracker.spawn(serve(Arc::clone(&engine), lane, consuming.clone()));
         }
+        tokio::spawn(hand_over::hear(Arc::clone(&engine), done.clone()));
         tracing::info!(http.address = %address, tasks = engine.registry.names().join(" "), "worker ready");
 
         signals.first().await;
         tracing::info!(running = engine.running.count(), "stopping: no new work is taken");
         consuming.cancel();
+        engine.refuse_hand_overs().await;
         engine.tracker.close();
         tokio::select! {
             () = drain(&engine, grace) => (),
             () = signals.first() => tracing::warn!("a second signal: ending at once"),
         }
+        engine.give_back_untold().await;
         // what is left, if anything, is rescued now and not in fifteen seconds
         if let Err(error) = engine.store.close_session(engine.session_id()).await {
             tracing::warn!(%error, "the session could not be closed; it will be missed");
@@ -192,7 +199,12 @@ impl Worker {
         tokio::spawn(coordination.clone().hear(self.args.common.redis_url.clone(), cache.clone(), done.clone()));
         tokio::spawn(coordination.clone().attend(upkeep, done.clone()));
         let announcer = Announcer::start(cache);
+        let desk = self.args.hand_over.then(|| {
+            let takes = Takes { session: Arc::clone(&session), holds: claims.holds.clone() };
+            Desk::new(CreditLine::start(publishing.clone(), done.clone()), Writer::start(&store, takes))
+        });
         let engine = Engine {
+            desk,
             consuming: Link::start(&broker, "worker consuming", done.clone()),
             claims: Writer::start(&store, claims),
             records: Writers {

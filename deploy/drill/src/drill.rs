@@ -34,6 +34,8 @@ const AFTER_HEAL: Duration = Duration::from_secs(4);
 const QUIESCE: Duration = Duration::from_mins(3);
 /// How long it is waited for work to go on, whatever was promised.
 const RECOVERY_MAX: Duration = Duration::from_mins(2);
+/// Tasks that must have taken each of the two ways to a worker, where both are open.
+const PATH_MIN: u64 = 20;
 /// Documents that are read again at the end.
 const READ_AGAIN: usize = 60;
 
@@ -93,6 +95,17 @@ impl Outcome {
     pub(crate) fn passed(&self) -> bool {
         self.findings.is_empty()
     }
+
+    /// With hand-over on, tasks have to take both paths: or the fault has attacked only one of them.
+    pub(crate) fn require_both_paths(&mut self) {
+        for path in ["caraway_handed_over_total", "caraway_claimed_total"] {
+            let count = self.counters.iter().find(|(name, _)| name == path).map_or(0, |(_, count)| *count);
+            if count < PATH_MIN {
+                let text = format!("{count} tasks by the path of {path}, fewer than {PATH_MIN}");
+                self.findings.push(Finding { invariant: Invariant::Happened, task: None, text });
+            }
+        }
+    }
 }
 
 /// What a drill is run with.
@@ -115,7 +128,9 @@ impl Options {
 }
 
 /// Counters that every drill reports.
-const COUNTERS: [&str; 11] = [
+const COUNTERS: [&str; 13] = [
+    "caraway_claimed_total",
+    "caraway_handed_over_total",
     "caraway_relay_published_total",
     "caraway_audit_owed_again_total",
     "caraway_rescued_total",

@@ -77,12 +77,13 @@ pub(crate) fn catalogue() -> Vec<Fault> {
         faults::upgrade::faults(),
         faults::read_only::faults(),
         faults::fan_out::faults(),
+        faults::hand_over::faults(),
     ]
     .concat()
 }
 
 /// The ones that CI runs within nine minutes: one of each kind of recovery, and two negative controls.
-pub(crate) const CI: [&str; 18] = [
+pub(crate) const CI: [&str; 19] = [
     "F1",
     "F3",
     "F4",
@@ -99,6 +100,7 @@ pub(crate) const CI: [&str; 18] = [
     "F37",
     "F80",
     "F83",
+    "F86",
     "publish-before-commit",
     "poison-rule-off",
 ];

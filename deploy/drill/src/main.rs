@@ -43,6 +43,7 @@ use crate::{
     controls::Control,
     drill::Options,
     fault::{CI, Fault, NotRun, catalogue},
+    faults::hand_over::HAND_OVER,
     report::Report,
 };
 
@@ -68,6 +69,9 @@ struct Cli {
     /// All chance comes from it
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// With workers that take tasks over at once
+    #[arg(long)]
+    hand_over: bool,
     /// What there is
     #[arg(long)]
     list: bool,
@@ -115,14 +119,20 @@ async fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     );
     let mut report = Report::new(&cli.reports, cli.seed)?;
     let missing: Vec<NotRun> = faults::clock::missing().into_iter().collect();
-    let options = Options::seeded(cli.seed);
+    let mut options = Options::seeded(cli.seed);
+    if cli.hand_over {
+        options.setup.variables.push((HAND_OVER.into(), "true".into()));
+    }
     let mut stack = Stand::default();
     for fault in &faults {
         if let Some(reason) = missing.iter().find(|missing| missing.id == fault.id) {
             report.not_run(reason)?;
             continue;
         }
-        let outcome = drill::run(fault, &stack.get().await, &options).await;
+        let mut outcome = drill::run(fault, &stack.get().await, &options).await;
+        if cli.hand_over {
+            outcome.require_both_paths();
+        }
         stack.keep_if(outcome.passed());
         report.add(outcome)?;
     }

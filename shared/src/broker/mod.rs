@@ -9,6 +9,7 @@ mod acks;
 mod consumer;
 mod full;
 mod hand_on;
+mod hand_over;
 mod link;
 mod messages;
 mod payments;
@@ -17,8 +18,10 @@ mod refusals;
 pub mod relay;
 mod spread;
 mod topology;
+mod transient;
 
 pub use consumer::{Consumer, Delivery, Settle};
+pub use hand_over::{CREDIT_VALID, CreditLine, HandOver};
 pub use link::{BrokerConfig, BrokerError, Link};
 pub use publisher::Publisher;
 pub use topology::QueueType;

@@ -187,6 +187,14 @@ impl Store {
         Ok(db.query_one(&declare, &[&seen.id.0, &seen.beat]).await?.try_get::<_, i64>(0)? > 0)
     }
 
+    /// Hands nothing over to one's own session any more.
+    pub async fn drain_session(&self, id: SessionId) -> Result<(), StoreError> {
+        let db = self.beats().await?;
+        let drain = db.prepare_cached("UPDATE session SET drain = true WHERE id = $1 AND NOT drain").await?;
+        db.execute(&drain, &[&id.0]).await?;
+        Ok(())
+    }
+
     /// Ends one's own session; what it still holds is rescued at once.
     pub async fn close_session(&self, id: SessionId) -> Result<(), StoreError> {
         let db = self.connection().await?;

@@ -4,6 +4,7 @@
 //! passes the value in. Every state change the system can make is an arm of [`State::next`].
 
 mod canonical;
+mod credit;
 mod glob;
 mod id;
 mod instant;
@@ -17,6 +18,7 @@ mod state;
 mod unique;
 
 pub use canonical::canonical_json;
+pub use credit::{Credit, Credits};
 pub use glob::glob;
 pub use id::{Cell, Epoch, IdSequence, Installation, InstallationId, NoCell, OwnerId, SessionId, TaskId, derived};
 pub use instant::{InstantFault, instant};

@@ -103,6 +103,12 @@ impl RetryPolicy {
         text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
     }
 
+    /// Whether an error with this code may be followed by another attempt.
+    pub fn allows(&self, code: &str) -> bool {
+        let names = |patterns: &[String]| patterns.iter().any(|pattern| glob(pattern, code));
+        (self.retry_on.is_empty() || names(&self.retry_on)) && !names(&self.no_retry_on)
+    }
+
     /// The wait before the attempt after this one, or `None` when there shall be none. `age` is the time since the task
     /// was accepted; `asked` is a wait that the error itself names, which wins over the back-off.
     pub fn next(
@@ -113,8 +119,7 @@ impl RetryPolicy {
         asked: Option<Duration>,
         random: f64,
     ) -> Option<Duration> {
-        let wanted = self.retry_on.is_empty() || self.retry_on.iter().any(|pattern| glob(pattern, code));
-        if !wanted || self.no_retry_on.iter().any(|pattern| glob(pattern, code)) {
+        if !self.allows(code) {
             return None;
         }
         let wait = asked.unwrap_or_else(|| self.backoff.wait(attempt, self.jitter, random)).min(Self::wait_max());

@@ -41,6 +41,14 @@ pub mod names {
     pub const STALE: &str = "caraway_stale_pointers_total";
     /// Pointers that a worker without a free slot published again for those that have some.
     pub const HANDED_ON: &str = "caraway_handed_on_total";
+    /// Tasks that a worker claimed.
+    pub const CLAIMED: &str = "caraway_claimed_total";
+    /// Tasks that ran without a claim, because their accept handed them over.
+    pub const HANDED_OVER: &str = "caraway_handed_over_total";
+    /// Tasks that were handed over, found no slot or no handler, and went back to their queue.
+    pub const HANDED_OVER_BACK: &str = "caraway_handed_over_back_total";
+    /// Hand-overs that no message told of, found by a beat.
+    pub const HANDED_OVER_UNTOLD: &str = "caraway_handed_over_untold_total";
     /// Pointers given back to the row.
     pub const HANDED_BACK: &str = "caraway_handed_back_total";
     /// Messages put aside as unreadable or unknown.
@@ -177,6 +185,10 @@ impl Metrics {
             names::STALE,
             names::HANDED_BACK,
             names::HANDED_ON,
+            names::CLAIMED,
+            names::HANDED_OVER,
+            names::HANDED_OVER_BACK,
+            names::HANDED_OVER_UNTOLD,
             names::QUARANTINED,
             names::PROMOTED,
             names::UNBLOCKED,

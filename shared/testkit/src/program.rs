@@ -102,6 +102,10 @@ impl Launch {
         for (name, _) in env::vars().filter(|(name, _)| ours(name)) {
             command.env_remove(name);
         }
+        // the whole suite with hand-over: CARAWAY_TEST_HAND_OVER=true deploy/dev test
+        if env::var_os("CARAWAY_TEST_HAND_OVER").is_some() {
+            command.env("CARAWAY_HAND_OVER", "true");
+        }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log).stderr(log_too);
         command.spawn().unwrap_or_else(|error| panic!("cannot start {}: {error}", self.binary.display()))

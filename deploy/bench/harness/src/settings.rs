@@ -50,9 +50,12 @@ pub(crate) struct Run {
     pub(crate) paths: Paths,
 }
 
-/// Set by `deploy/dev bench`, not by people.
 #[derive(Clone, Args)]
 pub(crate) struct Paths {
+    /// A folder with `api` and `worker` of another commit, which take turns with this one's as `caraway-before`
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) before: Option<PathBuf>,
+    // What follows is set by `deploy/dev bench`, not by people.
     #[arg(long, env = "CARAWAY_POSTGRES_URL", hide = true)]
     pub(crate) postgres_url: String,
     #[arg(long, env = "CARAWAY_AMQP_URL", hide = true)]
@@ -150,12 +153,15 @@ impl Run {
     /// Caraway, and of `systems` those that are to run beside it.
     pub(crate) fn contenders(&self, systems: &[System]) -> Vec<System> {
         let beside = |system: &&System| match system {
+            System::CarawayHandOver => self.peers.contains(system),
+            System::CarawayBefore => self.paths.before.is_some(),
             System::Caraway | System::Echo | System::Beside => true,
             System::Limit if self.ci => true,
             _ if self.ci => false,
             _ => self.peers.is_empty() || self.peers.contains(system),
         };
-        systems.iter().filter(beside).copied().collect()
+        let others = systems.contains(&System::Caraway).then_some([System::CarawayHandOver, System::CarawayBefore]);
+        systems.iter().chain(others.iter().flatten()).filter(beside).copied().collect()
     }
 
     /// Of a scenario's parameters those that are to run.

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use caraway_shared::{
     store::{
         NewSession, Store, StoreConfig, Writer,
-        tasks::{Accept, Claim, ClaimRow, Claimed, Claims, Holds, Record, RecordRow, Recorded},
+        tasks::{Accept, Claim, ClaimRow, Claimed, Claims, Holds, NoTakers, Record, RecordRow, Recorded},
     },
     task::{Epoch, Extra, Outcome, OwnerId, Pointer, Priority, RetryPolicy, Start, State, TaskId, TaskSpec},
 };
@@ -92,7 +92,7 @@ impl Pipeline {
             holds: Holds::start(store(url, "bench")?),
         };
         Ok(Self {
-            accept: Writer::start(&accepting, Accept { offer: Box::new(drop) }),
+            accept: Writer::start(&accepting, Accept { offer: Box::new(drop), takers: Box::new(NoTakers) }),
             claim: Writer::start(&claiming, claims),
             record: Writer::start(&recording, Record),
         })

@@ -59,8 +59,13 @@ async fn slow(drill: &Drill) -> anyhow::Result<Hit> {
     Ok(Hit::new(held, told).recovered(slowest))
 }
 
-/// Posts one batch, and notes what was promised for the checker.
+/// Posts one batch of slow tasks, each of which has to start at once.
 async fn post(drill: &Drill, key: &str, count: usize) -> anyhow::Result<()> {
+    post_as(Kind::Slow, drill, key, count).await
+}
+
+/// Posts one batch of tasks of five seconds, and notes what was promised for the checker.
+pub(super) async fn post_as(kind: Kind, drill: &Drill, key: &str, count: usize) -> anyhow::Result<()> {
     let queue = drill.world.place.queue();
     let keys: Vec<String> = (0..count).map(|index| format!("{key}{index}")).collect();
     let task = |key: &String| -> Value {
@@ -76,7 +81,7 @@ async fn post(drill: &Drill, key: &str, count: usize) -> anyhow::Result<()> {
     let entry = |(key, id)| Entry {
         key,
         keyed: false,
-        kind: Kind::Slow,
+        kind,
         sent_ms,
         ids: vec![id],
         accepted_ms: Some(accepted_ms),

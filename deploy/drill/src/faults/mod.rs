@@ -8,6 +8,7 @@ pub(crate) mod clock;
 pub(crate) mod crash;
 pub(crate) mod database;
 pub(crate) mod fan_out;
+pub(crate) mod hand_over;
 pub(crate) mod maintenance;
 pub(crate) mod messages;
 pub(crate) mod network;
@@ -34,6 +35,9 @@ pub(crate) mod counters {
     pub(crate) const BLOCKED: &str = "caraway_broker_blocked_total";
     pub(crate) const REDIS_FAILED: &str = "caraway_cache_failures_total";
     pub(crate) const DEAD: &str = "caraway_sessions_declared_dead_total";
+    pub(crate) const HANDED_OVER: &str = "caraway_handed_over_total";
+    pub(crate) const HANDED_OVER_BACK: &str = "caraway_handed_over_back_total";
+    pub(crate) const HANDED_OVER_UNTOLD: &str = "caraway_handed_over_untold_total";
     pub(crate) const ORPHANS: &str = "caraway_unique_orphans_total";
     pub(crate) const POISONED: &str = "caraway_poisoned_total";
     pub(crate) const RECONNECTS: &str = "caraway_broker_reconnects_total";

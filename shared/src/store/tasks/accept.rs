@@ -8,10 +8,13 @@ use jiff::Timestamp;
 use tokio_postgres::{Error as PgError, Row, types::ToSql};
 use uuid::Uuid;
 
-use super::{Debt, Owed};
+use super::{
+    Debt, HoldId, Owed, Takers,
+    hand_over::{INSERT_HANDED, Shares, limits_ms},
+};
 use crate::{
     store::Batched,
-    task::{RetryPolicy, Start, State, TaskSpec},
+    task::{RetryPolicy, SessionId, Start, State, TaskSpec},
 };
 
 /// For what nearly all tasks are: due now, with nothing special. All of them are queued, so one line answers for all.
@@ -85,7 +88,7 @@ const INSERT: &str = "
 /// What the database made of a task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Accepted {
-    /// `queued`, `scheduled` or `waiting`.
+    /// `queued`, `scheduled` or `waiting`; `running` if it was handed over.
     pub state: State,
     /// When it was accepted.
     pub created_at: Timestamp,
@@ -104,6 +107,8 @@ pub type Offer = Box<dyn Fn(Vec<Owed>) + Send + Sync>;
 pub struct Accept {
     /// Where to offer what was accepted.
     pub offer: Offer,
+    /// Who takes over what is accepted.
+    pub takers: Box<dyn Takers>,
 }
 
 impl Batched for Accept {
@@ -125,9 +130,28 @@ impl Batched for Accept {
         #[cfg(feature = "failpoints")]
         crate::store::schema::drill::read_old_column(db).await?;
         let rows: Vec<&TaskSpec> = rows.iter().map(AsRef::as_ref).collect();
-        let accepted = insert(&*db, &rows).await?;
+        let accepted = self.insert(db, &rows).await?;
         fail::fail_point!("api.accept.committed", |_| std::process::abort());
         (self.offer)(owed(&rows, &accepted));
+        Ok(accepted)
+    }
+}
+
+impl Accept {
+    /// Inserts all of them in one commit, each for whoever takes it.
+    async fn insert(&self, db: &mut Object, tasks: &[&TaskSpec]) -> Result<Vec<Accepted>, PgError> {
+        let shares = Shares::of(tasks, self.takers.as_ref());
+        let (accepted, handed) = match (shares.takers.as_slice(), shares.nobody.is_empty()) {
+            ([], _) => return insert(&*db, tasks).await,
+            // nearly always: one statement is a transaction
+            ([(session, _)], true) => match insert_handed(&*db, tasks, *session).await? {
+                Some((accepted, hold)) => (accepted, vec![(*session, hold)]),
+                None => return insert(&*db, tasks).await,
+            },
+            _ => insert_shares(db, tasks, &shares).await?,
+        };
+        fail::fail_point!("api.accept.handed", |_| std::process::abort());
+        handed.into_iter().for_each(|(session, hold)| self.takers.handed(session, hold));
         Ok(accepted)
     }
 }
@@ -148,7 +172,7 @@ pub(in crate::store) async fn insert(db: &impl GenericClient, tasks: &[&TaskSpec
 }
 
 /// Due now, and without anything that few tasks have.
-fn is_plain(task: &TaskSpec) -> bool {
+pub(super) fn is_plain(task: &TaskSpec) -> bool {
     task.start == Start::Now && task.extra.is_empty()
 }
 
@@ -215,6 +239,52 @@ async fn insert_plain(db: &impl GenericClient, columns: &Columns<'_>) -> Result<
     let (debt, created_at) = (Some(Debt(row.try_get("debt")?)), row.try_get("created_at")?);
     let made = |id: &Uuid| Accepted { state: State::Queued, created_at, run_at: None, root_id: *id, debt };
     Ok(columns.ids.iter().map(made).collect())
+}
+
+/// Inserts plain tasks as running in this session; nothing is inserted where it takes nothing any more.
+async fn insert_handed(
+    db: &impl GenericClient,
+    tasks: &[&TaskSpec],
+    session: SessionId,
+) -> Result<Option<(Vec<Accepted>, HoldId)>, PgError> {
+    let columns = Columns::of(tasks);
+    let statement = db.prepare_cached(INSERT_HANDED).await?;
+    let (limit_max, grace) = limits_ms();
+    let first_limit = columns.timeouts.iter().flatten().min().copied();
+    let mut parameters = columns.parameters();
+    let rest: [&(dyn ToSql + Sync); 4] = [&session.0, &first_limit, &limit_max, &grace];
+    parameters.extend(rest);
+    let Some(row) = db.query_opt(&statement, &parameters).await? else { return Ok(None) };
+    let created_at = row.try_get("created_at")?;
+    let made = |id: &Uuid| Accepted { state: State::Running, created_at, run_at: None, root_id: *id, debt: None };
+    Ok(Some((columns.ids.iter().map(made).collect(), HoldId(row.try_get("hold")?))))
+}
+
+/// The same for several takers, and for tasks that nobody takes, in one transaction.
+async fn insert_shares(
+    db: &mut Object,
+    tasks: &[&TaskSpec],
+    shares: &Shares,
+) -> Result<(Vec<Accepted>, Vec<(SessionId, HoldId)>), PgError> {
+    let transaction = db.transaction().await?;
+    let (mut nobody, mut handed, mut accepted) = (shares.nobody.clone(), Vec::new(), Vec::new());
+    let pick = |places: &[usize]| places.iter().filter_map(|place| tasks.get(*place).copied()).collect::<Vec<_>>();
+    for (session, places) in &shares.takers {
+        match insert_handed(&transaction, &pick(places), *session).await? {
+            None => nobody.extend(places),
+            Some((made, hold)) => {
+                handed.push((*session, hold));
+                accepted.extend(places.iter().copied().zip(made));
+            }
+        }
+    }
+    if !nobody.is_empty() {
+        let made = insert(&transaction, &pick(&nobody)).await?;
+        accepted.extend(nobody.into_iter().zip(made));
+    }
+    transaction.commit().await?;
+    accepted.sort_by_key(|(place, _)| *place);
+    Ok((accepted.into_iter().map(|(_, accepted)| accepted).collect(), handed))
 }
 
 async fn insert_any(

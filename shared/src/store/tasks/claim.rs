@@ -249,10 +249,6 @@ pub(super) fn member(row: &Row) -> Result<Option<Member>, PgError> {
 }
 
 fn read(row: &Row) -> Result<Claim, PgError> {
-    let limit = |column: &str| -> Result<Option<Duration>, PgError> {
-        let ms: Option<i64> = row.try_get(column)?;
-        Ok(ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis))
-    };
     let (created_at, started_at): (Timestamp, Option<Timestamp>) =
         (row.try_get("created_at")?, row.try_get("started_at")?);
     let age = started_at.map(|started| started.duration_since(created_at));
@@ -267,8 +263,8 @@ fn read(row: &Row) -> Result<Claim, PgError> {
             max_attempts: row.try_get("max_attempts")?,
             policy: RetryPolicy::stored(row.try_get("retry")?),
         },
-        timeout: limit("timeout_ms")?,
-        soft_timeout: limit("soft_timeout_ms")?,
+        timeout: limit(row, "timeout_ms")?,
+        soft_timeout: limit(row, "soft_timeout_ms")?,
         age: age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default(),
         input: input.into(),
         queued_at: row.try_get("queued_at")?,
@@ -277,5 +273,37 @@ fn read(row: &Row) -> Result<Claim, PgError> {
         losses: row.try_get("losses")?,
         member: member(row)?,
         hold: None,
+    })
+}
+
+fn limit(row: &Row, column: &str) -> Result<Option<Duration>, PgError> {
+    let ms: Option<i64> = row.try_get(column)?;
+    Ok(ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis))
+}
+
+/// What was handed over at its acceptance: its first attempt, by a statement that nothing came before.
+pub(super) fn handed_over(row: &Row, hold: &Arc<Hold>) -> Result<Claim, PgError> {
+    let accepted_at: Timestamp = row.try_get("created_at")?;
+    let input: Vec<u8> = row.try_get("input")?;
+    Ok(Claim {
+        id: TaskId(row.try_get("id")?),
+        epoch: Epoch(1),
+        owner: OwnerId(row.try_get("owner_id")?),
+        name: row.try_get("name")?,
+        budget: Budget {
+            attempt: 1,
+            max_attempts: row.try_get("max_attempts")?,
+            policy: RetryPolicy::stored(row.try_get("retry")?),
+        },
+        timeout: limit(row, "timeout_ms")?,
+        soft_timeout: None,
+        age: Duration::ZERO,
+        input: input.into(),
+        queued_at: Some(accepted_at),
+        started_at: Some(accepted_at),
+        traceparent: row.try_get("traceparent")?,
+        losses: 0,
+        member: None,
+        hold: Some(Arc::clone(hold)),
     })
 }

@@ -50,6 +50,7 @@ impl Holds {
         Self(released)
     }
 
+    /// The row with this number, to be removed.
     pub(super) fn of(&self, id: i64) -> Arc<Hold> {
         Arc::new(Hold { id, released: self.0.clone() })
     }

@@ -19,6 +19,7 @@ mod fetch;
 mod fidelity;
 mod frozen;
 mod full_queue;
+mod hand_over;
 mod images;
 mod images_damaged;
 mod latest;

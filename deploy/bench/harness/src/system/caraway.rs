@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 
-use super::Slots;
+use super::{Slots, System};
 use crate::{
     http::{Connection, get, post_json},
     load::Requests,
@@ -14,17 +14,24 @@ pub(super) const ECHO: &str = r#"{"name":"echo","args":[{"n":1}]}"#;
 /// The worker counts attempts, and in a benchmark each task has one.
 const ENDED: &str = "caraway_attempts_ended_total{state=\"succeeded\"} ";
 
-pub(super) fn api(servers: &Servers, site: &Site) -> anyhow::Result<Program> {
-    let launch = launch(servers, site, "api", "api")?;
+pub(super) fn api(servers: &Servers, site: &Site, system: System) -> anyhow::Result<Program> {
+    let launch = launch(servers, site, system, "api")?;
     let bind = launch.address.to_string();
     launch.arguments(&["serve", "--bind", &bind]).spawn(site.folder())
 }
 
-pub(super) fn worker(servers: &Servers, site: &Site, number: usize, slots: Slots) -> anyhow::Result<Program> {
-    let launch = launch(servers, site, "worker", "worker")?;
+pub(super) fn worker(
+    servers: &Servers,
+    site: &Site,
+    system: System,
+    number: usize,
+    slots: Slots,
+) -> anyhow::Result<Program> {
+    let launch = launch(servers, site, system, "worker")?;
     let bind = launch.address.to_string();
     let slot = site.folder().join(format!("{}-{number}.slot", site.database)).display().to_string();
     let launch = launch.arguments(&["--demo-tasks", "--bind", &bind, "--slot-file", &slot]);
+    let launch = if system == System::CarawayHandOver { launch.variable("CARAWAY_HAND_OVER", "true") } else { launch };
     let launch = match slots {
         Slots::Many => launch.arguments(&["--queue", "default=1000", "--queue", "images=4"]),
         Slots::Concurrency(slots) => launch.arguments(&["--concurrency", &slots.to_string()]),
@@ -32,8 +39,10 @@ pub(super) fn worker(servers: &Servers, site: &Site, number: usize, slots: Slots
     launch.spawn(site.folder())
 }
 
-fn launch(servers: &Servers, site: &Site, binary: &str, name: &str) -> anyhow::Result<Launch> {
-    Ok(Launch::new(name, &servers.paths.target.join(binary))?
+fn launch(servers: &Servers, site: &Site, system: System, binary: &str) -> anyhow::Result<Launch> {
+    let before = servers.paths.before.as_ref().filter(|_| system == System::CarawayBefore);
+    let programs = before.unwrap_or(&servers.paths.target);
+    Ok(Launch::new(binary, &programs.join(binary))?
         .variable("CARAWAY_POSTGRES_URL", &site.postgres_url)
         .variable("CARAWAY_AMQP_URL", &site.amqp_url)
         .variable("CARAWAY_REDIS_URL", &site.redis_url))

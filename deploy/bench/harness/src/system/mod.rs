@@ -36,6 +36,11 @@ const STALLED_AFTER: Duration = Duration::from_mins(2);
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub(crate) enum System {
     Caraway,
+    /// Caraway whose worker takes tasks over at once
+    CarawayHandOver,
+    /// The programs of another commit (`--before`)
+    #[value(skip)]
+    CarawayBefore,
     Limit,
     CeleryDefault,
     CelerySafe,
@@ -53,6 +58,8 @@ impl System {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Caraway => "caraway",
+            Self::CarawayHandOver => "caraway-hand-over",
+            Self::CarawayBefore => "caraway-before",
             Self::Limit => "limit",
             Self::CeleryDefault => "celery-default",
             Self::CelerySafe => "celery-safe",
@@ -66,7 +73,7 @@ impl System {
     /// What its answer is worth when something dies.
     pub(crate) const fn guarantee(self) -> &'static str {
         match self {
-            Self::Caraway | Self::Beside => {
+            Self::Caraway | Self::CarawayHandOver | Self::CarawayBefore | Self::Beside => {
                 "202 after fsync; survives the loss of broker and Redis; results in PostgreSQL"
             }
             Self::Limit => "202 after fsync; no claim, no recovery: may lose work",
@@ -79,12 +86,17 @@ impl System {
         }
     }
 
+    /// Whether it is Caraway, of whatever commit and with whatever settings.
+    pub(crate) const fn is_caraway(self) -> bool {
+        matches!(self, Self::Caraway | Self::CarawayHandOver | Self::CarawayBefore)
+    }
+
     /// Why it cannot run here, if it cannot.
     pub(crate) fn missing(self, servers: &Servers) -> Option<String> {
         let installed = match self {
             Self::CeleryDefault | Self::CelerySafe => &servers.paths.python,
             Self::Bullmq | Self::BullmqHttp => &servers.paths.node,
-            Self::Caraway | Self::Limit | Self::Echo | Self::Beside => return None,
+            _ => return None,
         };
         installed.strip_prefix("no: ").map(str::to_owned)
     }
@@ -142,11 +154,11 @@ impl Running {
 
     async fn start_api(&mut self, servers: &Servers) -> anyhow::Result<()> {
         let mut api = match self.system {
-            System::Caraway => caraway::api(servers, &self.site)?,
+            caraway if caraway.is_caraway() => caraway::api(servers, &self.site, caraway)?,
             System::Limit => limit::program(servers, &self.site, "api")?,
             System::CeleryDefault | System::CelerySafe => celery::api(servers, &self.site, self.system)?,
             System::BullmqHttp => bullmq::api(servers, &self.site)?,
-            System::Bullmq | System::Echo | System::Beside => return Ok(()),
+            _ => return Ok(()),
         };
         api.listening().await?;
         if self.system == System::Limit {
@@ -159,16 +171,18 @@ impl Running {
     pub(crate) async fn start_workers(&mut self, servers: &Servers) -> anyhow::Result<()> {
         for number in 1..=self.setup.workers {
             let worker = match self.system {
-                System::Caraway => caraway::worker(servers, &self.site, number, self.setup.slots)?,
+                caraway if caraway.is_caraway() => {
+                    caraway::worker(servers, &self.site, caraway, number, self.setup.slots)?
+                }
                 System::Limit => limit::program(servers, &self.site, "worker")?,
                 System::CeleryDefault | System::CelerySafe => celery::worker(servers, &self.site, self.system)?,
                 System::BullmqHttp | System::Bullmq => bullmq::worker(servers, &self.site)?,
-                System::Echo | System::Beside => return Ok(()),
+                _ => return Ok(()),
             };
             self.workers.push(worker);
         }
         // the others have no such question; their first task tells
-        if self.system == System::Caraway {
+        if self.system.is_caraway() {
             for worker in &mut self.workers {
                 worker.ready().await?;
             }
@@ -211,7 +225,7 @@ impl Running {
     /// A request for one no-op task that gives back its small argument.
     pub(crate) fn single(&self) -> Requests {
         let (path, body) = match self.system {
-            System::Caraway => ("/v1/tasks", caraway::ECHO),
+            caraway if caraway.is_caraway() => ("/v1/tasks", caraway::ECHO),
             _ => ("/tasks", r#"{"name":"noop","args":{"n":1}}"#),
         };
         Requests::one(crate::http::post_json(path, body), 202)
@@ -221,7 +235,7 @@ impl Running {
     pub(crate) fn bulk(&self, tasks: usize) -> Requests {
         let many = |one: &str| vec![one; tasks].join(",");
         match self.system {
-            System::Caraway => batch(&many(caraway::ECHO)),
+            caraway if caraway.is_caraway() => batch(&many(caraway::ECHO)),
             _ => Requests::one(
                 crate::http::post_json("/bulk", &format!("[{}]", many(r#"{"name":"noop","args":{"n":1}}"#))),
                 202,
@@ -295,22 +309,22 @@ impl Running {
     /// How many results are recorded, as cheaply as it can be known.
     pub(crate) async fn done(&self) -> anyhow::Result<u64> {
         match self.system {
-            System::Caraway => Ok(self.recorded_before + caraway::done(&self.workers).await?),
+            caraway if caraway.is_caraway() => Ok(self.recorded_before + caraway::done(&self.workers).await?),
             System::Limit => limit::done(&self.site, self.submitted).await,
             System::CeleryDefault | System::CelerySafe => celery::done(&self.site).await,
             System::BullmqHttp | System::Bullmq => bullmq::done(&self.site).await,
-            System::Echo | System::Beside => Ok(self.submitted),
+            _ => Ok(self.submitted),
         }
     }
 
     /// Counts for certain: as many tasks as were accepted, each succeeded.
     pub(crate) async fn verify(&self) -> anyhow::Result<()> {
         let found = match self.system {
-            System::Caraway => caraway::count(&self.site).await?,
+            caraway if caraway.is_caraway() => caraway::count(&self.site).await?,
             System::Limit => limit::count(&self.site).await?,
             System::CeleryDefault | System::CelerySafe => celery::count(&self.site).await?,
             System::BullmqHttp | System::Bullmq => bullmq::done(&self.site).await?,
-            System::Echo | System::Beside => return Ok(()),
+            _ => return Ok(()),
         };
         ensure!(
             found == self.submitted,

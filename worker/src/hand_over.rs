@@ -1,0 +1,201 @@
+//! Hand-over: grants credit for free slots, and runs what APIs hand over by it.
+//!
+//! Invariants: a hold is read once in a process, whether its message or a beat tells of it; what finds no slot in a second, or has
+//! no handler here, is given back to its queue with no attempt spent.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use caraway_shared::{
+    broker::CreditLine,
+    store::tasks::{HandedOver, HoldId, RecordRow, Takes},
+    store::{StoreError, Writer},
+    task::{Credit, Outcome},
+    telemetry::names,
+};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit},
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{consume::Lane, overdue::Kept, record::record, startup::Engine};
+
+/// How often a lane looks whether its credit has to be renewed.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Tasks in one message of credit, so that several APIs get some.
+const MESSAGE_MAX: usize = 64;
+/// How long a task that was handed over waits for a slot.
+const SLOT_WAIT: Duration = Duration::from_secs(1);
+/// How long a worker that ends takes for what it has not heard of.
+const GIVE_BACK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a hold is known that the database does not show: it was read before the accept's commit.
+const KNOWN_FOR: Duration = Duration::from_secs(10);
+
+/// What this worker needs to take tasks over.
+pub(crate) struct Desk {
+    pub(crate) line: CreditLine,
+    pub(crate) takes: Writer<Takes>,
+    /// Told when a new session was opened.
+    pub(crate) reopened: Notify,
+    /// Holds that were read, and when.
+    known: Mutex<HashMap<HoldId, Instant>>,
+}
+
+impl Desk {
+    pub(crate) fn new(line: CreditLine, takes: Writer<Takes>) -> Self {
+        Self { line, takes, reopened: Notify::new(), known: Mutex::default() }
+    }
+
+    /// Whether this is the first that is heard of a hold.
+    fn is_new(&self, hold: HoldId) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(hold, Instant::now()).is_none()
+    }
+
+    fn forget(&self, hold: HoldId) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&hold);
+    }
+
+    /// Of all holds that the database has, those that nobody told of. Forgets the others that it has no more.
+    fn unknown(&self, held: Vec<HoldId>) -> Vec<HoldId> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|hold, since| held.contains(hold) || since.elapsed() < KNOWN_FOR);
+        held.into_iter().filter(|hold| !known.contains_key(hold)).collect()
+    }
+}
+
+/// Grants credit for a lane's free slots until `consuming` is cancelled.
+pub(crate) async fn grant(engine: Arc<Engine>, lane: Lane, consuming: CancellationToken) {
+    let Some(desk) = &engine.desk else { return };
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let eager = tokio::select! {
+            () = consuming.cancelled() => return,
+            _ = look.tick() => true,
+            () = lane.granted.used.notified() => false,
+        };
+        let now = Instant::now();
+        lane.granted.expire(now);
+        let mut left = lane.granted.grant(&lane.slots, lane.slot_count, eager, now);
+        while left > 0 {
+            let count = left.min(MESSAGE_MAX);
+            left -= count;
+            let count = u32::try_from(count).unwrap_or(0);
+            desk.line.grant(&Credit { session: engine.session_id(), queue: lane.queue.clone(), count });
+        }
+    }
+}
+
+/// Hears of what is handed over to this worker's session, until `done`.
+pub(crate) async fn hear(engine: Arc<Engine>, done: CancellationToken) {
+    let Some(desk) = &engine.desk else { return };
+    while !done.is_cancelled() {
+        let hearing = CreditLine::hear(&engine.consuming, engine.session_id(), |hold| engine.take(hold));
+        tokio::select! {
+            () = hearing => return,
+            () = desk.reopened.notified() => (),
+            () = done.cancelled() => return,
+        }
+    }
+}
+
+impl Engine {
+    /// Reads a hold and runs what is in it.
+    fn take(self: &Arc<Self>, hold: HoldId) {
+        let Some(desk) = self.desk.as_ref().filter(|desk| desk.is_new(hold)) else { return };
+        let (engine, takes) = (Arc::clone(self), desk.takes.clone());
+        self.tracker.spawn(async move {
+            match takes.write(vec![hold]).await {
+                Ok(taken) => taken.into_iter().flatten().for_each(|task| engine.begin(task)),
+                Err(error) => {
+                    tracing::warn!(hold.id = hold.0, %error, "what was handed over cannot be read; the next beat tries again");
+                    engine.desk.iter().for_each(|desk| desk.forget(hold));
+                }
+            }
+        });
+    }
+
+    /// Runs a task that was handed over, as soon as there is a slot.
+    fn begin(self: &Arc<Self>, task: HandedOver) {
+        let lane = self.lanes.iter().find(|lane| lane.queue == task.queue);
+        let Some(lane) = lane.filter(|_| self.registry.get(&task.claim.name).is_some()) else {
+            return self.give_back(task);
+        };
+        let kept = lane.granted.take();
+        lane.granted.used.notify_one();
+        if let Some(slot) = kept {
+            return self.begin_in(slot, task);
+        }
+        let (engine, slots) = (Arc::clone(self), Arc::clone(&lane.slots));
+        self.tracker.spawn(async move {
+            match timeout(SLOT_WAIT, slots.acquire_owned()).await {
+                Ok(Ok(slot)) => engine.begin_in(slot, task),
+                _ => engine.give_back(task),
+            }
+        });
+    }
+
+    fn begin_in(self: &Arc<Self>, slot: OwnedSemaphorePermit, task: HandedOver) {
+        metrics::counter!(names::HANDED_OVER).increment(1);
+        self.note_claimed(&task.queue, task.class, &task.claim);
+        self.run(&task.queue, task.claim, Kept { slot, alone: None });
+    }
+
+    /// Gives a task back to its queue: it was not started, so no attempt is spent.
+    fn give_back(self: &Arc<Self>, task: HandedOver) {
+        metrics::counter!(names::HANDED_OVER_BACK).increment(1);
+        let engine = Arc::clone(self);
+        self.tracker.spawn(async move {
+            let (id, epoch, hold) = (task.claim.id, task.claim.epoch, task.claim.hold.clone());
+            let (outcome, follow) = (Outcome::Release, Default::default());
+            record(
+                &engine.records,
+                &engine.announcer,
+                RecordRow { id, epoch, outcome, progress: None, member: None, follow },
+            )
+            .await;
+            drop(hold);
+        });
+    }
+
+    /// Before the end: from now on accepts hand nothing over to this session, whatever credit they have.
+    pub(crate) async fn refuse_hand_overs(&self) {
+        if self.desk.is_some()
+            && let Err(error) = self.store.drain_session(self.session_id()).await
+        {
+            tracing::warn!(%error, "hand-overs cannot be refused; what comes is given back");
+        }
+    }
+
+    /// At the end: what was handed over, and no message told of in time, goes back to its queue.
+    pub(crate) async fn give_back_untold(self: &Arc<Self>) {
+        let Some(desk) = &self.desk else { return };
+        let given_back = async {
+            let held = self.store.handed_over(self.session_id()).await?;
+            let taken = desk.takes.write(desk.unknown(held)).await?;
+            taken.into_iter().flatten().for_each(|task| self.give_back(task));
+            self.tracker.wait().await;
+            anyhow::Ok(())
+        };
+        match timeout(GIVE_BACK_TIMEOUT, given_back).await {
+            Ok(Ok(())) => (),
+            Ok(Err(error)) => tracing::warn!(%error, "what was handed over last is not given back; it will be rescued"),
+            Err(_) => tracing::warn!("what was handed over last is not given back in time; it will be rescued"),
+        }
+    }
+
+    /// Takes what nobody told of: its message was lost.
+    pub(crate) async fn take_untold(self: &Arc<Self>) -> Result<(), StoreError> {
+        let Some(desk) = &self.desk else { return Ok(()) };
+        let held = self.store.handed_over(self.session_id()).await?;
+        for hold in desk.unknown(held) {
+            metrics::counter!(names::HANDED_OVER_UNTOLD).increment(1);
+            self.take(hold);
+        }
+        Ok(())
+    }
+}
