@@ -1,6 +1,5 @@
 //! What an object can be asked, and what it answers.
 
-use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{

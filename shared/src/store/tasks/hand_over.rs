@@ -75,7 +75,7 @@ pub(super) const INSERT_HANDED: &str = "
         SELECT id, owner_id, 'running', now(), now(), 1, 1, session_id, worker FROM n
     )
     INSERT INTO hold (session_id, overdue_at, handed, ids)
-    SELECT w.id, now() + (least($15, $16) + $17) * interval '1 millisecond', true, $1 FROM w
+    SELECT w.id, now() + (least($15::int8, $16::int8) + $17::int8) * interval '1 millisecond', true, $1 FROM w
     RETURNING id AS hold, now() AS created_at";
 
 /// Milliseconds, for the statement above: the longest limit, and the grace after a limit.

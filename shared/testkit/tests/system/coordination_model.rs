@@ -58,7 +58,7 @@ fn asker() -> impl Strategy<Value = Asker> {
 }
 
 fn abandon(of: impl Strategy<Value = u8>) -> impl Strategy<Value = Op> {
-    (of, 0..2_u8).prop_map(|(at, asker)| Op::Abandon { id: id(at), asker: id(asker), payload: None })
+    (of, 0..2_u8).prop_map(|(at, asker)| Op::Abandon { id: id(at), asker: id(asker) })
 }
 
 fn terms(permits: i32) -> impl Strategy<Value = Terms> {
@@ -163,7 +163,6 @@ fn of_queue() -> BoxedStrategy<Op> {
     let tickets = (100..140_u8, 0..2_u8).prop_map(|(at, asker)| Op::Abandon {
         id: put_ticket(id(at)),
         asker: id(asker),
-        payload: None,
     });
     prop_oneof![
         60 => put,
