@@ -58,6 +58,7 @@ pub(crate) struct Application {
     server: Server,
     state: ApiState,
     publisher: Publisher,
+    hand_over: HandOver,
     upkeep: Upkeep,
     /// Stops the HTTP server.
     closing: CancellationToken,
@@ -78,9 +79,10 @@ impl Application {
         let (coordination, upkeep) = Coordination::start(store.clone(), cache.clone(), closing.clone());
         let callers = Callers::new(store.clone(), config.may_be_open().then(|| config.open_door()));
         let quotas = Keeper::new(store.clone(), cache.clone(), callers.clone(), common.postgres_connections / 2);
+        let hand_over = HandOver::start(&link, &shutdown);
         let state = ApiState {
             callers,
-            acceptor: Acceptor::start(&store, publisher.clone(), HandOver::start(&link, &shutdown), quotas.clone()),
+            acceptor: Acceptor::start(&store, publisher.clone(), hand_over.clone(), quotas.clone()),
             quotas,
             coordination,
             known: Known::new(store.clone()),
@@ -96,7 +98,7 @@ impl Application {
             metrics,
         };
         let (server, address) = listen(&config, state.clone(), closing.clone())?;
-        Ok(Self { config, address, server, state, publisher, upkeep, closing, shutdown })
+        Ok(Self { config, address, server, state, publisher, hand_over, upkeep, closing, shutdown })
     }
 
     /// The port that was bound.
@@ -114,7 +116,7 @@ impl Application {
         let redis_url = self.config.common.redis_url.clone();
         let coordination = self.state.coordination.clone();
         background.spawn(self.state.waiting.clone().keep_awake(redis_url, coordination, self.shutdown.clone()));
-        let beside = (self.publisher, self.upkeep);
+        let beside = (self.publisher, self.hand_over, self.upkeep);
         let work =
             work(self.state, beside, (self.config.schema(), self.config.common.cell), &background, &self.shutdown);
         let ended = tokio::select! {
@@ -144,7 +146,7 @@ impl Application {
 /// Prepares the database, then starts what runs beside HTTP. Returns only if the database is unfit.
 async fn work(
     state: ApiState,
-    (publisher, upkeep): (Publisher, Upkeep),
+    (publisher, hand_over, upkeep): (Publisher, HandOver, Upkeep),
     (schema, cell): (Schema, Option<Cell>),
     background: &TaskTracker,
     shutdown: &CancellationToken,
@@ -155,6 +157,7 @@ async fn work(
     state.ids.belong_to(installation.cell);
     state.callers.prepare().await?;
     background.spawn(relay::run(state.store.clone(), publisher, None, shutdown.clone()));
+    background.spawn(hand_over.hear(installation.id, shutdown.clone()));
     background.spawn(state.known.clone().keep_fresh(shutdown.clone()));
     background.spawn(cache::watch::run(state.cache.clone(), state.store.clone(), shutdown.clone()));
     background.spawn(state.callers.clone().keep_fresh(shutdown.clone()));

@@ -94,7 +94,7 @@ pub(crate) async fn grant(engine: Arc<Engine>, lane: Lane, consuming: Cancellati
 pub(crate) async fn hear(engine: Arc<Engine>, done: CancellationToken) {
     let Some(desk) = &engine.desk else { return };
     while !done.is_cancelled() {
-        let hearing = CreditLine::hear(&engine.consuming, engine.session_id(), |hold| engine.take(hold));
+        let hearing = desk.line.hear(&engine.consuming, engine.session_id(), |hold| engine.take(hold));
         tokio::select! {
             () = hearing => return,
             () = desk.reopened.notified() => (),

@@ -201,7 +201,10 @@ impl Worker {
         let announcer = Announcer::start(cache);
         let desk = self.args.hand_over.then(|| {
             let takes = Takes { session: Arc::clone(&session), holds: claims.holds.clone() };
-            Desk::new(CreditLine::start(publishing.clone(), done.clone()), Writer::start(&store, takes))
+            Desk::new(
+                CreditLine::start(publishing.clone(), installation.id, done.clone()),
+                Writer::start(&store, takes),
+            )
         });
         let engine = Engine {
             desk,

@@ -160,10 +160,8 @@ fn of_queue() -> BoxedStrategy<Op> {
         .prop_map(|(capacity, order, attempts_max)| Op::Configure { capacity, order, attempts_max });
     let back = (number(), prop_oneof![Just(0), Just(900)]).prop_map(|(at, delay)| Op::GiveBack(share(at), delay));
     let put_back = vec(100..140_u8, 1..4).prop_map(|items| Op::PutBack(items.into_iter().map(id).collect()));
-    let tickets = (100..140_u8, 0..2_u8).prop_map(|(at, asker)| Op::Abandon {
-        id: put_ticket(id(at)),
-        asker: id(asker),
-    });
+    let tickets =
+        (100..140_u8, 0..2_u8).prop_map(|(at, asker)| Op::Abandon { id: put_ticket(id(at)), asker: id(asker) });
     prop_oneof![
         60 => put,
         60 => get,

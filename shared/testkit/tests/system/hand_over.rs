@@ -11,8 +11,6 @@ use crate::stage::SOON;
 
 const HANDED: &str = "caraway_handed_over_total";
 const UNTOLD: &str = "caraway_handed_over_untold_total";
-/// Of twelve tasks for four slots.
-const ROUNDS: usize = 5;
 const BACK: &str = "caraway_handed_over_back_total";
 
 struct Stage {
@@ -125,20 +123,17 @@ async fn what_no_message_tells_of_a_beat_finds() {
 /// Slots are promised and not kept, as if two APIs had credit for the same ones.
 #[tokio::test]
 async fn what_finds_no_slot_goes_back_to_its_queue() {
-    let mut stage = Stage::start("no-slot", 4, "", "credit.not_kept=return").await;
+    let mut stage = Stage::start("no-slot", 16, "", "credit.not_kept=return").await;
     stage.until_risen(HANDED).await;
-    let mut ids = Vec::new();
-    // how much credit the API has gathered meanwhile is up to chance
-    for _ in 0..ROUNDS {
-        let tasks: Vec<Value> = vec![stage.client.task("sleep", json!({ "seconds": 3 })); 12];
-        let round = stage.client.batch(&tasks).await;
-        stage.all_succeed(&round).await;
-        ids.extend(round);
-        if stage.counter(BACK).await > 0 {
-            break;
-        }
-    }
-    assert!(stage.counter(BACK).await > 0, "all of them had a slot");
+    let (client, worker, mut ids) = (&stage.client, &mut stage.worker, Vec::new());
+    // each look of the worker grants eight, and each task takes one: the API has credit when no slot is left
+    eventually(SOON, "a task that was handed over finds no slot", async || {
+        ids.push(client.run("sleep", json!({ "seconds": 3 })).await);
+        let back = worker.counters().await.sum(BACK);
+        if back > 0 { Ok(()) } else { Err(format!("{back} of {}", ids.len())) }
+    })
+    .await;
+    stage.all_succeed(&ids).await;
     for id in &ids {
         let outcomes = stage.client.attempts(*id).await;
         let outcomes: Vec<&Value> = outcomes.iter().map(|attempt| &attempt["outcome"]).collect();
