@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Debt, HoldId, Owed, Takers,
-    hand_over::{INSERT_HANDED, Shares, limits_ms},
+    hand_over::{INSERT_HANDED, INSERT_HANDED_EXTRA, Shares, limits_ms},
 };
 use crate::{
     store::Batched,
@@ -172,7 +172,7 @@ pub(in crate::store) async fn insert(db: &impl GenericClient, tasks: &[&TaskSpec
 }
 
 /// Due now, and without anything that few tasks have.
-pub(super) fn is_plain(task: &TaskSpec) -> bool {
+fn is_plain(task: &TaskSpec) -> bool {
     task.start == Start::Now && task.extra.is_empty()
 }
 
@@ -241,19 +241,24 @@ async fn insert_plain(db: &impl GenericClient, columns: &Columns<'_>) -> Result<
     Ok(columns.ids.iter().map(made).collect())
 }
 
-/// Inserts plain tasks as running in this session; nothing is inserted where it takes nothing any more.
+/// Inserts tasks as running in this session; nothing is inserted where it takes nothing any more.
 async fn insert_handed(
     db: &impl GenericClient,
     tasks: &[&TaskSpec],
     session: SessionId,
 ) -> Result<Option<(Vec<Accepted>, HoldId)>, PgError> {
     let columns = Columns::of(tasks);
-    let statement = db.prepare_cached(INSERT_HANDED).await?;
+    let extras: Vec<Option<String>> = tasks.iter().map(|task| task.extra.to_json()).collect();
+    let is_plain = extras.iter().all(Option::is_none);
+    let statement = db.prepare_cached(if is_plain { INSERT_HANDED } else { INSERT_HANDED_EXTRA }).await?;
     let (limit_max, grace) = limits_ms();
     let first_limit = columns.timeouts.iter().flatten().min().copied();
     let mut parameters = columns.parameters();
     let rest: [&(dyn ToSql + Sync); 4] = [&session.0, &first_limit, &limit_max, &grace];
     parameters.extend(rest);
+    if !is_plain {
+        parameters.push(&extras);
+    }
     let Some(row) = db.query_opt(&statement, &parameters).await? else { return Ok(None) };
     let created_at = row.try_get("created_at")?;
     let made = |id: &Uuid| Accepted { state: State::Running, created_at, run_at: None, root_id: *id, debt: None };

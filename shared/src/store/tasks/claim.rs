@@ -296,7 +296,7 @@ pub(super) fn handed_over(row: &Row, hold: &Arc<Hold>) -> Result<Claim, PgError>
             policy: RetryPolicy::stored(row.try_get("retry")?),
         },
         timeout: limit(row, "timeout_ms")?,
-        soft_timeout: None,
+        soft_timeout: limit(row, "soft_timeout_ms")?,
         age: Duration::ZERO,
         input: input.into(),
         queued_at: Some(accepted_at),

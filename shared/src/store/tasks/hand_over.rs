@@ -16,14 +16,12 @@ use tokio_postgres::{Error as PgError, Row};
 use uuid::Uuid;
 
 use super::{
-    Claim, Hold, Holds,
-    accept::is_plain,
-    claim,
+    Claim, Hold, Holds, claim,
     overdue::{DEADLINE_GRACE, DEADLINE_MS_MAX},
 };
 use crate::{
     store::{Batched, Store, StoreError},
-    task::{Class, QueueName, SessionId, TaskSpec},
+    task::{Class, QueueName, SessionId, Start, TaskSpec},
 };
 
 /// The number of a row of `hold`.
@@ -49,9 +47,16 @@ impl Takers for NoTakers {
     fn handed(&self, _session: SessionId, _hold: HoldId) {}
 }
 
-/// Only a plain task that may run again after its worker was lost is handed over: one that was never started may count as lost.
+/// Only a task that is due now, on its own, and may run again after its worker was lost is handed over: one that was never started
+/// may count as lost.
 fn may_be_handed_over(task: &TaskSpec) -> bool {
-    is_plain(task) && task.max_attempts > 1 && task.retry.allows("worker_lost")
+    let extra = &task.extra;
+    let stands_alone = extra.expires_at.is_none()
+        && extra.parent_id.is_none()
+        && extra.retry_of.is_none()
+        && extra.waits_for.is_none()
+        && extra.workflow_id.is_none();
+    task.start == Start::Now && stands_alone && task.max_attempts > 1 && task.retry.allows("worker_lost")
 }
 
 /// As the plain accept (`accept.rs`), for tasks that one session takes. Without a row where the session takes nothing any more; then
@@ -78,7 +83,35 @@ pub(super) const INSERT_HANDED: &str = "
     SELECT w.id, now() + (least($15::int8, $16::int8) + $17::int8) * interval '1 millisecond', true, $1 FROM w
     RETURNING id AS hold, now() AS created_at";
 
-/// Milliseconds, for the statement above: the longest limit, and the grace after a limit.
+/// The same where some have tags or other things that few tasks have.
+pub(super) const INSERT_HANDED_EXTRA: &str = "
+    WITH w AS MATERIALIZED (
+        SELECT id, name FROM session WHERE id = $14 AND NOT dead AND NOT drain
+    ), n AS MATERIALIZED (
+        SELECT p.*, w.id AS session_id, w.name AS worker, (x.soft_timeout * 1000)::int8 AS soft_timeout_ms, x.result_ttl,
+            coalesce(x.drop_result, false) AS drop_result, coalesce(x.tags, '{}') AS tags, x.metadata
+        FROM w CROSS JOIN unnest($1::uuid[], $2::int8[], $3::text[], $4::int4[], $5::text[], $6::int2[], $7::int4[], $8::text[],
+            $9::int8[], $10::bytea[], $11::text[], $12::uuid[], $13::int2[], $18::text[])
+            AS p(id, owner_id, task_name, version, queue, priority, max_attempts, retry, timeout_ms, input, traceparent, batch_id,
+                class, extra)
+        LEFT JOIN LATERAL jsonb_to_record(p.extra::jsonb) AS x(soft_timeout float8, result_ttl float8, drop_result bool,
+            tags text[], metadata text) ON p.extra IS NOT NULL
+    ), spec AS (
+        INSERT INTO task_spec (id, owner_id, name, version, queue, priority, class, max_attempts, retry, timeout_ms, input,
+            traceparent, batch_id, soft_timeout_ms, result_ttl, drop_result, tags, metadata)
+        SELECT id, owner_id, task_name, version, queue, priority, class, max_attempts, retry::jsonb, timeout_ms, input,
+            traceparent, batch_id, soft_timeout_ms, result_ttl, drop_result, tags, metadata FROM n
+    ), run AS (
+        INSERT INTO task_run (id, owner_id, state, queued_at, started_at, epoch, attempt, session_id, worker, flags)
+        SELECT id, owner_id, 'running', now(), now(), 1, 1, session_id, worker, CASE WHEN drop_result THEN 2 ELSE 0 END FROM n
+    ), tagged AS (
+        INSERT INTO task_tag SELECT owner_id, unnest(tags), id FROM n WHERE tags <> '{}'
+    )
+    INSERT INTO hold (session_id, overdue_at, handed, ids)
+    SELECT w.id, now() + (least($15::int8, $16::int8) + $17::int8) * interval '1 millisecond', true, $1 FROM w
+    RETURNING id AS hold, now() AS created_at";
+
+/// Milliseconds, for the statements above: the longest limit, and the grace after a limit.
 pub(super) fn limits_ms() -> (i64, i64) {
     (DEADLINE_MS_MAX, i64::try_from(DEADLINE_GRACE.as_millis()).unwrap_or(0))
 }
@@ -109,8 +142,8 @@ impl Shares {
 /// Only what was accepted: of what changes, all is known while the session lives. Should it be declared dead meanwhile, this is a late
 /// attempt, whose outcome is refused.
 const TAKE: &str = "
-    SELECT s.id, s.owner_id, s.name, s.max_attempts, s.retry::text, s.timeout_ms, s.input, s.created_at, s.traceparent, s.queue,
-        s.class, h.id AS hold
+    SELECT s.id, s.owner_id, s.name, s.max_attempts, s.retry::text, s.timeout_ms, s.input, s.created_at, s.traceparent,
+        s.soft_timeout_ms, s.queue, s.class, h.id AS hold
     FROM hold h CROSS JOIN LATERAL unnest(h.ids) AS i(id) JOIN task_spec s ON s.id = i.id
     WHERE h.id = ANY($1) AND h.session_id = $2 AND h.handed
         AND EXISTS (SELECT FROM session w WHERE w.id = $2 AND NOT w.dead)";

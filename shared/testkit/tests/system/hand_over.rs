@@ -86,7 +86,7 @@ async fn a_task_runs_without_a_claim() {
         ("retry", json!({ "no_retry_on": ["worker_*"] })),
         ("delay", json!(0.1)),
         ("unique", json!({ "key": "one" })),
-        ("tags", json!(["one"])),
+        ("expires_at", json!("2099-01-01T00:00:00Z")),
     ] {
         let mut task = stage.client.task("sleep", json!({ "seconds": 0 }));
         task[field] = value;
@@ -96,6 +96,36 @@ async fn a_task_runs_without_a_claim() {
     assert_eq!(stage.counter(HANDED).await, before, "one of them was handed over");
     let handed = stage.until_risen(HANDED).await;
     stage.all_succeed(&handed).await;
+}
+
+/// What few tasks have is kept all the same, and their document is that of a task which was claimed.
+#[tokio::test]
+async fn what_few_tasks_have_is_handed_over_too() {
+    let mut stage = Stage::start("handed-extra", 8, "", "").await;
+    stage.until_risen(HANDED).await;
+    let asked = json!({
+        "tags": ["one", "two"], "metadata": { "a": 1.50 }, "soft_timeout": 5.0, "timeout": 9.0, "result_ttl": 60.0,
+        "store_result": false, "priority": 9
+    });
+    let mut task = stage.client.task("sleep", json!({ "seconds": 0 }));
+    for (field, value) in asked.as_object().expect("an object") {
+        task[field] = value.clone();
+    }
+    let before = stage.counter(HANDED).await;
+    let (client, worker) = (&stage.client, &mut stage.worker);
+    let id = eventually(SOON, "such a task is handed over", async || {
+        let id = client.submit(task.clone()).await;
+        client.wait(id, SOON).await;
+        if worker.counters().await.sum(HANDED) > before { Ok(id) } else { Err("it was claimed".into()) }
+    })
+    .await;
+    let ended = stage.client.wait(id, SOON).await;
+    for (field, value) in asked.as_object().expect("an object") {
+        assert_eq!(&ended[field], value, "{field} of {ended}");
+    }
+    assert_eq!((&ended["state"], &ended["result"]), (&json!("succeeded"), &Value::Null));
+    let (_, found) = stage.client.fetch("/v1/tasks?tag=two").await;
+    assert!(found["data"].as_array().is_some_and(|found| found.iter().any(|task| task["id"] == json!(id))), "{found}");
 }
 
 /// The answer tells that it runs already.
