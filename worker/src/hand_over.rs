@@ -4,15 +4,15 @@
 //! no handler here, is given back to its queue with no attempt spent.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use caraway_shared::{
     broker::CreditLine,
+    store::Writer,
     store::tasks::{HandedOver, HoldId, RecordRow, Takes},
-    store::{StoreError, Writer},
     task::{Credit, Outcome},
     telemetry::names,
 };
@@ -60,10 +60,10 @@ impl Desk {
     }
 
     /// Of all holds that the database has, those that nobody told of. Forgets the others that it has no more.
-    fn unknown(&self, held: Vec<HoldId>) -> Vec<HoldId> {
+    fn unknown(&self, held: &HashSet<HoldId>) -> Vec<HoldId> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|hold, since| held.contains(hold) || since.elapsed() < KNOWN_FOR);
-        held.into_iter().filter(|hold| !known.contains_key(hold)).collect()
+        held.iter().copied().filter(|hold| !known.contains_key(hold)).collect()
     }
 }
 
@@ -176,7 +176,7 @@ impl Engine {
         let Some(desk) = &self.desk else { return };
         let given_back = async {
             let held = self.store.handed_over(self.session_id()).await?;
-            let taken = desk.takes.write(desk.unknown(held)).await?;
+            let taken = desk.takes.write(desk.unknown(&held)).await?;
             taken.into_iter().flatten().for_each(|task| self.give_back(task));
             self.tracker.wait().await;
             anyhow::Ok(())
@@ -189,13 +189,18 @@ impl Engine {
     }
 
     /// Takes what nobody told of: its message was lost.
-    pub(crate) async fn take_untold(self: &Arc<Self>) -> Result<(), StoreError> {
-        let Some(desk) = &self.desk else { return Ok(()) };
-        let held = self.store.handed_over(self.session_id()).await?;
-        for hold in desk.unknown(held) {
-            metrics::counter!(names::HANDED_OVER_UNTOLD).increment(1);
-            self.take(hold);
+    pub(crate) async fn take_untold(self: &Arc<Self>) {
+        let Some(desk) = &self.desk else { return };
+        match self.store.handed_over(self.session_id()).await {
+            Ok(held) => {
+                for hold in desk.unknown(&held) {
+                    metrics::counter!(names::HANDED_OVER_UNTOLD).increment(1);
+                    self.take(hold);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "what was handed over cannot be looked up; the next beat tries again")
+            }
         }
-        Ok(())
     }
 }

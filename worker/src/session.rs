@@ -66,7 +66,8 @@ impl Engine {
                     tracing::info!("told to drain: no new work is taken");
                     consuming.cancel();
                 }
-                self.take_untold().await
+                self.take_untold().await;
+                Ok(())
             }
             BeatAnswer::Dead => {
                 tracing::warn!(session.id = self.session_id().0, "our session was declared dead; opening a new one");

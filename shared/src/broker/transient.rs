@@ -3,7 +3,7 @@
 //!
 //! Invariant: nothing rests on them. Who sends has committed what they tell of, and somebody finds it without them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use lapin::{
@@ -18,7 +18,8 @@ use super::{BrokerError, Link, link::RPC_TIMEOUT};
 
 /// Messages that wait to be sent; what comes beyond them is dropped.
 const WAITING_MAX: usize = 4096;
-/// Milliseconds that the broker keeps a message that nobody takes.
+/// How long a message is kept that nobody takes, here and by the broker.
+const KEPT: Duration = Duration::from_secs(1);
 const KEPT_MS: i32 = 1000;
 /// Milliseconds after which the broker removes a queue that nobody uses.
 const UNUSED_MS: i32 = 60_000;
@@ -27,7 +28,14 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Sends such messages. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Sender(mpsc::Sender<(String, Vec<u8>)>);
+pub(super) struct Sender(mpsc::Sender<Message>);
+
+/// What is to be sent, and since when.
+struct Message {
+    queue: String,
+    body: Vec<u8>,
+    since: Instant,
+}
 
 impl Sender {
     /// Starts sending over `link` on the current runtime.
@@ -39,13 +47,16 @@ impl Sender {
 
     /// Sends to a broker queue. Never waits.
     pub(super) fn send(&self, queue: String, body: Vec<u8>) {
-        let _ = self.0.try_send((queue, body)); // too many wait already
+        let _ = self.0.try_send(Message { queue, body, since: Instant::now() }); // too many wait already
     }
 }
 
-async fn send(link: Link, mut waiting: mpsc::Receiver<(String, Vec<u8>)>) {
+async fn send(link: Link, mut waiting: mpsc::Receiver<Message>) {
     while let Ok(channel) = link.channel().await {
-        while let Some((queue, body)) = waiting.recv().await {
+        while let Some(Message { queue, body, since }) = waiting.recv().await {
+            if since.elapsed() > KEPT {
+                continue; // the broker was away, and nobody waits for it any more
+            }
             let properties = BasicProperties::default().with_delivery_mode(1);
             let publishing =
                 channel.basic_publish("".into(), queue.into(), BasicPublishOptions::default(), &body, properties);

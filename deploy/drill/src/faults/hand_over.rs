@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use super::{
     KILLED_MAX,
     counters::{DEAD, HANDED_OVER, HANDED_OVER_BACK, HANDED_OVER_UNTOLD, RESCUED},
+    crash::crash_at,
     fan_out::post_as,
 };
 use crate::{
@@ -55,6 +56,11 @@ pub(crate) fn faults() -> Vec<Fault> {
             rises: &[HANDED_OVER, HANDED_OVER_BACK],
             stays: &[RESCUED, DEAD],
             ..usual("F89", "more credit than slots", |drill| overdrawn(drill).boxed_local())
+        }),
+        on(Fault {
+            rises: &[HANDED_OVER, HANDED_OVER_UNTOLD],
+            stays: &[RESCUED, DEAD],
+            ..usual("F90", "an API dies before it tells of a hand-over", |drill| api_dies(drill).boxed_local())
         }),
     ]
 }
@@ -127,4 +133,14 @@ async fn overdrawn(drill: &Drill) -> anyhow::Result<Hit> {
     .await;
     with_point(&drill.world.workers, None).await;
     Ok(Hit::new(back?, "tasks that found no slot"))
+}
+
+async fn api_dies(drill: &Drill) -> anyhow::Result<Hit> {
+    let before = drill.world.counter(HANDED_OVER_UNTOLD).await;
+    for api in &drill.world.apis {
+        crash_at(drill, api, "api.accept.handed").await?;
+        api.restart().await;
+    }
+    let found = drill.rises(HANDED_OVER_UNTOLD, before, "an API that died").await?;
+    Ok(Hit::new(found, "hand-overs found by beats, of two APIs that died"))
 }

@@ -4,7 +4,7 @@
 //! whatever recovers a claim recovers it; a session that is dead or drains is handed nothing; a hold is read once in a process.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -203,7 +203,7 @@ fn read(row: &Row, hold: &Arc<Hold>) -> Result<Option<HandedOver>, PgError> {
 
 impl Store {
     /// What was handed over to a session and not yet finished.
-    pub async fn handed_over(&self, session: SessionId) -> Result<Vec<HoldId>, StoreError> {
+    pub async fn handed_over(&self, session: SessionId) -> Result<HashSet<HoldId>, StoreError> {
         let db = self.beats().await?;
         let handed = db.prepare_cached(HANDED).await?;
         db.query(&handed, &[&session.0]).await?.iter().map(|row| Ok(HoldId(row.try_get(0)?))).collect()
