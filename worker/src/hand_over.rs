@@ -11,8 +11,11 @@ use std::{
 
 use caraway_shared::{
     broker::CreditLine,
-    store::Writer,
-    store::tasks::{HandedOver, HoldId, RecordRow, Takes},
+    store::{
+        Writer,
+        tasks::{HandedOver, HoldId, RecordRow, Takes},
+        workflows::Follow,
+    },
     task::{Credit, Outcome},
     telemetry::names,
 };
@@ -110,7 +113,11 @@ impl Engine {
         let (engine, takes) = (Arc::clone(self), desk.takes.clone());
         self.tracker.spawn(async move {
             match takes.write(vec![hold]).await {
-                Ok(taken) => taken.into_iter().flatten().for_each(|task| engine.begin(task)),
+                Ok(tasks) => {
+                    for task in tasks.into_iter().flatten() {
+                        engine.begin(task);
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(hold.id = hold.0, %error, "what was handed over cannot be read; the next beat tries again");
                     engine.desk.iter().for_each(|desk| desk.forget(hold));
@@ -151,7 +158,7 @@ impl Engine {
         let engine = Arc::clone(self);
         self.tracker.spawn(async move {
             let (id, epoch, hold) = (task.claim.id, task.claim.epoch, task.claim.hold.clone());
-            let (outcome, follow) = (Outcome::Release, Default::default());
+            let (outcome, follow) = (Outcome::Release, Follow::default());
             record(
                 &engine.records,
                 &engine.announcer,
@@ -199,7 +206,7 @@ impl Engine {
                 }
             }
             Err(error) => {
-                tracing::debug!(%error, "what was handed over cannot be looked up; the next beat tries again")
+                tracing::debug!(%error, "what was handed over cannot be looked up; the next beat tries again");
             }
         }
     }

@@ -151,7 +151,9 @@ impl Accept {
             _ => insert_shares(db, tasks, &shares).await?,
         };
         fail::fail_point!("api.accept.handed", |_| std::process::abort());
-        handed.into_iter().for_each(|(session, hold)| self.takers.handed(session, hold));
+        for (session, hold) in handed {
+            self.takers.handed(session, hold);
+        }
         Ok(accepted)
     }
 }
