@@ -1,7 +1,8 @@
 //! The slots of a lane for which credit is granted: kept free until the credit is used or over.
 //!
-//! Invariants: at most half of a lane's slots are fresh credit, so what the broker delivers finds the others; credit is renewed
-//! before APIs stop using it, so an idle lane always has some with them; nothing is granted while anything waits in the lane.
+//! Invariants: at most half of a lane's slots are fresh credit, and a quarter is never kept, so what the broker delivers finds a slot at
+//! once; credit is renewed before APIs stop using it, so an idle lane of four slots or more always has some with them; nothing is
+//! granted while anything waits in the lane.
 
 use std::{
     collections::VecDeque,
@@ -22,6 +23,8 @@ use tokio::{
 const FRESH: Duration = Duration::from_millis(600);
 /// How long slots are kept: as long as an API may use the credit, and its message takes.
 const KEPT: Duration = CREDIT_VALID.saturating_add(Duration::from_millis(250));
+/// One in so many slots is never kept, and one at least: what the broker delivers must not wait for credit to end.
+const RESERVED: usize = 4;
 /// The part of the credit that a lane could have, below which it waits for the next look.
 const PART: usize = 8;
 
@@ -64,7 +67,8 @@ impl Granted {
         let mut grants = self.lock();
         let fresh = grants.iter().filter(|grant| now - grant.since < FRESH);
         let (fresh, most) = (fresh.map(|grant| grant.slots.num_permits()).sum::<usize>(), slot_count / 2);
-        let count = most.saturating_sub(fresh).min(slots.available_permits().div_ceil(2));
+        let for_the_queue = (slot_count / RESERVED).max(1);
+        let count = most.saturating_sub(fresh).min(slots.available_permits().saturating_sub(for_the_queue));
         if count == 0 || (!eager && count < most / PART) {
             return 0;
         }
@@ -96,6 +100,8 @@ impl Granted {
 mod tests {
     use super::*;
 
+    const LOOK: Duration = Duration::from_millis(100);
+
     fn lane(count: usize) -> (Granted, Arc<Semaphore>) {
         (Granted::default(), Arc::new(Semaphore::new(count)))
     }
@@ -111,12 +117,28 @@ mod tests {
         }
     }
 
+    /// However often it is renewed: a slot is left for what the broker delivers.
+    #[tokio::test]
+    async fn some_slots_are_never_kept() {
+        for (count, left) in [(2, 1), (3, 1), (4, 1), (8, 2), (64, 16)] {
+            let (credit, slots) = lane(count);
+            let now = Instant::now();
+            for step in 0..100 {
+                let now = now + LOOK * step;
+                credit.expire(now);
+                credit.grant(&slots, count, true, now);
+                assert!(slots.available_permits() >= left, "{} of {count}, at {step}", slots.available_permits());
+            }
+        }
+    }
+
     #[tokio::test]
     async fn it_is_renewed_before_it_ends_and_slots_come_back() {
         let (credit, slots) = lane(8);
         let now = Instant::now();
         assert_eq!(credit.grant(&slots, 8, true, now), 4);
-        assert_eq!(credit.grant(&slots, 8, true, now + FRESH), 2); // half of what is left
+        assert_eq!(credit.grant(&slots, 8, true, now + FRESH), 2);
+        assert_eq!(credit.grant(&slots, 8, true, now + FRESH), 0, "a quarter is never kept");
         credit.expire(now + KEPT);
         assert_eq!((credit.kept(), slots.available_permits()), (2, 6));
         credit.expire(now + FRESH + KEPT);
