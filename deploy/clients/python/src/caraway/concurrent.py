@@ -33,10 +33,13 @@ class TaskFuture(Future[R]):
         super().__init__()
         self.task_id = task_id
         self._client = client
+        # Whoever settles it then knows that the task's end is no surprise.
+        self._asked_to_cancel = False
 
     def cancel(self) -> bool:
         """Whether it will not run."""
         if not self.done():
+            self._asked_to_cancel = True
             try:
                 reply = self._client.call(_api.cancel_task(self.task_id))
             except Problem:
@@ -44,6 +47,11 @@ class TaskFuture(Future[R]):
             if reply.json().get("state") != "cancelled":
                 return False
         return super().cancel()
+
+    def _ends_cancelled(self) -> None:
+        """The task is known to be cancelled, perhaps before `cancel` has heard so."""
+        if self._asked_to_cancel:
+            super().cancel()
 
 
 class Executor(_Executor):
@@ -159,6 +167,8 @@ class _Poller:
     def _settle(self, watched: "dict[str, TaskFuture[Any]]", ended: "dict[str, Document | CarawayError]") -> None:
         for key, document in ended.items():
             future = watched[key]
+            if not isinstance(document, CarawayError) and document.get("state") == "cancelled":
+                future._ends_cancelled()
             if not future.set_running_or_notify_cancel():
                 continue
             try:

@@ -18,6 +18,7 @@ from caraway._keeper import keeper
 from .names import Module, fresh, mark_skips
 
 TURN = 0.1
+STEP = 0.01
 
 
 def now(steps: Any) -> Any:
@@ -138,8 +139,28 @@ async def sleep(seconds: float, result: Any = None) -> Any:
     return await asyncio.sleep(max(seconds, TURN), result)
 
 
+class Starts:
+    """Tasks that are made in one turn begin one after the other: requests that leave at one moment have no order."""
+
+    _next = 0.0
+
+    def create_task(self, steps: Any, **named: Any) -> "asyncio.Task[Any]":
+        now_at = asyncio.get_running_loop().time()
+        wait = max(0.0, self._next - now_at)
+        self._next = now_at + wait + STEP
+        return asyncio.create_task(self._begin(steps, wait) if wait else steps, **named)
+
+    async def _begin(self, steps: Any, wait: float) -> Any:
+        try:
+            await asyncio.sleep(wait)
+        except asyncio.CancelledError:
+            steps.close()
+            raise
+        return await steps
+
+
 KINDS = (Lock, Condition, Semaphore, BoundedSemaphore, Event, Barrier, Queue, LifoQueue, PriorityQueue)
-FAKE = Module(asyncio, sleep=sleep, **{kind.__name__: fresh(kind) for kind in KINDS})
+FAKE = Module(asyncio, sleep=sleep, create_task=Starts().create_task, **{kind.__name__: fresh(kind) for kind in KINDS})
 test_locks.asyncio = FAKE
 test_queues.asyncio = FAKE
 
