@@ -1,6 +1,6 @@
 //! Hand-over: grants credit for free slots, and runs what APIs hand over by it.
 //!
-//! Invariants: a hold is read once in a process, whether its message or a beat tells of it; what finds no slot in a second, or has
+//! Invariants: a hold is read once in a process, whether its message, a beat or the worker's end finds it; what finds no slot in a second, or has
 //! no handler here, is given back to its queue with no attempt spent.
 
 use std::{
@@ -44,29 +44,34 @@ pub(crate) struct Desk {
     pub(crate) takes: Writer<Takes>,
     /// Told when a new session was opened.
     pub(crate) reopened: Notify,
-    /// Holds that were read, and when.
-    known: Mutex<HashMap<HoldId, Instant>>,
+    known: KnownHolds,
 }
 
 impl Desk {
     pub(crate) fn new(line: CreditLine, takes: Writer<Takes>) -> Self {
-        Self { line, takes, reopened: Notify::new(), known: Mutex::default() }
+        Self { line, takes, reopened: Notify::new(), known: KnownHolds::default() }
     }
+}
 
+/// Holds that were heard of, and when.
+#[derive(Default)]
+struct KnownHolds(Mutex<HashMap<HoldId, Instant>>);
+
+impl KnownHolds {
     /// Whether this is the first that is heard of a hold.
     fn is_new(&self, hold: HoldId) -> bool {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(hold, Instant::now()).is_none()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(hold, Instant::now()).is_none()
     }
 
     fn forget(&self, hold: HoldId) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&hold);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&hold);
     }
 
-    /// Of all holds that the database has, those that nobody told of. Forgets the others that it has no more.
-    fn unknown(&self, held: &HashSet<HoldId>) -> Vec<HoldId> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Of all holds that the database has, those of which this is the first that is heard. Forgets what the database has no more.
+    fn new_among(&self, held: &HashSet<HoldId>) -> Vec<HoldId> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|hold, since| held.contains(hold) || since.elapsed() < KNOWN_FOR);
-        held.iter().copied().filter(|hold| !known.contains_key(hold)).collect()
+        held.iter().copied().filter(|hold| known.insert(*hold, Instant::now()).is_none()).collect()
     }
 }
 
@@ -97,7 +102,7 @@ pub(crate) async fn grant(engine: Arc<Engine>, lane: Lane, consuming: Cancellati
 pub(crate) async fn hear(engine: Arc<Engine>, done: CancellationToken) {
     let Some(desk) = &engine.desk else { return };
     while !done.is_cancelled() {
-        let hearing = desk.line.hear(&engine.consuming, engine.session_id(), |hold| engine.take(hold));
+        let hearing = desk.line.hear(&engine.consuming, engine.session_id(), |hold| engine.hear_of(hold));
         tokio::select! {
             () = hearing => return,
             () = desk.reopened.notified() => (),
@@ -107,9 +112,16 @@ pub(crate) async fn hear(engine: Arc<Engine>, done: CancellationToken) {
 }
 
 impl Engine {
+    /// Takes a hold that a message tells of, unless it is known.
+    fn hear_of(self: &Arc<Self>, hold: HoldId) {
+        if self.desk.as_ref().is_some_and(|desk| desk.known.is_new(hold)) {
+            self.take(hold);
+        }
+    }
+
     /// Reads a hold and runs what is in it.
     fn take(self: &Arc<Self>, hold: HoldId) {
-        let Some(desk) = self.desk.as_ref().filter(|desk| desk.is_new(hold)) else { return };
+        let Some(desk) = &self.desk else { return };
         let (engine, takes) = (Arc::clone(self), desk.takes.clone());
         self.tracker.spawn(async move {
             match takes.write(vec![hold]).await {
@@ -120,7 +132,7 @@ impl Engine {
                 }
                 Err(error) => {
                     tracing::warn!(hold.id = hold.0, %error, "what was handed over cannot be read; the next beat tries again");
-                    engine.desk.iter().for_each(|desk| desk.forget(hold));
+                    engine.desk.iter().for_each(|desk| desk.known.forget(hold));
                 }
             }
         });
@@ -183,7 +195,7 @@ impl Engine {
         let Some(desk) = &self.desk else { return };
         let given_back = async {
             let held = self.store.handed_over(self.session_id()).await?;
-            let taken = desk.takes.write(desk.unknown(&held)).await?;
+            let taken = desk.takes.write(desk.known.new_among(&held)).await?;
             taken.into_iter().flatten().for_each(|task| self.give_back(task));
             self.tracker.wait().await;
             anyhow::Ok(())
@@ -200,7 +212,7 @@ impl Engine {
         let Some(desk) = &self.desk else { return };
         match self.store.handed_over(self.session_id()).await {
             Ok(held) => {
-                for hold in desk.unknown(&held) {
+                for hold in desk.known.new_among(&held) {
                     metrics::counter!(names::HANDED_OVER_UNTOLD).increment(1);
                     self.take(hold);
                 }
@@ -209,5 +221,20 @@ impl Engine {
                 tracing::debug!(%error, "what was handed over cannot be looked up; the next beat tries again");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message that comes while the worker gives back what it has not heard of must not start it too.
+    #[test]
+    fn a_hold_is_taken_once() {
+        let known = KnownHolds::default();
+        let held: HashSet<HoldId> = [HoldId(1), HoldId(2)].into();
+        assert!(known.is_new(HoldId(1)) && !known.is_new(HoldId(1)));
+        assert_eq!(known.new_among(&held), [HoldId(2)]);
+        assert!(known.new_among(&held).is_empty() && !known.is_new(HoldId(2)));
     }
 }
