@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{drill::Outcome, samples::Sample};
+use crate::{outcome::Outcome, samples::Sample};
 
 const HEIGHT: f64 = 240.0;
 /// Names of marks stand in so many lines, so that neighbours do not cover each other.

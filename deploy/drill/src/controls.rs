@@ -12,9 +12,10 @@ use futures::FutureExt as _;
 
 use crate::{
     check::{Finding, Invariant},
-    drill::{self, Drill, Options, Outcome},
+    drill::{self, Drill, Options},
     fault::{Fault, Hit, catalogue, usual},
     faults::{maintenance::race_late_rescuers, upgrade::roll_hastily},
+    outcome::Outcome,
     tasks::Mix,
     world::{Setup, until},
 };

@@ -6,7 +6,6 @@ use anyhow::Context as _;
 use caraway_testkit::{Stack, repository};
 use futures::FutureExt as _;
 use rand::{SeedableRng as _, rngs::StdRng};
-use serde::Serialize;
 use tokio::{
     sync::Mutex,
     time::{Instant, sleep},
@@ -20,7 +19,8 @@ use crate::{
     fault::Fault,
     history::History,
     load::Load,
-    samples::{Sample, Sampler},
+    outcome::{Mark, Outcome},
+    samples::Sampler,
     tasks::{Mix, Plan},
     timeline::timeline,
     world::{Setup, World, until},
@@ -34,8 +34,6 @@ const AFTER_HEAL: Duration = Duration::from_secs(4);
 const QUIESCE: Duration = Duration::from_mins(3);
 /// How long it is waited for work to go on, whatever was promised.
 const RECOVERY_MAX: Duration = Duration::from_mins(2);
-/// Tasks that must have taken each of the two ways to a worker, where both are open.
-const PATH_MIN: u64 = 20;
 /// Documents that are read again at the end.
 const READ_AGAIN: usize = 60;
 
@@ -56,56 +54,11 @@ pub(crate) struct Drill {
     marks: Mutex<Vec<Mark>>,
 }
 
-/// Something that was wrong for a while: the schedule of what was done to the system. Milliseconds.
-#[derive(Clone, Serialize)]
-pub(crate) struct Mark {
-    pub(crate) name: String,
-    pub(crate) from_ms: u64,
-    pub(crate) to_ms: u64,
-}
-
 /// Marks that a fault leaves on purpose.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Explained {
     pub(crate) quarantine: usize,
     pub(crate) rows: usize,
-}
-
-/// What became of a drill.
-#[derive(Serialize)]
-pub(crate) struct Outcome {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) seed: u64,
-    pub(crate) hit: String,
-    pub(crate) figures: Figures,
-    pub(crate) recovered_s: Option<f64>,
-    pub(crate) within_s: f64,
-    pub(crate) took_s: f64,
-    pub(crate) counters: Vec<(String, u64)>,
-    pub(crate) notes: Vec<String>,
-    pub(crate) findings: Vec<Finding>,
-    pub(crate) timelines: Vec<String>,
-    pub(crate) samples: Vec<Sample>,
-    /// The fault, or each of several.
-    pub(crate) marks: Vec<Mark>,
-}
-
-impl Outcome {
-    pub(crate) fn passed(&self) -> bool {
-        self.findings.is_empty()
-    }
-
-    /// With hand-over on, tasks have to take both paths: or the fault has attacked only one of them.
-    pub(crate) fn require_both_paths(&mut self) {
-        for path in ["caraway_handed_over_total", "caraway_claimed_total"] {
-            let count = self.counters.iter().find(|(name, _)| name == path).map_or(0, |(_, count)| *count);
-            if count < PATH_MIN {
-                let text = format!("{count} tasks by the path of {path}, fewer than {PATH_MIN}");
-                self.findings.push(Finding { invariant: Invariant::Happened, task: None, text });
-            }
-        }
-    }
 }
 
 /// What a drill is run with.
@@ -392,11 +345,5 @@ impl Drill {
             reused,
             rows_explained: explained.rows,
         })
-    }
-}
-
-impl Outcome {
-    pub(crate) fn add(&mut self, invariant: Invariant, text: impl Into<String>) {
-        self.findings.push(Finding { invariant, task: None, text: text.into() });
     }
 }

@@ -6,7 +6,7 @@
 //! | `fault`, `faults/` | the catalogue: how each fault is made, what must show that it happened, what is promised |
 //! | `world` | private servers, APIs, workers, a proxy on every way between them |
 //! | `tasks`, `load`, `client` | a seeded mix of tasks, and clients that write down what they hear |
-//! | `drill` | one fault from load to verdict |
+//! | `drill`, `outcome` | one fault from load to verdict |
 //! | `history`, `check` | what was written down, and the pure checker |
 //! | `controls` | builds with one rule broken, which the checker must catch by name |
 //! | `soak` | several faults at a time, for minutes |
@@ -24,6 +24,7 @@ mod fault;
 mod faults;
 mod history;
 mod load;
+mod outcome;
 mod report;
 mod rows;
 mod samples;

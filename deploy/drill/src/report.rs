@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::{chart::chart, drill::Outcome, fault::NotRun};
+use crate::{chart::chart, fault::NotRun, outcome::Outcome};
 
 const HEAD: &str = "| fault | what | hit | accepted | finished | lost | executed twice | recorded twice | wrong | unknown answers | recovery s (promised) | took s | verdict |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|";
 

@@ -11,8 +11,9 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::{
     check::Invariant,
     clock::now_ms,
-    drill::{self, Drill, Options, Outcome},
+    drill::{self, Drill, Options},
     fault::{Fault, Hit, usual},
+    outcome::Outcome,
     tasks::Mix,
     world::{Node, Server, World},
 };

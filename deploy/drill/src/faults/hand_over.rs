@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use tokio::time::sleep;
 
 use super::{
     KILLED_MAX,
@@ -26,8 +25,6 @@ const FOUND_MIN: u64 = 5;
 /// Tasks in one batch: more than all slots, fewer than the credit that is there without the slots.
 const OVERDRAWN: usize = 40;
 const LONG: Duration = Duration::from_mins(1);
-/// Longer than any beat, shorter than a session's silence.
-const DRAIN_PAUSE: Duration = Duration::from_secs(4);
 
 pub(crate) fn faults() -> Vec<Fault> {
     let on = |fault: Fault| Fault { variable: Some((HAND_OVER, "true")), ..fault };
@@ -113,14 +110,13 @@ async fn dead(drill: &Drill) -> anyhow::Result<Hit> {
 }
 
 async fn drain(drill: &Drill) -> anyhow::Result<Hit> {
-    let before = drill.world.counter(HANDED_OVER).await;
+    let mut handed = 0;
     for worker in &drill.world.workers {
         worker.terminate(LONG).await;
         worker.restart().await;
-        sleep(DRAIN_PAUSE).await;
+        handed += taken(drill, HANDED_OVER, HANDED_MIN).await?;
     }
-    let handed = drill.world.counter(HANDED_OVER).await.saturating_sub(before);
-    Ok(Hit::new(if handed < HANDED_MIN { 0 } else { handed }, "tasks handed over meanwhile"))
+    Ok(Hit::new(handed, "tasks handed over between three drains"))
 }
 
 /// Promised slots are not kept, as if several APIs had credit for the same ones; and few slots are left.
