@@ -71,7 +71,7 @@ fn told(running: &mut Running, load: Load, watch: &Watch, watched: &Watched) -> 
 async fn result(bench: &Bench, running: &mut Running, watched: &Watched) -> anyhow::Result<Measured> {
     let time = bench.run.seconds();
     match running.system {
-        caraway if caraway.is_caraway() => {
+        System::Caraway | System::CarawayHandOver | System::CarawayBefore => {
             let body = br#"{"name":"echo","args":[{"n":1}]}"#;
             let request = post("/v1/tasks", "application/json", "Prefer: wait=10\r\n", body);
             let watch = watched.begin()?;

@@ -96,7 +96,9 @@ impl System {
         let installed = match self {
             Self::CeleryDefault | Self::CelerySafe => &servers.paths.python,
             Self::Bullmq | Self::BullmqHttp => &servers.paths.node,
-            _ => return None,
+            Self::Caraway | Self::CarawayHandOver | Self::CarawayBefore | Self::Limit | Self::Echo | Self::Beside => {
+                return None;
+            }
         };
         installed.strip_prefix("no: ").map(str::to_owned)
     }
@@ -154,11 +156,13 @@ impl Running {
 
     async fn start_api(&mut self, servers: &Servers) -> anyhow::Result<()> {
         let mut api = match self.system {
-            caraway if caraway.is_caraway() => caraway::api(servers, &self.site, caraway)?,
+            System::Caraway | System::CarawayHandOver | System::CarawayBefore => {
+                caraway::api(servers, &self.site, self.system)?
+            }
             System::Limit => limit::program(servers, &self.site, "api")?,
             System::CeleryDefault | System::CelerySafe => celery::api(servers, &self.site, self.system)?,
             System::BullmqHttp => bullmq::api(servers, &self.site)?,
-            _ => return Ok(()),
+            System::Bullmq | System::Echo | System::Beside => return Ok(()),
         };
         api.listening().await?;
         if self.system == System::Limit {
@@ -171,13 +175,13 @@ impl Running {
     pub(crate) async fn start_workers(&mut self, servers: &Servers) -> anyhow::Result<()> {
         for number in 1..=self.setup.workers {
             let worker = match self.system {
-                caraway if caraway.is_caraway() => {
-                    caraway::worker(servers, &self.site, caraway, number, self.setup.slots)?
+                System::Caraway | System::CarawayHandOver | System::CarawayBefore => {
+                    caraway::worker(servers, &self.site, self.system, number, self.setup.slots)?
                 }
                 System::Limit => limit::program(servers, &self.site, "worker")?,
                 System::CeleryDefault | System::CelerySafe => celery::worker(servers, &self.site, self.system)?,
                 System::BullmqHttp | System::Bullmq => bullmq::worker(servers, &self.site)?,
-                _ => return Ok(()),
+                System::Echo | System::Beside => return Ok(()),
             };
             self.workers.push(worker);
         }
@@ -225,7 +229,7 @@ impl Running {
     /// A request for one no-op task that gives back its small argument.
     pub(crate) fn single(&self) -> Requests {
         let (path, body) = match self.system {
-            caraway if caraway.is_caraway() => ("/v1/tasks", caraway::ECHO),
+            System::Caraway | System::CarawayHandOver | System::CarawayBefore => ("/v1/tasks", caraway::ECHO),
             _ => ("/tasks", r#"{"name":"noop","args":{"n":1}}"#),
         };
         Requests::one(crate::http::post_json(path, body), 202)
@@ -235,7 +239,7 @@ impl Running {
     pub(crate) fn bulk(&self, tasks: usize) -> Requests {
         let many = |one: &str| vec![one; tasks].join(",");
         match self.system {
-            caraway if caraway.is_caraway() => batch(&many(caraway::ECHO)),
+            System::Caraway | System::CarawayHandOver | System::CarawayBefore => batch(&many(caraway::ECHO)),
             _ => Requests::one(
                 crate::http::post_json("/bulk", &format!("[{}]", many(r#"{"name":"noop","args":{"n":1}}"#))),
                 202,
@@ -309,22 +313,24 @@ impl Running {
     /// How many results are recorded, as cheaply as it can be known.
     pub(crate) async fn done(&self) -> anyhow::Result<u64> {
         match self.system {
-            caraway if caraway.is_caraway() => Ok(self.recorded_before + caraway::done(&self.workers).await?),
+            System::Caraway | System::CarawayHandOver | System::CarawayBefore => {
+                Ok(self.recorded_before + caraway::done(&self.workers).await?)
+            }
             System::Limit => limit::done(&self.site, self.submitted).await,
             System::CeleryDefault | System::CelerySafe => celery::done(&self.site).await,
             System::BullmqHttp | System::Bullmq => bullmq::done(&self.site).await,
-            _ => Ok(self.submitted),
+            System::Echo | System::Beside => Ok(self.submitted),
         }
     }
 
     /// Counts for certain: as many tasks as were accepted, each succeeded.
     pub(crate) async fn verify(&self) -> anyhow::Result<()> {
         let found = match self.system {
-            caraway if caraway.is_caraway() => caraway::count(&self.site).await?,
+            System::Caraway | System::CarawayHandOver | System::CarawayBefore => caraway::count(&self.site).await?,
             System::Limit => limit::count(&self.site).await?,
             System::CeleryDefault | System::CelerySafe => celery::count(&self.site).await?,
             System::BullmqHttp | System::Bullmq => bullmq::done(&self.site).await?,
-            _ => return Ok(()),
+            System::Echo | System::Beside => return Ok(()),
         };
         ensure!(
             found == self.submitted,
