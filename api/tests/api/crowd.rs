@@ -64,7 +64,7 @@ async fn all_bodies_together_are_bounded() {
     api.announce(&[("add", &["x", "y"])]).await;
     let before = rss_kib(&api);
     let stalled = stalled(&api, 40, "/v1/tasks", MIB, MIB - 10).await;
-    // Whichever come first have the room, and wait for their last bytes; the others are told at once.
+    // The first bodies take the room and wait for their last bytes; the others are refused at once.
     let told = || stalled.iter().filter(|stream| raw::has_answer(stream)).count();
     eventually("32 refusals", || (told() >= 32).then_some(())).await;
     let grown = rss_kib(&api).saturating_sub(before);

@@ -72,7 +72,7 @@ async fn send(link: Link, mut waiting: mpsc::Receiver<Message>) {
 }
 
 /// Consumes such messages.
-pub(super) struct Receiver {
+struct Receiver {
     messages: lapin::Consumer,
     /// Open as long as it consumes.
     _channel: Channel,
@@ -80,7 +80,7 @@ pub(super) struct Receiver {
 
 impl Receiver {
     /// Declares the queue and consumes it: alone (the queue goes with this connection), or beside others that share its messages.
-    pub(super) async fn open(link: &Link, queue: &str, alone: bool) -> Result<Self, BrokerError> {
+    async fn open(link: &Link, queue: &str, alone: bool) -> Result<Self, BrokerError> {
         let channel = link.channel().await?;
         let mut arguments = FieldTable::default();
         arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(KEPT_MS));
@@ -98,7 +98,7 @@ impl Receiver {
     }
 
     /// The next message's body; nothing when the channel or the queue is gone. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Option<Vec<u8>> {
+    async fn next(&mut self) -> Option<Vec<u8>> {
         Some(self.messages.next().await?.ok()?.data)
     }
 }

@@ -269,7 +269,7 @@ fn an_item_that_nobody_has_seen_comes_back_uncounted() {
     }
 }
 
-/// An answer that was written may be lost all the same: whoever asks again, under its own id and with its own secret, gets it again.
+/// An answer may be lost after it was written: a client that asks again, under its own id and with its own secret, gets it again.
 #[test]
 fn an_item_that_was_taken_at_once_is_told_again() {
     let mut queue = Object::new(Kind::WorkQueue, 0, (1, 1000));

@@ -138,7 +138,7 @@ impl Batched for Accept {
 }
 
 impl Accept {
-    /// Inserts all of them in one commit, each for whoever takes it.
+    /// Inserts all of them in one commit: some as running in the sessions that take them, the others as queued.
     async fn insert(&self, db: &mut Object, tasks: &[&TaskSpec]) -> Result<Vec<Accepted>, PgError> {
         let shares = Shares::of(tasks, self.takers.as_ref());
         let (accepted, handed) = match (shares.takers.as_slice(), shares.nobody.is_empty()) {
